@@ -1,0 +1,1 @@
+"""Model cards and the registry that gets, converts and checks models."""

@@ -1,0 +1,1 @@
+"""What runs in a graph: inputs, front ends, backbone, heads, aggregator, publisher."""

@@ -1,0 +1,57 @@
+"""Packaging of Auricle; tool settings are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+CORE = [
+    "av>=14",
+    "click>=8.1",
+    "google-crc32c>=1.5",
+    "msgpack>=1.0",
+    "numba>=0.60",
+    "numpy>=1.26",
+    "onnx>=1.16",
+    "onnxruntime>=1.19",
+    "pip>=23",  # `auricle models pull` downloads through it, so the user's index settings hold
+    "platformdirs>=4",
+    "pydantic>=2.7",
+    "pyyaml>=6",
+    "pyzmq>=26",
+    "rich>=13",
+    "safetensors>=0.4",
+    "sounddevice>=0.5",
+    "soxr>=0.5",
+]
+
+EXTRAS = {
+    # What `make test` and .ci/run need.
+    "test": [
+        "hypothesis>=6.100",
+        "mypy>=1.13",
+        "pytest>=8",
+        "pytest-timeout>=2.3",
+        "ruff>=0.8",
+        "scipy>=1.11",
+        "types-PyYAML",
+    ],
+    # AGPL-licensed reference, compared with in tests only; those tests are skipped without it.
+    "reference": ["essentia"],
+}
+
+setup(
+    name="auricle",
+    version="0.1.0",
+    description="Live tags, events and embeddings of audio streams over ZeroMQ",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["auricle*", "engine*", "nodes*", "models*"]),
+    package_data={name: ["py.typed"] for name in ("auricle", "engine", "nodes", "models")},
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["auricle = auricle.__main__:main"]},
+)
