@@ -1,10 +1,12 @@
 """Packaging of Auricle; tool settings are in pyproject.toml."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+VERSION = re.findall(r'__version__ = "(.+)"', (HERE / "auricle/__init__.py").read_text(encoding="utf-8"))[0]
 
 CORE = [
     "av>=14",
@@ -43,7 +45,7 @@ EXTRAS = {
 
 setup(
     name="auricle",
-    version="0.1.0",
+    version=VERSION,
     description="Live tags, events and embeddings of audio streams over ZeroMQ",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

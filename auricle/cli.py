@@ -1,0 +1,85 @@
+"""The command line: its subcommands, its exit codes, and how errors are shown.
+
+Exit codes: 0 all went well; 1 something failed, one line on standard error says what and where; 2 the
+command line, a graph or a parameter cannot be used; 3 the work was done but some of the input is missing;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from typing import Any
+
+import click
+
+from auricle import __version__
+
+FAILED, UNUSABLE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
+
+COMMANDS = {
+    "bench": "Measure speed, and where the time goes.",
+    "control": "Ask a running engine, or tell it what to do.",
+    "devices": "List microphones and line-ins.",
+    "graph": "Check graph files, and look at them.",
+    "listen": "Show what an engine publishes, live.",
+    "models": "List, get and check models.",
+    "run": "Run a graph: hear, tag, publish.",
+    "tag": "Tag audio files.",
+}
+
+
+class _Commands(click.Group):
+    """A group that imports a subcommand when it is called, so that help and version are quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"auricle.commands.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        debug = ctx.params["debug"]
+        if debug:
+            logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s")
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
+            raise
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # The reader of our output has seen enough, as in `auricle tag ... | head`.
+            sys.stderr.close()
+            sys.exit(FAILED)
+        except Exception as error:
+            if debug:
+                raise
+            from engine.errors import AuricleError, ConfigError
+            from models.errors import ModelError
+
+            if not isinstance(error, AuricleError | ModelError | OSError):
+                click.echo(f"auricle: {type(error).__name__}: {error} (--debug shows where)", err=True)
+                sys.exit(FAILED)
+            click.echo(f"auricle: {' '.join(str(error).split())}", err=True)
+            sys.exit(UNUSABLE if isinstance(error, ConfigError) else FAILED)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Try: auricle tag song.mp3, auricle run graphs/demo.yaml, auricle listen tcp://127.0.0.1:5680",
+)
+@click.version_option(__version__, prog_name="auricle", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show tracebacks and log what happens.")
+def cli(debug: bool) -> None:
+    """Auricle listens to audio streams and says what it hears while it hears it."""

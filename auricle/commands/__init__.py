@@ -1,0 +1,1 @@
+"""The subcommands of `auricle`, one module each, imported only when called."""

@@ -1,0 +1,194 @@
+"""Graph files: read, checked, and turned into graphs.
+
+A graph file is YAML with the name of the stream, its nodes, the edges between them and the addresses it
+speaks on. `json_schema` describes the form to editors.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from engine.errors import ConfigError
+from engine.graph import Graph
+from engine.node import Node, describe
+
+Catalogue = Mapping[str, str]
+"""Where each class of nodes is found: name to `module:Class`."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class NodeSpec(_Strict):
+    """One node of a graph file."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="Name of the node, unique within the graph.")
+    class_: str = Field(alias="class", description="Class of the node, or module:Class of your own.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Its parameters.")
+
+
+class CurveSpec(_Strict):
+    """Who may connect, for addresses beyond this machine."""
+
+    secret_key: Path = Field(description="This server's .key_secret file, as zmq.auth makes it.")
+    clients: Path = Field(description="Folder with the public .key files of the clients let in.")
+
+
+class WireSpec(_Strict):
+    """The addresses a graph speaks on. A socket without an address is not opened."""
+
+    publish: str | None = Field(
+        None, description="Predictions, events, heartbeats: PUB, such as tcp://127.0.0.1:5680."
+    )
+    arrays: str | None = Field(None, description="Mel frames and embeddings: PUB.")
+    control: str | None = Field(None, description="Questions and commands: REP.")
+    curve: CurveSpec | None = Field(None, description="Required for addresses beyond this machine.")
+
+
+class GraphFile(_Strict):
+    """A graph file as read."""
+
+    stream: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", description="Name of the stream, first part of its topics."
+    )
+    description: str = Field("", description="What the graph is for.")
+    nodes: list[NodeSpec] = Field(min_length=1, description="The nodes, in any order.")
+    edges: list[str] = Field(
+        description="Chains such as 'input -> mel -> backbone'; 'node.port' where several ports fit."
+    )
+    wire: WireSpec = Field(default_factory=WireSpec, description="The addresses it speaks on.")
+
+    @field_validator("edges")
+    @classmethod
+    def _are_chains(cls, edges: list[str]) -> list[str]:
+        for edge in edges:
+            ends = [end.strip() for end in edge.split("->")]
+            if len(ends) < 2 or not all(ends):
+                raise ValueError(f"{edge!r} is not of the form 'a -> b' or 'a.port -> b.port -> c'")
+        return edges
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The edges, one pair of ends each."""
+        chains = [[end.strip() for end in edge.split("->")] for edge in self.edges]
+        return [pair for chain in chains for pair in itertools.pairwise(chain)]
+
+
+def load(path: Path) -> GraphFile:
+    """Read a graph file.
+
+    Raises:
+        ConfigError: It cannot be read, is not YAML, or not of the form of a graph.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise ConfigError(f"{path}: {reason}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: not a graph: a mapping with 'stream', 'nodes' and 'edges' is needed")
+    try:
+        return GraphFile.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe(error)}") from None
+
+
+def build(file: GraphFile, catalogue: Catalogue, folder: Path, start: int = 0) -> Graph:
+    """Make the graph that a file describes.
+
+    Args:
+        file: As read.
+        catalogue: Classes that go by a short name.
+        folder: What relative paths in parameters are relative to.
+        start: Index at which every stream begins. Zero but in tests.
+
+    Raises:
+        ConfigError: An unknown class or parameter, or nodes that do not fit each other.
+    """
+    nodes = []
+    for spec in file.nodes:
+        node_class = find_class(spec.class_, catalogue, spec.id)
+        nodes.append(node_class(spec.id, **_with_folder(spec.params, node_class, folder)))
+    return Graph(file.stream, nodes, file.pairs(), start)
+
+
+def find_class(name: str, catalogue: Catalogue, node: str | None = None) -> type[Node]:
+    """The class of nodes called `name`, or found at `module:Class`.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    place = catalogue.get(name, name)
+    module_name, _, class_name = place.partition(":")
+    if not class_name:
+        near = difflib.get_close_matches(name, catalogue, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ConfigError(f"no class {name!r}{hint}; classes are: {', '.join(catalogue)}", node=node)
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"class {name!r} cannot be imported: {error}", node=node) from error
+    if not (isinstance(found, type) and issubclass(found, Node)):
+        raise ConfigError(f"class {name!r} is not a node", node=node)
+    return found
+
+
+def with_values(file: GraphFile, values: Mapping[str, Any]) -> GraphFile:
+    """The same file with other parameters.
+
+    Args:
+        file: As read.
+        values: By `node.param`.
+
+    Raises:
+        ConfigError: A name that is not of this form, or no such node.
+    """
+    changed = {spec.id: dict(spec.params) for spec in file.nodes}
+    for name, value in values.items():
+        node, dot, param = name.partition(".")
+        if not dot or not param:
+            raise ConfigError(f"{name!r} is not of the form node.param")
+        if node not in changed:
+            raise ConfigError(f"no node {node!r}; nodes are: {', '.join(changed)}")
+        changed[node][param] = value
+    nodes = [spec.model_copy(update={"params": changed[spec.id]}) for spec in file.nodes]
+    return file.model_copy(update={"nodes": nodes})
+
+
+def json_schema(catalogue: Catalogue) -> dict[str, Any]:
+    """JSON Schema of graph files, with the parameters of every class in the catalogue."""
+    schema = GraphFile.model_json_schema(by_alias=True)
+    definitions = schema["$defs"]
+    general = definitions.pop("NodeSpec")
+    kinds = []
+    for name in catalogue:
+        params = find_class(name, catalogue).Params.model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(params.pop("$defs", {}))
+        doc = (find_class(name, catalogue).__doc__ or "").partition("\n")[0]
+        properties = {**general["properties"], "class": {"const": name, "description": doc}, "params": params}
+        required = ["id", "class", *(["params"] if params.get("required") else [])]
+        kinds.append(
+            {"type": "object", "additionalProperties": False, "properties": properties, "required": required}
+        )
+    own = {**general, "properties": {**general["properties"], "class": {"type": "string", "pattern": ":"}}}
+    schema["properties"]["nodes"]["items"] = {"anyOf": [*kinds, own]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _with_folder(params: Mapping[str, Any], node_class: type[Node], folder: Path) -> dict[str, Any]:
+    """Parameters with relative paths made relative to `folder`."""
+    fields = node_class.Params.model_fields
+    return {
+        name: folder / value if name in fields and fields[name].annotation is Path else value
+        for name, value in params.items()
+    }

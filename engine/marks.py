@@ -1,0 +1,45 @@
+"""What travels beside the tokens of a stream: places where something is missing.
+
+A *gap* is audio that was never heard. The source writes silence of the same length, so that every index
+stays true, and marks it; each node carries the mark on to the tokens whose window touches it. Nodes that
+remember more than their window forget it there. A *skip* is a window that was not computed: its token is
+there as a place, not as a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a stream.
+
+    Attributes:
+        start: First token of this stream that is concerned.
+        stop: The token after the last one.
+        reason: One of the words of `docs/wire.md`, such as `xrun` or `overload`.
+        source: The same place in samples of the source, `(start, stop)`.
+    """
+
+    start: int
+    stop: int
+    reason: str
+    source: tuple[int, int]
+
+    def moved(self, start: int, stop: int) -> Self:
+        """The same mark at other tokens, for a stream further down."""
+        return replace(self, start=start, stop=stop)
+
+
+class Gap(Mark):
+    """Tokens whose window touches audio that was never heard."""
+
+    __slots__ = ()
+
+
+class Skip(Mark):
+    """Tokens that were not computed, and hold no value."""
+
+    __slots__ = ()

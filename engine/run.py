@@ -1,0 +1,121 @@
+"""One graph being executed."""
+
+from __future__ import annotations
+
+import enum
+import time
+from typing import Any
+
+from engine.errors import AuricleError, NodeError
+from engine.graph import Graph
+from engine.node import Node, Status
+
+
+class State(enum.Enum):
+    """Where a run is in its life."""
+
+    READY = "ready"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class Run:
+    """Starts the nodes of a graph, moves tokens through them, and stops them.
+
+    One thread calls `start` and `advance`; any may call `statistics` and `request_stop`. A node that fails
+    ends this run and nothing else.
+
+    Attributes:
+        error: Why the run failed; None unless `state` is FAILED.
+        spent_ns: Time in `process`, by node.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.state = State.READY
+        self.error: AuricleError | None = None
+        self.spent_ns = dict.fromkeys(graph.nodes, 0)
+        self._unfinished: list[Node] = []
+        self._stopping = False
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in (State.FINISHED, State.FAILED, State.STOPPED)
+
+    @property
+    def wake_ns(self) -> int | None:
+        """Monotonic time at which a node wants to be called again, if one does."""
+        return min((node.wake_ns for node in self._unfinished if node.wake_ns is not None), default=None)
+
+    def start(self) -> None:
+        """Open every node, those that others read from last, so that nothing is heard before all can hear."""
+        self.state = State.RUNNING
+        for node in reversed(self.graph.order):
+            try:
+                node.start()
+            except Exception as error:
+                self._fail(node, error)
+                return
+        self._unfinished = list(self.graph.order)
+
+    def advance(self) -> bool:
+        """Call every node once; returns whether any made progress."""
+        progress = False
+        clock = time.monotonic_ns
+        if self._stopping:
+            self._close(State.STOPPED)
+            return False
+        for node in tuple(self._unfinished):
+            began = node.began_ns = clock()
+            try:
+                status = node.process()
+            except Exception as error:
+                self._fail(node, error)
+                return False
+            self.spent_ns[node.name] += clock() - began
+            if status is Status.OK:
+                progress = True
+            elif status is Status.FINISHED:
+                progress = True
+                self._unfinished.remove(node)
+        if not self._unfinished and not self.over:
+            self._close(State.FINISHED)
+        return progress
+
+    def request_stop(self) -> None:
+        """Ask that the next `advance` stop the run. From any thread."""
+        self._stopping = True
+
+    def statistics(self) -> dict[str, Any]:
+        """State, and what each node counted; for the control socket and the heartbeat."""
+        nodes = {}
+        for node in self.graph.order:
+            streams = {name: port.stream for name, port in node.outputs.items()}
+            nodes[node.name] = {
+                "tokens": {name: stream.written - stream.start for name, stream in streams.items()},
+                "counts": dict(node.counts),
+                "spent_s": self.spent_ns[node.name] / 1e9,
+                **node.statistics(),
+            }
+        error = str(self.error) if self.error else None
+        return {"state": self.state.value, "error": error, "nodes": nodes}
+
+    def _fail(self, node: Node, error: Exception) -> None:
+        if isinstance(error, AuricleError):
+            error.node = error.node or node.name
+            self.error = error
+        else:
+            self.error = NodeError(f"{type(error).__name__}: {error}", node=node.name)
+            self.error.__cause__ = error
+        for each in self.graph.order:
+            each.fail(self.error)
+        self._close(State.FAILED)
+
+    def _close(self, state: State) -> None:
+        for node in self.graph.order:
+            node.stop()
+        self._unfinished = []
+        self.state = state

@@ -1,0 +1,303 @@
+"""Streams: one writer, any number of readers, tokens of one type at one rate.
+
+Indices are absolute Python integers and never wrap. The writer may be on another thread than the readers;
+tokens become visible when `written` moves, after they are in place. A full stream refuses tokens: what to
+do then (wait, or drop and mark) is the writer's decision.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.clock import SourceClock
+from engine.marks import Gap, Mark, Skip
+from engine.ring import Ring
+
+LOG_LENGTH = 256
+"""Commits whose times a stream remembers; at 20 ms a block, five seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A named axis of a token, such as 96 mel bands."""
+
+    name: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.size} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenType:
+    """What a stream carries.
+
+    Attributes:
+        dtype: A NumPy type, or the Python class of the objects.
+        axes: Named axes of one token; none for a sample or an object.
+        rate: Tokens a second.
+    """
+
+    dtype: np.dtype[Any] | type
+    axes: tuple[Axis, ...]
+    rate: Fraction
+
+    def __str__(self) -> str:
+        kind = self.dtype.name if isinstance(self.dtype, np.dtype) else self.dtype.__name__
+        axes = " x ".join(map(str, self.axes))
+        return f"{kind} {axes} at {format_rate(self.rate)}" if axes else f"{kind} at {format_rate(self.rate)}"
+
+
+def format_rate(rate: Fraction) -> str:
+    """A rate for people: `16000 Hz`, `62.5 Hz`, `0.672 Hz`."""
+    return f"{float(rate):.6g} Hz"
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """How the tokens of a stream come from those of the stream before it.
+
+    Token `k`, counted from the start of its stream, is computed from `size` tokens of `upstream` that begin
+    at its token `k * hop`. Tokens of history before that (half of the first analysis window, say) are left
+    out: they are heard, but no token's place is given by them.
+    """
+
+    upstream: Stream
+    hop: int
+    size: int
+
+
+class Stream:
+    """A ring with one writer, its readers, its marks and the times of its commits.
+
+    Args:
+        name: `node.port`, for messages.
+        token_type: What it carries.
+        capacity: Tokens it holds; at least the longest window of a reader.
+        clock: Of the source everything comes from.
+        lineage: Where its tokens come from; None at the source.
+        start: Index of the first token. Zero but in tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        token_type: TokenType,
+        capacity: int,
+        clock: SourceClock,
+        lineage: Lineage | None = None,
+        start: int = 0,
+    ) -> None:
+        self.name = name
+        self.token_type = token_type
+        self.clock = clock
+        self.lineage = lineage
+        self.start = start
+        self.written = start
+        self.ended = False
+        self.readers: list[Reader] = []
+        self.marked = 0
+        dtype = token_type.dtype if isinstance(token_type.dtype, np.dtype) else np.dtype(object)
+        self.ring = Ring(capacity, tuple(axis.size for axis in token_type.axes), dtype)
+        self._marks: list[Mark] = []
+        self._mark_lock = threading.Lock()
+        self._log: list[tuple[int, int, int]] = [(start, 0, 0)] * LOG_LENGTH
+        self._logged = 0
+
+    # -- writing ------------------------------------------------------------------------------------
+
+    def room(self) -> int:
+        """Tokens that can be written now."""
+        written = self.written
+        oldest = min((reader.position for reader in self.readers), default=written)
+        return self.ring.capacity - (written - min(oldest, written))
+
+    def reserve(self, count: int) -> NDArray[Any]:
+        """View to write the next `count` tokens into, `count <= room()`; they count from `commit` on."""
+        return self.ring.window(self.written, count)
+
+    def commit(self, count: int, began_ns: int | None = None) -> None:
+        """Publish `count` tokens written to `reserve(count)`.
+
+        Args:
+            count: How many.
+            began_ns: Monotonic time at which work on them began; now, if left out.
+        """
+        now = time.monotonic_ns()
+        self.ring.mirror(self.written, count)
+        written = self.written + count
+        self._log[self._logged % LOG_LENGTH] = (written, now if began_ns is None else began_ns, now)
+        self._logged += 1
+        self.written = written
+
+    def write(self, tokens: NDArray[Any], began_ns: int | None = None) -> int:
+        """Write as many of `tokens` as there is room for; returns how many."""
+        count = min(len(tokens), self.room())
+        if count:
+            self.reserve(count)[:] = tokens[:count]
+            self.commit(count, began_ns)
+        return count
+
+    def mark(self, mark: Mark) -> None:
+        """Add a mark. To be called before the tokens it concerns are committed."""
+        with self._mark_lock:
+            self._marks.append(mark)
+            self.marked += 1
+            unseen = self.marked - min((reader.marks_seen for reader in self.readers), default=self.marked)
+            del self._marks[: len(self._marks) - unseen]
+
+    def marks_since(self, seen: int) -> list[Mark]:
+        """Marks from number `seen` on."""
+        with self._mark_lock:
+            return self._marks[len(self._marks) - (self.marked - seen) :]
+
+    def end(self) -> None:
+        """Say that no token will follow."""
+        self.ended = True
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    def attach(self, frame_size: int = 1, hop_size: int = 1, before: int = 0) -> Reader:
+        """Add a reader of windows of `frame_size` tokens every `hop_size`, the first one beginning `before`
+        tokens ahead of the stream's start, where it reads zeros."""
+        reader = Reader(self, frame_size, hop_size, before)
+        self.readers.append(reader)
+        return reader
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    def committed(self, token: int) -> tuple[int, int]:
+        """Monotonic times, in ns, at which work on `token` began and at which it was there."""
+        logged = self._logged
+        found = self._log[(logged - 1) % LOG_LENGTH]
+        for number in range(logged - 1, max(logged - LOG_LENGTH, 0) - 1, -1):
+            entry = self._log[number % LOG_LENGTH]
+            if entry[0] <= token:
+                break
+            found = entry
+        return found[1], found[2]
+
+    def ancestry(self, token: int) -> Iterator[tuple[Stream, int]]:
+        """This stream and those before it, each with the last of its tokens that `token` needs."""
+        stream = self
+        while True:
+            yield stream, token
+            lineage = stream.lineage
+            if lineage is None:
+                return
+            upstream = lineage.upstream
+            token = upstream.start + (token - stream.start) * lineage.hop + lineage.size - 1
+            stream = upstream
+
+    def seconds(self, token: int) -> tuple[Fraction, Fraction]:
+        """Start and end of `token` in seconds from the start of the source."""
+        rate, length = self._nominal()
+        start = (token - self.start) / rate
+        return start, start + length
+
+    def span(self, token: int) -> tuple[int, int]:
+        """First sample of the source that `token` covers, and the one after the last."""
+        start, end = self.seconds(token)
+        return self.clock.sample_at(start), self.clock.sample_at(end)
+
+    def _nominal(self) -> tuple[Fraction, Fraction]:
+        """Rate of the tokens and seconds that each covers."""
+        if self.lineage is None:
+            return self.token_type.rate, 1 / self.token_type.rate
+        _, length = self.lineage.upstream._nominal()
+        return self.token_type.rate, (self.lineage.size - 1) / self.lineage.upstream.token_type.rate + length
+
+
+class Reader:
+    """One consumer's place in a stream, in windows.
+
+    Window number `n` covers the `frame_size` tokens from `stream.start - before + n * hop_size` on. A view is
+    dead after `release`: the writer may overwrite it. Copy what is to be kept.
+
+    The consumer's loop, which both nodes and sinks follow::
+
+        while ready := reader.windows():
+            reader.new_marks()            # after the count: the writer marks before it commits
+            gap = reader.gap()            # forget what was heard, if there is one here
+            count, skip = reader.stretch(ready)
+            if skip is None:
+                use(reader.view(count))
+            reader.release(count)
+    """
+
+    def __init__(self, stream: Stream, frame_size: int, hop_size: int, before: int) -> None:
+        self.stream = stream
+        self.frame_size = frame_size
+        self.hop_size = hop_size
+        self.before = before
+        self.position = stream.start - before
+        self.number = 0
+        self.marks_seen = stream.marked
+        self._gaps: deque[tuple[int, Gap]] = deque()
+        self._skips: deque[tuple[int, int, Skip]] = deque()
+
+    def windows(self) -> int:
+        """Complete windows that can be read now."""
+        return max(0, (self.stream.written - self.position - self.frame_size) // self.hop_size + 1)
+
+    def view(self, windows: int = 1) -> NDArray[Any]:
+        """Tokens of the next `windows` windows, which overlap: `frame_size + (windows - 1) * hop_size`."""
+        return self.stream.ring.window(self.position, self.frame_size + (windows - 1) * self.hop_size)
+
+    def rest(self) -> NDArray[Any]:
+        """View of what is there from the next window's beginning on, complete or not."""
+        return self.stream.ring.window(self.position, max(0, self.stream.written - self.position))
+
+    def release(self, windows: int = 1) -> None:
+        """Let go of everything before the window that follows the next `windows` ones."""
+        self.number += windows
+        self.position += windows * self.hop_size
+
+    def new_marks(self) -> list[Mark]:
+        """Take note of the marks added since the last call; returns them, oldest first."""
+        if self.marks_seen == self.stream.marked:
+            return []
+        marks = self.stream.marks_since(self.marks_seen)
+        self.marks_seen += len(marks)
+        for mark in marks:
+            first, last = self.touching(mark)
+            if isinstance(mark, Gap):
+                self._gaps.append((first, mark))
+            elif isinstance(mark, Skip):
+                self._skips.append((first, last, mark))
+        return marks
+
+    def gap(self) -> Gap | None:
+        """The gap that the next window is the first to touch, once; None if there is none."""
+        if self._gaps and self._gaps[0][0] <= self.number:
+            return self._gaps.popleft()[1]
+        return None
+
+    def stretch(self, count: int) -> tuple[int, Skip | None]:
+        """How many of the next `count` windows can be taken together, and the skip they touch, if any."""
+        if self._gaps:
+            count = max(1, min(count, self._gaps[0][0] - self.number))
+        while self._skips and self._skips[0][1] <= self.number:
+            self._skips.popleft()
+        if self._skips:
+            first, last, skip = self._skips[0]
+            if first <= self.number:
+                return min(count, last - self.number), skip
+            count = min(count, first - self.number)
+        return count, None
+
+    def touching(self, mark: Mark) -> tuple[int, int]:
+        """Numbers `[first, last)` of the windows that touch `mark`."""
+        origin = self.stream.start - self.before
+        first = -((origin + self.frame_size - 1 - mark.start) // self.hop_size)
+        last = (mark.stop - 1 - origin) // self.hop_size + 1
+        return max(0, first), max(0, last)
