@@ -242,7 +242,9 @@ class Reader:
         self.position = stream.start - before
         self.number = 0
         self.marks_seen = stream.marked
-        self._gaps: deque[tuple[int, Gap]] = deque()
+        self.gaps: deque[Gap] = deque()
+        """Gaps noted and not yet passed, oldest first."""
+        self._gaps_ahead: deque[tuple[int, Gap]] = deque()
         self._skips: deque[tuple[int, int, Skip]] = deque()
 
     def windows(self) -> int:
@@ -261,6 +263,8 @@ class Reader:
         """Let go of everything before the window that follows the next `windows` ones."""
         self.number += windows
         self.position += windows * self.hop_size
+        while self.gaps and self.gaps[0].stop <= self.position:
+            self.gaps.popleft()
 
     def new_marks(self) -> list[Mark]:
         """Take note of the marks added since the last call; returns them, oldest first."""
@@ -271,21 +275,22 @@ class Reader:
         for mark in marks:
             first, last = self.touching(mark)
             if isinstance(mark, Gap):
-                self._gaps.append((first, mark))
+                self.gaps.append(mark)
+                self._gaps_ahead.append((first, mark))
             elif isinstance(mark, Skip):
                 self._skips.append((first, last, mark))
         return marks
 
     def gap(self) -> Gap | None:
         """The gap that the next window is the first to touch, once; None if there is none."""
-        if self._gaps and self._gaps[0][0] <= self.number:
-            return self._gaps.popleft()[1]
+        if self._gaps_ahead and self._gaps_ahead[0][0] <= self.number:
+            return self._gaps_ahead.popleft()[1]
         return None
 
     def stretch(self, count: int) -> tuple[int, Skip | None]:
         """How many of the next `count` windows can be taken together, and the skip they touch, if any."""
-        if self._gaps:
-            count = max(1, min(count, self._gaps[0][0] - self.number))
+        if self._gaps_ahead:
+            count = max(1, min(count, self._gaps_ahead[0][0] - self.number))
         while self._skips and self._skips[0][1] <= self.number:
             self._skips.popleft()
         if self._skips:
