@@ -1,0 +1,157 @@
+"""The node that smooths scores over time and tells events from them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from engine.node import InputPort, NodeParams, OutputPort, Transform
+from engine.stream import Stream
+from nodes.aggregation import (
+    Change,
+    Hysteresis,
+    Smoother,
+    exponential_smoother,
+    mean_smoother,
+    median_smoother,
+)
+from nodes.predictions import Event, Events, Prediction, Scores
+
+
+class EventRule(NodeParams):
+    """When a label counts as heard."""
+
+    label: str = Field(description="The label, or * for each that no other rule names.")
+    on: float = Field(0.5, ge=0, le=1, description="Activation at which it comes on.")
+    off: float | None = Field(
+        None, ge=0, le=1, description="Activation below which it goes off; `on`, if left out."
+    )
+    least_s: float = Field(0.0, ge=0, description="Seconds it has to last.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> EventRule:
+        if self.off is not None and self.off > self.on:
+            raise ValueError(f"off={self.off} must not be above on={self.on}")
+        return self
+
+
+class Aggregator(Transform):
+    """Scores smoothed over time, head by head, and labels that come on and go off.
+
+    The time of an event is the middle of the segment that began it: the centre of what the model heard.
+    Smoothing and events begin anew after a gap; what was on then goes off at the gap.
+    """
+
+    class Params(NodeParams):
+        """Parameters."""
+
+        smoothing: Literal["none", "mean", "exponential", "median"] = Field("mean", description="Over time.")
+        window_s: float = Field(
+            6.0, gt=0, description="Seconds it looks back; the time constant, if exponential."
+        )
+        top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
+        events: tuple[EventRule, ...] = Field((), description="Labels to tell the coming and going of.")
+
+    stage = "aggregation"
+
+    rest = 1
+    """A last token for the events that the end of the stream brings."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        scores = self.add_input(InputPort("predictions", "Scores of any heads.", Prediction))
+        self.add_output(OutputPort("predictions", "The same, smoothed.", Prediction, follows=scores))
+        self.add_output(OutputPort("events", "What came on and went off.", Events, follows=scores))
+        self._rules = {rule.label: rule for rule in self.params.events}
+        self._smoothers: dict[str, Smoother] = {}
+        self._watched: dict[tuple[str, str], tuple[Scores, Hysteresis]] = {}
+        self._pending: list[Event] = []
+
+    def reset(self) -> None:
+        self._close("gap")
+
+    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+        stream = self.outputs["events"].stream
+        for row, prediction in enumerate(windows):
+            at = _middle(stream, stream.written + row)
+            smoothed = tuple(self._smooth(scores) for scores in prediction.scores)
+            events = self._pending + [event for scores in smoothed for event in self._changes(scores, at)]
+            self._pending = []
+            outputs["predictions"][row] = Prediction(smoothed)
+            outputs["events"][row] = Events(tuple(events))
+
+    def flush(self, rest: NDArray[Any], write: dict[str, Stream]) -> None:
+        self._close("end")
+        if self._pending:
+            write["events"].reserve(1)[0] = Events(tuple(self._pending))
+            write["events"].commit(1, self.began_ns)
+            self._pending = []
+
+    def _close(self, reason: str) -> None:
+        """End every event and forget the past."""
+        stream = self.outputs["events"].stream
+        at = _middle(stream, max(stream.start, stream.written - 1))
+        for (_, label), (scores, hysteresis) in self._watched.items():
+            if change := hysteresis.close(at, reason):
+                self._pending.append(_event(scores, label, change))
+        self._smoothers.clear()
+        self._watched.clear()
+
+    def _smooth(self, scores: Scores) -> Scores:
+        smoother = self._smoothers.get(scores.head)
+        if smoother is None:
+            smoother = self._smoothers[scores.head] = self._new_smoother()
+        top_k = self.params.top_k or scores.top_k
+        smoothed = smoother(scores.activations)
+        return Scores(scores.head, scores.model, scores.version, scores.labels, smoothed, top_k)
+
+    def _new_smoother(self) -> Smoother:
+        segments = self.params.window_s * float(self.reader.stream.token_type.rate)
+        match self.params.smoothing:
+            case "mean":
+                return mean_smoother(max(1, round(segments)))
+            case "median":
+                return median_smoother(max(1, round(segments)))
+            case "exponential":
+                return exponential_smoother(segments)
+        return lambda activations: activations
+
+    def _changes(self, scores: Scores, at: Fraction) -> list[Event]:
+        events = []
+        if self._rules:
+            for index, label in enumerate(scores.labels):
+                rule = self._rules.get(label) or self._rules.get("*")
+                if rule is None:
+                    continue
+                key = (scores.head, label)
+                _, hysteresis = self._watched.get(key) or (None, _hysteresis(rule))
+                self._watched[key] = (scores, hysteresis)
+                if change := hysteresis(at, float(scores.activations[index])):
+                    events.append(_event(scores, label, change))
+        return events
+
+
+def _middle(stream: Stream, token: int) -> Fraction:
+    """The middle of what `token` was computed from, seconds from the start of the source."""
+    start, end = stream.seconds(token)
+    return (start + end) / 2
+
+
+def _hysteresis(rule: EventRule) -> Hysteresis:
+    return Hysteresis(rule.on, rule.on if rule.off is None else rule.off, Fraction(rule.least_s))
+
+
+def _event(scores: Scores, label: str, change: Change) -> Event:
+    return Event(
+        scores.head,
+        scores.model,
+        scores.version,
+        label,
+        change.change,
+        change.at,
+        change.activation,
+        change.reason,
+    )

@@ -1,0 +1,139 @@
+"""The node that runs a representation model on segments of mel frames."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from engine.errors import ConfigError
+from engine.node import InputPort, NodeParams, OutputPort, Transform
+from engine.stream import Axis
+from models.errors import ModelError
+from models.registry import find, info
+from nodes.mel import FRONT_ENDS
+from nodes.mel_spectrogram import mel_axis
+from nodes.predictions import FLOAT32, Prediction, Scores
+from nodes.session import open_session
+
+
+class Backbone(Transform):
+    """A model from segments of mel frames to embeddings and activations.
+
+    Each segment is a view of the ring that goes into ONNX Runtime as it is. When a live source gets ahead by
+    more than `max_lag_s`, segments are skipped, never samples; segments that lie wholly in a gap are skipped
+    too. Both are counted and marked.
+
+    Raises:
+        ModelError: A model that is not there, or whose card lacks what is needed here.
+    """
+
+    class Params(NodeParams):
+        """Parameters."""
+
+        model: str = Field(description="An installed model by name, or its folder.")
+        hop_size: int | None = Field(
+            None, gt=0, description="Frames from one segment to the next; the card's."
+        )
+        kind: str = Field(
+            "tags", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", description="Name of its predictions."
+        )
+        top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
+        providers: tuple[str, ...] = Field(("cpu",), min_length=1, description="ONNX Runtime's, in order.")
+        threads: int = Field(1, gt=0, description="Threads that share one inference.")
+        max_lag_s: float = Field(1.5, gt=0, description="Live: lag from which segments are skipped, seconds.")
+
+    stage = "inference"
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.card = info(self.params.model)
+        front_end, segment_size = self.card.front_end, self.card.segment_size
+        hop_size = self.params.hop_size or self.card.segment_hop_size
+        if front_end is None or segment_size is None or hop_size is None:
+            raise ModelError(
+                f"{self.card.name}: its card has no front_end and segment sizes; is it a backbone?"
+            )
+        known = FRONT_ENDS[front_end.name]
+        for field in ("sample_rate", "frame_size", "hop_size", "n_mels", "window", "compression"):
+            said, has = getattr(front_end, field), getattr(known, field)
+            if said != has:
+                where = f"{self.card.name}: its card says {field}={said!r}"
+                raise ModelError(f"{where}, and the front end {known.name!r} has {has!r}")
+        self.segment_size = segment_size
+        mel = self.add_input(
+            InputPort(
+                "mel",
+                f"Segments of {segment_size} mel frames.",
+                FLOAT32,
+                (mel_axis(known),),
+                known.rate,
+                frame_size=segment_size,
+                hop_size=hop_size,
+            )
+        )
+        self.add_output(
+            OutputPort("predictions", "Scores of the model's own labels.", Prediction, follows=mel)
+        )
+        self._names = ["activations"]
+        if self.card.embedding_size:
+            self._names.append("embeddings")
+            axes = (Axis("embedding", self.card.embedding_size),)
+            self.add_output(OutputPort("embeddings", "What heads take.", FLOAT32, axes, follows=mel))
+        self._scale = (front_end.mean, front_end.std)
+        self._session: Any = None
+
+    def start(self) -> None:
+        try:
+            folder = find(self.params.model)
+            self._session = open_session(folder, self.card, self.params.providers, self.params.threads)
+        except ConfigError as error:
+            error.node = self.name
+            raise
+        self._input = self._session.get_inputs()[0].name
+        # The first run allocates; better now than when sound is waiting.
+        self._session.run(self._names, {self._input: np.zeros((1, *self._shape()), np.float32)})
+
+    def _shape(self) -> tuple[int, int]:
+        axes = self.inputs["mel"].axes
+        assert axes is not None
+        return self.segment_size, axes[0].size
+
+    def declined(self, count: int) -> tuple[int, str | None]:
+        reader = self.reader
+        for gap in reader.gaps:
+            inside = (gap.stop - reader.position - self.segment_size) // reader.hop_size + 1
+            if gap.start <= reader.position and inside > 0:
+                return min(count, inside), "gap"
+        if self.live and self._lag_s() > self.params.max_lag_s:
+            return 1, "overload"
+        return 1, None
+
+    def _lag_s(self) -> float:
+        """Seconds since the last sample of the next segment came in."""
+        reader = self.reader
+        source, token = list(reader.stream.ancestry(reader.position + self.segment_size - 1))[-1]
+        _, arrived_ns = source.committed(token)
+        return (time.monotonic_ns() - arrived_ns) / 1e9
+
+    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+        mean, std = self._scale
+        if (mean, std) != (0.0, 1.0):
+            windows = (windows - np.float32(mean)) / np.float32(std)
+        began = time.monotonic_ns()
+        results = self._session.run(self._names, {self._input: windows[None]})
+        self.elsewhere_ns["inference"] += time.monotonic_ns() - began
+        card, params = self.card, self.params
+        scores = Scores(params.kind, card.name, card.version, card.classes, results[0][0], params.top_k)
+        outputs["predictions"][0] = Prediction((scores,))
+        if len(results) > 1:
+            outputs["embeddings"][:] = results[1]
+
+    def stop(self) -> None:
+        self._session = None
+
+    def statistics(self) -> dict[str, Any]:
+        return {"model": self.card.name, "version": self.card.version}

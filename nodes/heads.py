@@ -1,0 +1,119 @@
+"""The node that runs shallow heads on the embeddings of a backbone."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from engine.errors import ConfigError
+from engine.node import InputPort, NodeParams, OutputPort, Transform
+from engine.stream import Axis
+from models.head import Mlp, load_head
+from models.registry import find
+from nodes.head_bank import HeadBank
+from nodes.predictions import FLOAT32, Prediction, Scores
+
+
+class Heads(Transform):
+    """Any number of shallow heads on one backbone, run as one product; they come and go while it runs.
+
+    Raises:
+        ModelError: A head that is not there, or not a plain MLP.
+        ConfigError: A head that takes embeddings of another length, or a second one of the same name.
+    """
+
+    class Params(NodeParams):
+        """Parameters."""
+
+        heads: tuple[str, ...] = Field((), description="Installed heads by name, or their folders.")
+        top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
+
+    stage = "heads"
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self._embeddings = self.add_input(
+            InputPort("embeddings", "What the backbone made of a segment.", FLOAT32, axes=None)
+        )
+        self.add_output(
+            OutputPort("predictions", "Scores of every head.", Prediction, follows=self._embeddings)
+        )
+        self._lock = threading.Lock()
+        self._bank: HeadBank | None = None
+        for head in self.params.heads:
+            self.add_head(head)
+
+    def add_head(self, name_or_path: str) -> str:
+        """Load a head and use it from the next segment on. From any thread.
+
+        Returns:
+            Its name.
+        """
+        head = load_head(find(name_or_path))
+        with self._lock:
+            size = self._size()
+            if size not in (None, head.input_size):
+                takes = f"head {head.card.name!r} takes embeddings of {head.input_size}"
+                raise ConfigError(f"{takes}, here they have {size}", node=self.name)
+            if head.card.name in self.names():
+                raise ConfigError(f"there is a head {head.card.name!r} already", node=self.name)
+            self._bank = HeadBank([*self._loaded(), head])
+            # From now on a backbone with other embeddings is refused when the graph is built.
+            self._embeddings.axes = (Axis("embedding", head.input_size),)
+        return head.card.name
+
+    def _size(self) -> int | None:
+        """Length of the embeddings; None while nothing says it."""
+        if self._embeddings.offered:
+            return self._embeddings.offered[0].axes[0].size
+        return self._bank.heads[0].input_size if self._bank else None
+
+    def remove_head(self, name: str) -> None:
+        """Stop using a head from the next segment on. From any thread.
+
+        Raises:
+            ConfigError: There is no such head.
+        """
+        with self._lock:
+            if name not in self.names():
+                raise ConfigError(
+                    f"no head {name!r}; heads are: {', '.join(self.names()) or 'none'}", node=self.name
+                )
+            rest = [head for head in self._loaded() if head.card.name != name]
+            self._bank = HeadBank(rest) if rest else None
+
+    def names(self) -> list[str]:
+        """Names of the heads in use."""
+        return [head.card.name for head in self._loaded()]
+
+    def _loaded(self) -> tuple[Mlp, ...]:
+        return self._bank.heads if self._bank else ()
+
+    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+        bank = self._bank  # once: another thread may put a new one in its place
+        predictions = outputs["predictions"]
+        if bank is None:
+            predictions[:] = Prediction(())
+            return
+        results = bank(np.ascontiguousarray(windows))
+        for row in range(len(windows)):
+            predictions[row] = Prediction(
+                tuple(
+                    Scores(
+                        head.card.name,
+                        head.card.name,
+                        head.card.version,
+                        head.labels,
+                        result[row],
+                        self.params.top_k,
+                    )
+                    for head, result in zip(bank.heads, results, strict=True)
+                )
+            )
+
+    def statistics(self) -> dict[str, Any]:
+        return {"heads": self.names()}

@@ -1,0 +1,71 @@
+"""The node that turns audio into mel frames."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from engine.node import InputPort, NodeParams, OutputPort, Transform
+from engine.stream import Axis, Stream
+from nodes.mel import FRONT_ENDS, FrontEnd, MelKernel
+from nodes.predictions import FLOAT32
+
+
+def mel_axis(front_end: FrontEnd) -> Axis:
+    """The axis of a mel frame; its name tells front ends apart, whose numbers must not be mixed."""
+    return Axis(f"mel_{front_end.name}", front_end.n_mels)
+
+
+class MelSpectrogram(Transform):
+    """Mel frames of audio, the first centred on the first sample, as many as the front end defines.
+
+    Where the stream ends, zeros complete the last frames. A gap reaches this node as silence.
+    """
+
+    class Params(NodeParams):
+        """Parameters."""
+
+        front_end: Literal["musicnn", "vggish"] = Field("musicnn", description="As the model was trained on.")
+
+    stage = "mel"
+
+    rest = 4
+    """Frames that zeros may complete: those that begin in the last frame_size samples."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.front_end = front_end = FRONT_ENDS[self.params.front_end]
+        audio = self.add_input(
+            InputPort(
+                "audio",
+                "Mono samples.",
+                FLOAT32,
+                rate=Fraction(front_end.sample_rate),
+                frame_size=front_end.frame_size,
+                hop_size=front_end.hop_size,
+                before=front_end.padding,
+            )
+        )
+        self.add_output(OutputPort("mel", "Mel frames.", FLOAT32, (mel_axis(front_end),), follows=audio))
+        self._kernel: MelKernel | None = None
+
+    def start(self) -> None:
+        self._kernel = MelKernel(self.front_end)
+
+    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+        assert self._kernel is not None
+        self._kernel(windows, outputs["mel"])
+
+    def flush(self, rest: NDArray[Any], write: dict[str, Stream]) -> None:
+        audio = self.reader.stream
+        frames = self.front_end.n_frames(audio.written - audio.start) - self.reader.number
+        if frames <= 0:
+            return
+        samples = np.zeros(self.front_end.n_samples(frames), np.float32)
+        samples[: len(rest)] = rest[: len(samples)]
+        self.compute(samples, {"mel": write["mel"].reserve(frames)})
+        write["mel"].commit(frames, self.began_ns)

@@ -1,0 +1,66 @@
+"""ONNX Runtime sessions, one a model however many streams run it."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigError
+from models.card import Card, model_path
+from models.errors import ModelError
+from models.files import sha256
+
+SHORT_NAMES = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+
+_lock = threading.Lock()
+
+
+def open_session(folder: Path, card: Card, providers: tuple[str, ...], threads: int) -> Any:
+    """The session of a model, shared by all who ask for the same.
+
+    Args:
+        folder: The model's folder.
+        card: Its card.
+        providers: ONNX Runtime's execution providers in order of preference, by its names or `SHORT_NAMES`.
+        threads: Threads that share the work of one run.
+
+    Returns:
+        An `onnxruntime.InferenceSession`; its `run` may be called from several threads.
+
+    Raises:
+        ConfigError: A provider that this build of ONNX Runtime does not have.
+        ModelError: The model is not what its card says, or cannot be loaded.
+    """
+    with _lock:
+        names = tuple(SHORT_NAMES.get(name.lower(), name) for name in providers)
+        return _open(model_path(folder, card), card.name, card.sha256, names, threads)
+
+
+@functools.cache
+def _open(path: Path, name: str, expected: str | None, providers: tuple[str, ...], threads: int) -> Any:
+    import onnxruntime
+
+    known = onnxruntime.get_available_providers()
+    for provider in providers:
+        if provider not in known:
+            raise ConfigError(f"no execution provider {provider!r} here; there are: {', '.join(known)}")
+    if expected is not None and sha256(path) != expected:
+        raise ModelError(f"{name}: {path} is damaged (not the file its card describes)")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Threads that spin between runs take a core from decoding and from other streams.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:  # ONNX Runtime's own classes have no common base but this
+        raise ModelError(f"{name}: {path} cannot be loaded: {str(error).splitlines()[0]}") from error
