@@ -49,9 +49,13 @@ def cut_clip() -> None:
     subprocess.run([*command, "-map_metadata", "-1", CLIP], check=True)
 
 
-def load(path: Path) -> np.ndarray:
-    """The mean of the channels at 16 kHz, the way Essentia's examples load audio for these models."""
-    return es.MonoLoader(filename=str(path), sampleRate=16000, resampleQuality=4)()
+def load(path: Path, quality: int = 4) -> np.ndarray:
+    """The mean of the channels at 16 kHz.
+
+    Essentia's examples for these models ask for quality 4, which is libsamplerate's linear interpolation and
+    aliases; 0 is its best sinc filter.
+    """
+    return es.MonoLoader(filename=str(path), sampleRate=16000, resampleQuality=quality)()
 
 
 def mel(samples: np.ndarray, compute, frame_size: int, hop_size: int) -> np.ndarray:
@@ -67,13 +71,15 @@ def predict(samples: np.ndarray, graph: Path, output: str) -> np.ndarray:
 
 def main(graphs: Path) -> None:
     cut_clip()
-    clip, demo = load(CLIP), load(DEMO)
+    clip = load(CLIP)
     arrays = {name: predict(clip, graphs / f"{graph}.pb", node) for name, graph, node in OUTPUTS}
     arrays["mel_musicnn"] = mel(clip, es.TensorflowInputMusiCNN(), 512, 256)
     arrays["mel_vggish"] = mel(clip, es.TensorflowInputVGGish(), 400, 160)
-    for model in ("musicnn-mtt", "musicnn-msd"):
-        activations = predict(demo, graphs / f"{model}.pb", "model/Sigmoid")
-        arrays[f"demo/{model}/mean_activations"] = activations.mean(axis=0)
+    for quality, suffix in ((4, ""), (0, "_sinc")):
+        demo = load(DEMO, quality)
+        for model in ("musicnn-mtt", "musicnn-msd"):
+            activations = predict(demo, graphs / f"{model}.pb", "model/Sigmoid")
+            arrays[f"demo/{model}/mean_activations{suffix}"] = activations.mean(axis=0)
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays.values())
 
     np.savez_compressed(ARRAYS, **arrays)
