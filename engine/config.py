@@ -76,11 +76,6 @@ class GraphFile(_Strict):
                 raise ValueError(f"{edge!r} is not of the form 'a -> b' or 'a.port -> b.port -> c'")
         return edges
 
-    def pairs(self) -> list[tuple[str, str]]:
-        """The edges, one pair of ends each."""
-        chains = [[end.strip() for end in edge.split("->")] for edge in self.edges]
-        return [pair for chain in chains for pair in itertools.pairwise(chain)]
-
 
 def load(path: Path) -> GraphFile:
     """Read a graph file.
@@ -119,7 +114,7 @@ def build(file: GraphFile, catalogue: Catalogue, folder: Path, start: int = 0) -
     for spec in file.nodes:
         node_class = find_class(spec.class_, catalogue, spec.id)
         nodes.append(node_class(spec.id, **_with_folder(spec.params, node_class, folder)))
-    return Graph(file.stream, nodes, file.pairs(), start)
+    return Graph(file.stream, nodes, _pairs(file.edges, nodes), start)
 
 
 def find_class(name: str, catalogue: Catalogue, node: str | None = None) -> type[Node]:
@@ -183,6 +178,32 @@ def json_schema(catalogue: Catalogue) -> dict[str, Any]:
     own = {**general, "properties": {**general["properties"], "class": {"type": "string", "pattern": ":"}}}
     schema["properties"]["nodes"]["items"] = {"anyOf": [*kinds, own]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _pairs(edges: list[str], nodes: list[Node]) -> list[tuple[str, str]]:
+    """The edges, one pair of ends each.
+
+    Inside a chain, `node.port` may name the input or the output of the node; where it is only one of them,
+    the other side is left to the ports that fit.
+    """
+    outputs = {f"{node.name}.{port}" for node in nodes for port in node.outputs}
+    inputs = {f"{node.name}.{port}" for node in nodes for port in node.inputs}
+
+    def side(end: str, these: set[str], others: set[str]) -> str:
+        return end.partition(".")[0] if end in others - these else end
+
+    pairs = []
+    for edge in edges:
+        chain = [end.strip() for end in edge.split("->")]
+        for index, (source, target) in enumerate(itertools.pairwise(chain)):
+            first, last = index == 0, index == len(chain) - 2
+            pairs.append(
+                (
+                    source if first else side(source, outputs, inputs),
+                    target if last else side(target, inputs, outputs),
+                )
+            )
+    return pairs
 
 
 def _with_folder(params: Mapping[str, Any], node_class: type[Node], folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from engine.errors import AuricleError
 from engine.graph import Graph
@@ -19,15 +19,13 @@ IDLE_S = 0.25
 """Longest sleep of a worker; bounds how late it hears that it is to stop."""
 
 
-def run_offline(graph: Graph, each: Callable[[Run], None] | None = None) -> Run:
-    """Run `graph` to its end.
+def passes(graph: Graph) -> Iterator[Run]:
+    """Run `graph` to its end, stopping after every pass over its nodes.
 
-    Args:
-        graph: Its source must not wait for time to pass.
-        each: Called after every pass over the nodes, for progress.
+    The source must not wait for time to pass. Closing the iterator stops the graph.
 
-    Returns:
-        The finished run.
+    Yields:
+        The run, after each pass.
 
     Raises:
         AuricleError: What stopped the graph.
@@ -38,15 +36,19 @@ def run_offline(graph: Graph, each: Callable[[Run], None] | None = None) -> Run:
         while not run.over:
             if not run.advance() and not run.over:
                 raise AuricleError(f"graph {graph.name!r} stands still: no node can go on")
-            if each is not None:
-                each(run)
+            yield run
     finally:
         if not run.over:
             run.request_stop()
             run.advance()
     if run.error is not None:
         raise run.error
-    return run
+
+
+def run_offline(graph: Graph) -> None:
+    """Run `graph` to its end, as fast as it goes. Errors are those of `passes`."""
+    for _ in passes(graph):
+        pass
 
 
 class LiveScheduler:

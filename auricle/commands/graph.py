@@ -1,0 +1,67 @@
+"""`auricle graph`: graph files checked and drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from engine.graph import Graph
+
+FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group()
+def graph() -> None:
+    """Check graph files, and look at them."""
+
+
+@graph.command()
+@FILE
+def check(file: Path) -> None:
+    """Check a graph file: classes, parameters, ports, rates, models. Nothing is opened."""
+    built = _build(file)
+    click.echo(f"{file}: ok, {len(built.nodes)} nodes, {len(built.edges)} edges")
+
+
+@graph.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "mermaid", "json"]),
+    default="text",
+    show_default=True,
+    help="Mermaid draws it in Markdown.",
+)
+@FILE
+def show(file: Path, form: str) -> None:
+    """Show the nodes of a graph, their ports, rates, rings, and how late it speaks."""
+    from auricle import diagram
+
+    built = _build(file)
+    if form == "text":
+        click.echo(diagram.text(built))
+    elif form == "mermaid":
+        click.echo(diagram.mermaid(built))
+    else:
+        click.echo(json.dumps(diagram.description(built), indent=2))
+
+
+@graph.command()
+def schema() -> None:
+    """Print the JSON Schema of graph files, for editors."""
+    from engine.config import json_schema
+    from nodes import CLASSES
+
+    content: dict[str, Any] = json_schema(CLASSES)
+    click.echo(json.dumps(content, indent=2))
+
+
+def _build(file: Path) -> Graph:
+    from auricle.service import build_graph
+    from engine.config import load
+
+    return build_graph(load(file), file.parent)

@@ -1,0 +1,115 @@
+"""A graph at work: its nodes on worker threads, its sockets open, until it ends or is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from engine.config import GraphFile, build, load, with_values
+from engine.errors import ConfigError
+from engine.graph import Graph
+from engine.node import Source
+from engine.run import Run
+from engine.scheduler import LiveScheduler
+from engine.server import Server
+from nodes import CLASSES
+from nodes.heads import Heads
+from nodes.inputs import input_for
+from nodes.publisher import Publisher
+
+
+def load_graph(path: Path, values: Mapping[str, Any] | None = None, source: str | None = None) -> GraphFile:
+    """Read a graph file and change it as a command line asks.
+
+    Args:
+        path: The file.
+        values: Parameters to change, by `node.param`.
+        source: What to listen to instead of the file's own source; see `nodes.inputs.input_for`.
+
+    Raises:
+        ConfigError: A file or a change that cannot be used.
+    """
+    file = load(path)
+    if source is not None:
+        file = _with_input(file, source)
+    return with_values(file, values or {})
+
+
+def build_graph(file: GraphFile, folder: Path) -> Graph:
+    """The graph of a file; paths in it are relative to `folder`."""
+    return build(file, CLASSES, folder)
+
+
+def _with_input(file: GraphFile, source: str) -> GraphFile:
+    """The same graph with another source in the place of its only one."""
+    from engine.config import find_class
+
+    sources = [spec for spec in file.nodes if issubclass(find_class(spec.class_, CLASSES, spec.id), Source)]
+    if len(sources) != 1:
+        raise ConfigError(f"--input replaces the source of a graph that has one; this has {len(sources)}")
+    class_name, params = input_for(source)
+    kept = {name: value for name, value in sources[0].params.items() if name == "sample_rate"}
+    changed = sources[0].model_copy(update={"class_": class_name, "params": {**kept, **params}})
+    nodes = [changed if spec is sources[0] else spec for spec in file.nodes]
+    return file.model_copy(update={"nodes": nodes})
+
+
+class Service:
+    """Runs a graph and serves its sockets.
+
+    Args:
+        file: The graph file.
+        folder: What paths in it are relative to.
+
+    Raises:
+        AuricleError, ModelError: A graph that cannot be built.
+
+    Example:
+        >>> file = load_graph(Path("graphs/demo.yaml"))             # doctest: +SKIP
+        >>> with Service(file, Path("graphs")) as service:          # doctest: +SKIP
+        ...     run = service.wait()
+    """
+
+    def __init__(self, file: GraphFile, folder: Path) -> None:
+        self.graph = build_graph(file, folder)
+        self.server = Server(file.wire)
+        self._scheduler = LiveScheduler([self.graph])
+        for node in self.graph.order:
+            if isinstance(node, Publisher):
+                node.outlet = self.server
+        self._serve_commands()
+
+    @property
+    def run(self) -> Run:
+        """The run of the graph."""
+        return self._scheduler.runs[0]
+
+    def start(self) -> None:
+        """Open the sockets, then the nodes. Raises WireError for an address that cannot be had."""
+        self.server.start()
+        self._scheduler.start()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for the graph to end; returns whether it has."""
+        return self._scheduler.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Stop the graph, send what is left, close the sockets."""
+        self._scheduler.stop()
+        self._scheduler.wait()
+        self.server.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def statistics(self) -> dict[str, Any]:
+        """Statistics by stream."""
+        return {run.graph.name: run.statistics() for run in self._scheduler.runs}

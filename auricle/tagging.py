@@ -1,0 +1,81 @@
+"""Tagging files offline, by the same nodes that run live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from nodes.file_input import FileInput
+
+from engine.graph import Graph
+from engine.scheduler import passes
+from nodes.backbone import Backbone
+from nodes.collector import Collector, Segment
+from nodes.mel_spectrogram import MelSpectrogram
+
+
+class FileTagger:
+    """Tags one file, segment by segment, in constant memory.
+
+    Args:
+        path: Any file that FFmpeg decodes.
+        model: An installed model by name, or its folder.
+        hop_size: Frames from one segment to the next; the model card's, if left out.
+        threads: Threads that share the work of one inference.
+        embeddings: Whether segments carry the embeddings.
+
+    Raises:
+        AuricleError: A file or parameter that cannot be used; while iterating, a file that breaks.
+        ModelError: A model that is not there or damaged.
+
+    Example:
+        >>> tagger = FileTagger("song.mp3")                                    # doctest: +SKIP
+        >>> for segment in tagger:                                             # doctest: +SKIP
+        ...     print(segment.start, segment.activations["guitar"])
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        model: str = "musicnn-mtt",
+        hop_size: int | None = None,
+        threads: int = 1,
+        embeddings: bool = False,
+    ) -> None:
+        self.backbone = Backbone("backbone", model=model, hop_size=hop_size, threads=threads)
+        front_end = self.backbone.card.front_end
+        assert front_end is not None  # the backbone has refused a card without one
+        self.input = FileInput("input", path=Path(path), sample_rate=front_end.sample_rate)
+        mel = MelSpectrogram("mel", front_end=front_end.name)
+        self._collector = Collector("segments")
+        edges = [("input", "mel"), ("mel", "backbone"), ("backbone.predictions", "segments")]
+        if embeddings:
+            edges.append(("backbone.embeddings", "segments"))
+        nodes = [self.input, mel, self.backbone, self._collector]
+        self.graph = Graph(Path(path).name, nodes, edges)
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model."""
+        return self.backbone.card.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The model's labels, in the order of the activations."""
+        return self.backbone.card.classes
+
+    @property
+    def decoded_s(self) -> float:
+        """Seconds of audio decoded so far."""
+        audio = self.input.outputs["audio"].stream
+        return float((audio.written - audio.start) / audio.token_type.rate)
+
+    @property
+    def segment_s(self) -> float:
+        """Seconds of audio that one segment takes."""
+        stream = self.backbone.outputs["predictions"].stream
+        return float(stream.seconds(stream.start)[1])
+
+    def __iter__(self) -> Iterator[Segment]:
+        for _ in passes(self.graph):
+            yield from self._collector.take()

@@ -1,0 +1,54 @@
+"""Clocks: sample to time, and drift in parts per million."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.clock import SourceClock
+
+
+@pytest.mark.parametrize("first", [0, 2**31 - 5, 2**53])
+def test_samples_of_seconds_are_exact(first: int) -> None:
+    clock = SourceClock(44100, first)
+    assert clock.sample_at(Fraction(86400 * 365)) == first + 44100 * 86400 * 365
+
+
+def test_times_come_from_the_latest_observation() -> None:
+    clock = SourceClock(16000)
+    clock.observe(320, 1_000_000_000)
+    assert clock.monotonic_ns(320) == 1_000_000_000
+    assert clock.monotonic_ns(0) == 1_000_000_000 - 20_000_000
+    assert clock.monotonic_ns(480) == 1_000_000_000 + 10_000_000
+
+
+def test_utc_is_monotonic_time_moved() -> None:
+    clock = SourceClock(16000)
+    clock.observe(0, 0)
+    assert clock.utc_ns(16000) - clock.utc_ns(0) == 1_000_000_000
+
+
+def test_no_drift_is_stated_too_early() -> None:
+    clock = SourceClock(16000)
+    for second in range(9):
+        clock.observe(16000 * second, second * 10**9)
+    assert clock.drift_ppm is None
+
+
+@given(
+    ppm=st.floats(-300, 300),
+    first=st.sampled_from([0, 2**31 - 5, 2**53]),
+    delays_ms=st.lists(st.floats(0, 30), min_size=50, max_size=50),
+)
+def test_drift_is_found_under_jitter(ppm: float, first: int, delays_ms: list[float]) -> None:
+    """Ten minutes of 20 ms blocks of a source that is `ppm` fast; one block a second is not delayed."""
+    clock = SourceClock(48000, first)
+    start_ns = 10**15
+    for block in range(1, 600 * 50):
+        samples = block * 960
+        true_ns = samples / (48000 * (1 + ppm / 1e6)) * 1e9
+        delay_ns = 0 if block % 50 == 0 else delays_ms[block % 50] * 1e6
+        clock.observe(first + samples, start_ns + int(true_ns + delay_ns))
+    # One clean block in each second: what is left is the rounding of times to the second's promptest block.
+    assert clock.drift_ppm == pytest.approx(ppm, abs=1)

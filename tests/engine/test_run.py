@@ -1,0 +1,223 @@
+"""Running graphs: offline, live, through gaps, skips, errors and the end."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from engine.errors import AuricleError, InputError, NodeError
+from engine.graph import Graph
+from engine.marks import Gap, Skip
+from engine.node import Status
+from engine.run import Run, State
+from engine.scheduler import LiveScheduler, passes, run_offline
+from tests.toys import Counter, Sink, Sums
+
+STARTS = [0, 2**31 - 5, 2**53]
+CUTS = [(1,), (7,), (5,), (64,), (1000,), (3, 1, 40, 2)]
+
+
+def graph(
+    start: int = 0, name: str = "g", sums: dict[str, Any] | None = None, **source: Any
+) -> tuple[Graph, Sink, Sums]:
+    sink, middle = Sink("sink"), Sums("sums", **(sums or {}))
+    nodes = [Counter("numbers", **source), middle, sink]
+    return Graph(name, nodes, [("numbers", "sums"), ("sums", "sink")], start), sink, middle
+
+
+def expected(total: int, frame: int = 10, hop: int = 5, before: int = 5) -> list[float]:
+    numbers = [0] * before + list(range(1, total + 1))
+    return [sum(numbers[i : i + frame]) for i in range(0, len(numbers) - frame + 1, hop)]
+
+
+@pytest.mark.parametrize("blocks", CUTS)
+@pytest.mark.parametrize("start", STARTS)
+def test_cut_and_start_do_not_matter(blocks: tuple[int, ...], start: int) -> None:
+    g, sink, _ = graph(start, total=1003, blocks=blocks)
+    run_offline(g)
+    assert sink.values == expected(1003)
+
+
+@pytest.mark.parametrize("total", [0, 1, 4, 5, 6, 10])
+def test_short_streams_end(total: int) -> None:
+    g, sink, _ = graph(total=total)
+    run_offline(g)
+    assert sink.values == expected(total)
+
+
+def test_live_equals_offline() -> None:
+    g, sink, _ = graph(total=5003, blocks=(3, 50, 1))
+    scheduler = LiveScheduler([g])
+    scheduler.start()
+    assert scheduler.wait(30)
+    assert scheduler.runs[0].state is State.FINISHED
+    assert sink.values == expected(5003)
+
+
+@pytest.mark.parametrize("blocks", CUTS)
+@pytest.mark.parametrize("start", STARTS)
+def test_gap_resets_and_marks_what_touches_it(blocks: tuple[int, ...], start: int) -> None:
+    """Numbers 41 to 47 are missing: windows 8, 9 and 10 (tokens 35..44, 40..49, 45..54) touch them."""
+    g, sink, sums = graph(start, sums={"remembers": True}, total=100, blocks=blocks, gaps=[(40, 7, "xrun")])
+    run_offline(g)
+    assert sums.resets == [8]
+    (mark,) = sink.marks
+    assert (mark.start - start, mark.stop - start, mark.reason) == (8, 11, "xrun")
+    assert mark.source == (40, 47)
+    assert isinstance(mark, Gap)
+    heard = [n if not 40 < n <= 47 else 0 for n in range(1, 101)]
+    windows = [sum(([0] * 5 + heard)[i : i + 10]) for i in range(0, 96, 5)]
+    before, after = windows[:8], windows[8:]
+    sums_of = [sum(before[: k + 1]) for k in range(8)] + [sum(after[: k + 1]) for k in range(len(after))]
+    assert sink.values == sums_of
+
+
+def test_skips_are_counted_marked_and_handed_on() -> None:
+    first, second, sink = Sums("first"), Sums("second", frame_size=1, hop_size=1, before=0), Sink("sink")
+    first.skipping = {2: "overload", 3: "overload", 7: "gap"}
+    nodes = [Counter("numbers", total=60), first, second, sink]
+    run_offline(Graph("g", nodes, [("numbers", "first"), ("first", "second"), ("second", "sink")]))
+    assert sink.skipped == [2, 3, 7]
+    assert sink.values == [v for n, v in enumerate(expected(60)) if n not in (2, 3, 7)]
+    assert first.counts == {"overload": 2, "gap": 1}
+    assert second.counts == {}, "counted where it happened, and only there"
+    spans = [mark.source for mark in sink.marks if isinstance(mark, Skip)]
+    assert spans[0] == (2 * 5, 2 * 5 + 5)
+
+
+def test_error_stops_its_graph_and_no_other() -> None:
+    bad, bad_sink, _ = graph(name="bad", total=1000, breaks_at=30)
+    good, good_sink, _ = graph(name="good", total=20_000, blocks=(3,))
+    ended: list[str] = []
+    scheduler = LiveScheduler([bad, good], workers=1, ended=lambda run: ended.append(run.graph.name))
+    scheduler.start()
+    assert scheduler.wait(60)
+    broken, fine = scheduler.runs
+    assert broken.state is State.FAILED
+    assert str(broken.error) == "numbers: the line was cut"
+    assert broken.statistics()["error"] == "numbers: the line was cut"
+    assert fine.state is State.FINISHED
+    assert good_sink.values == expected(20_000)
+    assert ended == ["bad", "good"]
+    assert bad_sink.stops == good_sink.stops == 1
+
+
+class Surprised(Sink):
+    """Fails in a way that nobody foresaw."""
+
+    def process(self) -> Status:
+        if self.port.reader.windows():
+            raise ZeroDivisionError("division by zero")
+        return super().process()
+
+
+def test_unforeseen_error_names_the_node() -> None:
+    g = Graph("g", [Counter("a"), Surprised("b")], [("a", "b")])
+    with pytest.raises(NodeError, match="b: ZeroDivisionError: division by zero") as caught:
+        run_offline(g)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+class Closed(Counter):
+    """Cannot be opened."""
+
+    def start(self) -> None:
+        raise InputError("no such device")
+
+
+def test_error_at_start_stops_what_was_started() -> None:
+    sink = Sink("sink")
+    run = Run(Graph("g", [Closed("a"), sink], [("a", "sink")]))
+    run.start()
+    assert run.state is State.FAILED
+    assert str(run.error) == "a: no such device"
+    assert sink.stops == 1
+
+
+class Deaf(Sink):
+    """Never reads."""
+
+    def process(self) -> Status:
+        return Status.NO_INPUT
+
+
+def test_graph_that_stands_still_says_so() -> None:
+    g = Graph("g", [Counter("a", total=10_000), Deaf("b")], [("a", "b")])
+    with pytest.raises(AuricleError, match="graph 'g' stands still"):
+        run_offline(g)
+
+
+def test_stop_of_an_endless_graph() -> None:
+    g, sink, _ = graph(endless=True)
+    sink.wanted = 1000
+    scheduler = LiveScheduler([g])
+    scheduler.start()
+    assert sink.enough.wait(30)
+    assert not scheduler.stop("another")
+    assert scheduler.stop("g")
+    assert scheduler.wait(30)
+    assert scheduler.runs[0].state is State.STOPPED
+    assert sink.stops == 1
+
+
+def test_passes_can_be_abandoned() -> None:
+    g, sink, _ = graph(endless=True)
+    iterator = passes(g)
+    run = next(iterator)
+    iterator.close()
+    assert run.state is State.STOPPED
+    assert sink.stops == 1
+
+
+class Quiet(Counter):
+    """Has nothing until another thread brings it something."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.brought = threading.Event()
+        self.asked = threading.Event()
+
+    def process(self) -> Status:
+        self.asked.set()
+        return super().process() if self.brought.is_set() else Status.NO_INPUT
+
+
+def test_worker_wakes_when_a_source_has_something() -> None:
+    source, sink = Quiet("a", total=20), Sink("b")
+    scheduler = LiveScheduler([Graph("g", [source, sink], [("a", "b")])])
+    scheduler.start()
+    assert source.asked.wait(10)
+    source.brought.set()
+    source.arrived()
+    assert scheduler.wait(10)
+    assert len(sink.values) == 20
+
+
+class Paced(Counter):
+    """Asks to be called at a time."""
+
+    def process(self) -> Status:
+        now = time.monotonic_ns()
+        if self.wake_ns is None:
+            self.wake_ns = now + 20_000_000
+        if now < self.wake_ns:
+            return Status.NO_INPUT
+        return super().process()
+
+
+def test_worker_calls_a_node_when_it_asked_to_be_called() -> None:
+    source, sink = Paced("a", total=20), Sink("b")
+    scheduler = LiveScheduler([Graph("g", [source, sink], [("a", "b")])])
+    scheduler.start()
+    assert scheduler.wait(10)
+    assert len(sink.values) == 20
+
+
+def test_statistics_count_tokens_by_node() -> None:
+    g, _, _ = graph(total=100)
+    for run in passes(g):
+        statistics = run.statistics()
+    assert statistics["nodes"]["numbers"]["tokens"] == {"numbers": 100}
+    assert statistics["nodes"]["sums"]["tokens"] == {"sums": len(expected(100))}
+    assert statistics["state"] == "finished"

@@ -1,0 +1,127 @@
+"""Small nodes for tests of the core: whole numbers in, sums out."""
+
+from __future__ import annotations
+
+import threading
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+from engine.marks import Gap, Mark
+from engine.node import InputPort, Node, NodeParams, OutputPort, Source, Status, Transform
+from engine.stream import Axis
+
+FLOAT32 = np.dtype(np.float32)
+
+
+class Counter(Source):
+    """Gives 1, 2, 3, ... in blocks of the given sizes in turn, with gaps of silence where asked."""
+
+    class Params(NodeParams):
+        total: int = 100
+        blocks: tuple[int, ...] = (7,)
+        rate: Fraction = Fraction(100)
+        gaps: tuple[tuple[int, int, str], ...] = ()
+        breaks_at: int | None = None
+        endless: bool = False
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.out = self.add_output(OutputPort("numbers", "Whole numbers.", FLOAT32, rate=self.params.rate))
+        self.clock.sample_rate = int(self.params.rate)
+        self.given = 0
+        self.calls = 0
+        self.gaps = list(self.params.gaps)
+
+    def process(self) -> Status:
+        params, stream = self.params, self.out.stream
+        if params.breaks_at is not None and self.given >= params.breaks_at:
+            raise InputError("the line was cut")
+        if self.given == params.total and not params.endless:
+            stream.end()
+            return Status.FINISHED
+        block = params.blocks[self.calls % len(params.blocks)]
+        self.calls += 1
+        left = block if params.endless else params.total - self.given
+        values = np.arange(self.given + 1, self.given + min(block, left) + 1, dtype=np.float32)
+        for first, count, _ in params.gaps:
+            values[(values > first) & (values <= first + count)] = 0
+        values = values[: stream.room()]
+        while self.gaps and self.gaps[0][0] < self.given + len(values):
+            first, count, reason = self.gaps.pop(0)
+            stream.mark(
+                Gap(stream.start + first, stream.start + first + count, reason, (first, first + count))
+            )
+        self.given += stream.write(values)
+        return Status.OK if len(values) else Status.NO_ROOM
+
+
+class Sums(Transform):
+    """Sum of each window, plus the sum of all before it since the last reset."""
+
+    class Params(NodeParams):
+        frame_size: int = 10
+        hop_size: int = 5
+        before: int = 5
+        remembers: bool = False
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        p = self.params
+        port = InputPort("numbers", "Numbers.", FLOAT32, None, None, p.frame_size, p.hop_size, p.before)
+        self.add_output(OutputPort("sums", "Sums.", FLOAT32, (Axis("sum", 1),), follows=self.add_input(port)))
+        self.memory = 0.0
+        self.resets: list[int] = []
+        self.skipping: dict[int, str] = {}
+
+    def reset(self) -> None:
+        self.memory = 0.0
+        self.resets.append(self.reader.number)
+
+    def declined(self, count: int) -> tuple[int, str | None]:
+        return (1, self.skipping.get(self.reader.number)) if self.skipping else (count, None)
+
+    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+        for row in range(len(outputs["sums"])):
+            start = row * self.params.hop_size
+            total = float(windows[start : start + self.params.frame_size].sum())
+            outputs["sums"][row] = total + (self.memory if self.params.remembers else 0)
+            self.memory += total
+
+
+class Sink(Node):
+    """Keeps every value, and every mark."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.port = self.add_input(InputPort("values", "Anything.", None, axes=None))
+        self.values: list[float] = []
+        self.skipped: list[int] = []
+        self.marks: list[Mark] = []
+        self.enough = threading.Event()
+        self.wanted = 1
+        self.stops = 0
+
+    def process(self) -> Status:
+        reader = self.port.reader
+        ended, count = reader.stream.ended, reader.windows()
+        self.marks += reader.new_marks()
+        if not count:
+            return Status.FINISHED if ended else Status.NO_INPUT
+        while reader.gap():
+            pass
+        count, skip = reader.stretch(count)
+        if skip is None:
+            self.values += reader.view(count).ravel().tolist()
+        else:
+            self.skipped += range(reader.number, reader.number + count)
+        reader.release(count)
+        if len(self.values) >= self.wanted:
+            self.enough.set()
+        return Status.OK
+
+    def stop(self) -> None:
+        self.stops += 1
