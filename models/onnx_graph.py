@@ -22,7 +22,7 @@ class OnnxGraph:
     """
 
     def __init__(self, name: str) -> None:
-        # Imported here: onnx takes a third of a second to import, and only conversion needs it.
+        # Imported here: onnx takes a tenth of a second to import, and only conversion needs it.
         from onnx import helper, numpy_helper
 
         self._helper = helper

@@ -37,7 +37,7 @@ def read_onnx_mlp(path: Path, output: str) -> tuple[Layer, ...]:
         ModelError: not an ONNX file, no such output, or an operator that has no place in an MLP.
         OSError: the file cannot be read.
     """
-    # Imported here: onnx takes a third of a second to import, and most heads are not ONNX.
+    # Imported here: onnx takes a tenth of a second to import, and most heads are not ONNX.
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
