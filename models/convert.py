@@ -8,7 +8,8 @@ executed: the checkpoint is read as data, and the labels are literals picked out
 import ast
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ FRONT_END: Final = FrontEnd(
     hop_size=256,
     n_mels=musicnn.N_MELS,
     window="hann symmetric",
-    compression="log10(1 + 10000 x)",
+    compression="log10(1 + 10000 * x)",
 )
 # Essentia's patchHopSize for these models: segments overlap by half.
 SEGMENT_HOP_SIZE: Final = 93
@@ -72,7 +73,8 @@ _MUSICNN: Final = Network(
     musicnn.MUSICNN_EMBEDDING,
     "TensorflowPredictMusiCNN",
 )
-_VGG: Final = Network("VGG", musicnn.build_vgg, musicnn.VGG_PARAMETERS, musicnn.VGG_EMBEDDING, None)
+_VGG_MTT: Final = Network("VGG", musicnn.build_vgg, musicnn.VGG_PARAMETERS, musicnn.VGG_EMBEDDING, None)
+_VGG_MSD: Final = replace(_VGG_MTT, build=partial(musicnn.build_vgg, pools=musicnn.VGG_MSD_POOLS))
 _MTT: Final = "MagnaTagATune data set"
 _MSD: Final = "Million Song Dataset"
 
@@ -82,8 +84,8 @@ RECIPES: Final = {
     for recipe in (
         Recipe("musicnn-mtt", _MUSICNN, "MTT_musicnn", "MTT_LABELS", _MTT, 0.9067, 0.3831),
         Recipe("musicnn-msd", _MUSICNN, "MSD_musicnn", "MSD_LABELS", _MSD, 0.8802, 0.2891),
-        Recipe("vgg-mtt", _VGG, "MTT_vgg", "MTT_LABELS", _MTT, 0.9030, 0.3823),
-        Recipe("vgg-msd", _VGG, "MSD_vgg", "MSD_LABELS", _MSD, 0.8768, 0.2819),
+        Recipe("vgg-mtt", _VGG_MTT, "MTT_vgg", "MTT_LABELS", _MTT, 0.9030, 0.3823),
+        Recipe("vgg-msd", _VGG_MSD, "MSD_vgg", "MSD_LABELS", _MSD, 0.8768, 0.2819),
     )
 }
 

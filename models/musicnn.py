@@ -43,6 +43,20 @@ VGG_EMBEDDING: Final = 256
 MUSICNN_PARAMETERS: Final = 787_159
 VGG_PARAMETERS: Final = 605_748
 
+Pools = tuple[tuple[tuple[int, int], tuple[int, int]], ...]
+"""Of each layer, size and stride over (time, frequency)."""
+
+VGG_MTT_POOLS: Final[Pools] = (
+    ((4, 1), (2, 2)),
+    ((2, 2), (2, 2)),
+    ((2, 2), (2, 2)),
+    ((2, 2), (2, 2)),
+    ((4, 4), (4, 4)),
+)
+# The checkpoint trained on the Million Song Dataset has other first pools than the wheel's `models.py`, which
+# has only the above: its own graph (`MSD_vgg/.meta`) says so. The sizes come out the same, the tags do not.
+VGG_MSD_POOLS: Final[Pools] = (((4, 1), (4, 1)), ((1, 4), (1, 4)), *VGG_MTT_POOLS[2:])
+
 _BN_EPSILON: Final = 1e-3  # default of tf.layers.batch_normalization
 _CHANNEL_BLOCK: Final = 16
 _FRONT_END_KERNELS: Final = ("conv2d", "conv2d_1", "conv2d_2", "conv2d_3", "conv2d_4")
@@ -100,17 +114,20 @@ def build_musicnn(weights: Weights, metadata: Mapping[str, str]) -> bytes:
     return g.serialize(metadata)
 
 
-def build_vgg(weights: Weights, metadata: Mapping[str, str]) -> bytes:
-    """The VGG baseline as a serialized ONNX model; arguments and errors as in `build_musicnn`."""
+def build_vgg(weights: Weights, metadata: Mapping[str, str], pools: Pools = VGG_MTT_POOLS) -> bytes:
+    """The VGG baseline as a serialized ONNX model; other arguments and errors as in `build_musicnn`.
+
+    Args:
+        pools: those the checkpoint was trained with.
+    """
     _check(weights, VGG_PARAMETERS, "VGG")
     g = OnnxGraph("vgg")
     x = _normalised_input(g, weights)
-    pools = (([4, 1], [2, 2]), ([2, 2], [2, 2]), ([2, 2], [2, 2]), ([2, 2], [2, 2]), ([4, 4], [4, 4]))
     for layer, (pool, strides) in enumerate(pools, start=1):
         name = f"{layer}CNN"
         x = _conv(g, x, _oihw(weights[f"{name}/kernel"]), weights[f"{name}/bias"], name, pads=[1, 1, 1, 1])
         x = _batch_norm_op(g, weights, g.op("Relu", x), layer)
-        x = g.op("MaxPool", x, kernel_shape=pool, strides=strides)
+        x = g.op("MaxPool", x, kernel_shape=list(pool), strides=list(strides))
     # TensorFlow flattens (time, frequency, channel).
     embeddings = g.op("Flatten", g.op("Transpose", x, perm=[0, 2, 3, 1]))
     logits = _dense(g, embeddings, weights["dense/kernel"], weights["dense/bias"], "dense")

@@ -125,3 +125,67 @@ class Sink(Node):
 
     def stop(self) -> None:
         self.stops += 1
+
+
+class Player(Source):
+    """Plays samples in blocks of the given sizes in turn; some of them are gaps, which are silent."""
+
+    def __init__(
+        self,
+        name: str,
+        samples: NDArray[np.float32],
+        blocks: tuple[int, ...] = (1024,),
+        gaps: tuple[tuple[int, int, str], ...] = (),
+        live: bool = False,
+    ) -> None:
+        super().__init__(name)
+        self.out = self.add_output(OutputPort("audio", "Samples.", FLOAT32, rate=Fraction(16000), burst_s=4))
+        self.samples = samples.astype(np.float32).copy()
+        for first, count, _ in gaps:
+            self.samples[first : first + count] = 0
+        self.blocks, self.gaps, self.live = blocks, list(gaps), live
+        self.given = self.calls = 0
+
+    def process(self) -> Status:
+        stream = self.out.stream
+        if self.given == len(self.samples):
+            stream.end()
+            return Status.FINISHED
+        block = self.blocks[self.calls % len(self.blocks)]
+        self.calls += 1
+        values = self.samples[self.given : self.given + min(block, stream.room())]
+        if not len(values):
+            return Status.NO_ROOM
+        while self.gaps and self.gaps[0][0] < self.given + len(values):
+            first, count, reason = self.gaps.pop(0)
+            stream.mark(
+                Gap(stream.start + first, stream.start + first + count, reason, (first, first + count))
+            )
+        self.given += stream.write(values)
+        self.clock.observe(self.given, self.began_ns)
+        return Status.OK
+
+
+class Recorder(Node):
+    """Keeps every token of one stream by its number, and every mark."""
+
+    def __init__(self, name: str, dtype: Any = None) -> None:
+        super().__init__(name)
+        self.port = self.add_input(InputPort("tokens", "Anything.", dtype, axes=() if dtype else None))
+        self.tokens: dict[int, Any] = {}
+        self.marks: list[Mark] = []
+
+    def process(self) -> Status:
+        reader = self.port.reader
+        ended, count = reader.stream.ended, reader.windows()
+        self.marks += reader.new_marks()
+        if not count:
+            return Status.FINISHED if ended else Status.NO_INPUT
+        while reader.gap():
+            pass
+        count, skip = reader.stretch(count)
+        if skip is None:
+            for row, token in enumerate(reader.view(count)):
+                self.tokens[reader.number + row] = token.copy() if isinstance(token, np.ndarray) else token
+        reader.release(count)
+        return Status.OK

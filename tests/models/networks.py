@@ -70,16 +70,23 @@ def musicnn(weights: dict[str, np.ndarray], mel: np.ndarray) -> tuple[np.ndarray
     return sigmoid(x @ w["dense_1/kernel"] + w["dense_1/bias"]), embeddings
 
 
-def vgg(weights: dict[str, np.ndarray], mel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+VGG_MTT = [((4, 1), (2, 2)), ((2, 2), (2, 2))]
+VGG_MSD = [((4, 1), (4, 1)), ((1, 4), (1, 4))]
+"""Sizes and strides of the first two pools, as the graphs beside the checkpoints have them."""
+
+
+def vgg(
+    weights: dict[str, np.ndarray], mel: np.ndarray, first_pools: list = VGG_MTT
+) -> tuple[np.ndarray, np.ndarray]:
     """(activations, embeddings) of mel (batch, 187, 96)."""
     w = {name: value.astype(np.float64) for name, value in weights.items()}
     x = norm(w, 0, mel.astype(np.float64)[..., None])
-    pools = [((4, 1), 2), ((2, 2), 2), ((2, 2), 2), ((2, 2), 2), ((4, 4), 4)]
+    pools = [*first_pools, ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((4, 4), (4, 4))]
     for i, (size, stride) in enumerate(pools, start=1):
         padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         x = norm(w, i, relu(conv(w, f"{i}CNN", padded)))
         windows = np.lib.stride_tricks.sliding_window_view(x, size, axis=(1, 2))
-        x = windows[:, ::stride, ::stride].max(axis=(-2, -1))
+        x = windows[:, :: stride[0], :: stride[1]].max(axis=(-2, -1))
     embeddings = x.reshape(len(mel), -1)
     return sigmoid(embeddings @ w["dense/kernel"] + w["dense/bias"]), embeddings
 

@@ -1,0 +1,224 @@
+"""The promises that hold for every node: cuts, starts, liveness, gaps and bad neighbours change nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engine.graph import Graph
+from engine.marks import Gap, Skip
+from engine.node import Node
+from engine.scheduler import LiveScheduler, run_offline
+from models.head import save_head
+from models.mlp import Layer
+from nodes.aggregator import Aggregator
+from nodes.backbone import Backbone
+from nodes.heads import Heads
+from nodes.mel_spectrogram import MelSpectrogram
+from nodes.predictions import Events, Prediction
+from tests.tiny import LABELS, SIZE, make_backbone
+from tests.toys import Player, Recorder
+
+STARTS = [0, 2**31 - 5, 2**53]
+BLOCKS = [(1,), (127,), (256,), (4096,), (10**9,), (3, 5000, 1, 255, 700)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny backbone and a head for it."""
+    folder = tmp_path_factory.mktemp("models")
+    make_backbone(folder / "backbone")
+    rng = np.random.default_rng(2)
+    layers = [
+        Layer(rng.normal(size=(SIZE, 5)), rng.normal(size=5), "relu"),
+        Layer(rng.normal(size=(5, 2)), rng.normal(size=2), "softmax"),
+    ]
+    save_head(folder / "mood", layers, name="mood", labels=("happy", "sad"), embedding_model="tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def samples() -> NDArray[np.float32]:
+    """Ten seconds of noise whose loudness changes every second, so that labels come and go."""
+    rng = np.random.default_rng(3)
+    loudness = np.repeat(10 ** rng.uniform(-4, 0, 10), 16000)
+    return (loudness * rng.uniform(-1, 1, 160_000)).astype(np.float32)
+
+
+class Bench:
+    """Every node behind a player, and what comes out of each."""
+
+    def __init__(self, player: Player, folder: Path, start: int = 0) -> None:
+        rules = [{"label": label, "on": 0.6, "off": 0.4} for label in LABELS]
+        nodes: list[Node] = [
+            player,
+            MelSpectrogram("mel"),
+            MelSpectrogram("vggish", front_end="vggish"),
+            Backbone("backbone", model=str(folder / "backbone")),
+            Heads("heads", heads=[str(folder / "mood")]),
+            Aggregator("tags", smoothing="median", window_s=1, events=rules),
+        ]
+        taps = {
+            "mel.mel": None,
+            "vggish.mel": None,
+            "backbone.embeddings": None,
+            "backbone.predictions": Prediction,
+            "heads.predictions": Prediction,
+            "tags.predictions": Prediction,
+            "tags.events": Events,
+        }
+        self.recorders = {end: Recorder(end.replace(".", "-"), dtype) for end, dtype in taps.items()}
+        edges = [(player.name, "mel"), (player.name, "vggish"), ("mel", "backbone.mel")]
+        edges += [("backbone.embeddings", "heads"), ("backbone.predictions", "tags")]
+        edges += [(end, recorder.name) for end, recorder in self.recorders.items()]
+        self.graph = Graph("bench", [*nodes, *self.recorders.values()], edges, start)
+
+    def results(self) -> dict[str, dict[int, Any]]:
+        """Tokens by number, by the end of the graph that they came from, as plain values."""
+        return {
+            end: {n: plain(t) for n, t in recorder.tokens.items()} for end, recorder in self.recorders.items()
+        }
+
+
+def plain(token: Any) -> Any:
+    if isinstance(token, Prediction):
+        return [(s.head, s.model, s.labels, s.activations.tobytes()) for s in token.scores]
+    return token.tobytes() if isinstance(token, np.ndarray) else token
+
+
+@pytest.fixture(scope="module")
+def whole(samples: NDArray[np.float32], folder: Path) -> dict[str, dict[int, Any]]:
+    """What comes out when everything goes in at once."""
+    bench = Bench(Player("player", samples, (10**9,)), folder)
+    run_offline(bench.graph)
+    return bench.results()
+
+
+def test_there_is_something_to_compare(whole: dict[str, dict[int, Any]]) -> None:
+    assert len(whole["mel.mel"]) == 1 + 160_000 // 256
+    assert len(whole["vggish.mel"]) == 1 + 160_000 // 160
+    assert len(whole["backbone.embeddings"]) == (626 - 40) // 13 + 1
+    events = [event for token in whole["tags.events"].values() for event in token.events]
+    assert {event.change for event in events} == {"on", "off"}
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+def test_cut_does_not_matter(
+    blocks: tuple[int, ...], samples: NDArray[np.float32], folder: Path, whole: dict[str, dict[int, Any]]
+) -> None:
+    bench = Bench(Player("player", samples, blocks), folder)
+    run_offline(bench.graph)
+    assert bench.results() == whole
+
+
+@pytest.mark.parametrize("start", STARTS[1:])
+@pytest.mark.parametrize("blocks", [(127,), (10**9,)], ids=str)
+def test_days_do_not_matter(
+    start: int,
+    blocks: tuple[int, ...],
+    samples: NDArray[np.float32],
+    folder: Path,
+    whole: dict[str, dict[int, Any]],
+) -> None:
+    bench = Bench(Player("player", samples, blocks), folder, start)
+    run_offline(bench.graph)
+    assert bench.results() == whole
+
+
+def test_live_equals_offline(
+    samples: NDArray[np.float32], folder: Path, whole: dict[str, dict[int, Any]]
+) -> None:
+    bench = Bench(Player("player", samples, (320,), live=True), folder)
+    scheduler = LiveScheduler([bench.graph])
+    scheduler.start()
+    assert scheduler.wait(60)
+    assert scheduler.runs[0].error is None
+    assert bench.results() == whole
+
+
+@pytest.mark.parametrize("blocks", BLOCKS, ids=str)
+def test_gap_concerns_what_touches_it_and_nothing_else(
+    blocks: tuple[int, ...], samples: NDArray[np.float32], folder: Path, whole: dict[str, dict[int, Any]]
+) -> None:
+    """Half a second is lost at 5 s."""
+    first, count = 80_000, 8000
+    bench = Bench(Player("player", samples, blocks, ((first, count, "xrun"),)), folder)
+    run_offline(bench.graph)
+    results = bench.results()
+    for end in ("mel.mel", "vggish.mel", "backbone.embeddings", "backbone.predictions", "heads.predictions"):
+        recorder = bench.recorders[end]
+        (mark,) = [mark for mark in recorder.marks if isinstance(mark, Gap)]
+        assert mark.source == (first, first + count)
+        assert mark.reason == "xrun"
+        touched = set(range(mark.start, mark.stop))
+        assert touched
+        changed = {n for n in whole[end] if results[end].get(n) != whole[end][n]}
+        assert changed == touched, end
+    stream = bench.recorders["backbone.embeddings"].port.reader.stream
+    for token in range(mark.start, mark.stop):
+        span = stream.span(token)
+        # A frame hears half a window more than the place it is given.
+        assert span[0] - 256 < first + count
+        assert span[1] > first
+
+
+def test_segments_of_nothing_are_skipped_and_counted(samples: NDArray[np.float32], folder: Path) -> None:
+    bench = Bench(Player("player", samples, (500,), ((32_000, 64_000, "reconnect"),)), folder)
+    run_offline(bench.graph)
+    skips = [mark for mark in bench.recorders["backbone.embeddings"].marks if isinstance(mark, Skip)]
+    skipped = {n for mark in skips for n in range(mark.start, mark.stop)}
+    backbone = bench.graph.nodes["backbone"]
+    assert backbone.counts == {"gap": len(skipped)}
+    given = bench.recorders["backbone.embeddings"].tokens
+    assert skipped.isdisjoint(given)
+    assert sorted(skipped | set(given)) == list(range((626 - 40) // 13 + 1)), "each is given or accounted for"
+    mel = 125 / 2
+    for n in skipped:
+        assert 2 * mel <= n * 13
+        assert n * 13 + 40 <= 6 * mel + 2
+
+
+def test_reset_forgets_everything(samples: NDArray[np.float32], folder: Path) -> None:
+    """After a gap, smoothing is what it is for a stream that begins there."""
+    bench = Bench(Player("player", samples, (500,), ((80_000, 100, "xrun"),)), folder)
+    run_offline(bench.graph)
+    raw, smooth = bench.results()["backbone.predictions"], bench.results()["tags.predictions"]
+    (mark,) = bench.recorders["tags.predictions"].marks
+    assert smooth[mark.start] == raw[mark.start], "the first one after a reset is its own median"
+    assert smooth[mark.start - 1] != raw[mark.start - 1]
+    ended = [e for token in bench.recorders["tags.events"].tokens.values() for e in token.events if e.reason]
+    assert {e.reason for e in ended} == {"gap", "end"}
+
+
+def test_overloaded_live_source_skips_segments_and_no_samples(
+    samples: NDArray[np.float32], folder: Path
+) -> None:
+    """With no lag allowed, nothing can be on time: all is skipped, counted, marked, and the stream goes on."""
+    bench = Bench(Player("player", samples, (320,), live=True), folder)
+    backbone = bench.graph.nodes["backbone"]
+    backbone.params = backbone.params.model_copy(update={"max_lag_s": 1e-9})
+    run_offline(bench.graph)
+    total = (626 - 40) // 13 + 1
+    assert backbone.counts == {"overload": total}
+    assert bench.recorders["backbone.embeddings"].tokens == {}
+    assert len(bench.recorders["mel.mel"].tokens) == 626
+
+
+def test_bad_stream_hurts_nobody_else(
+    samples: NDArray[np.float32], folder: Path, whole: dict[str, dict[int, Any]]
+) -> None:
+    class Broken(Player):
+        def process(self) -> Any:
+            if self.given > 40_000:
+                raise OSError("unplugged")
+            return super().process()
+
+    good = Bench(Player("player", samples, (320,)), folder)
+    bad = Bench(Broken("player", samples, (320,)), folder)
+    scheduler = LiveScheduler([bad.graph, good.graph], workers=1)
+    scheduler.start()
+    assert scheduler.wait(60)
+    assert str(scheduler.runs[0].error) == "player: OSError: unplugged"
+    assert good.results() == whole
