@@ -15,7 +15,6 @@ from engine.run import Run
 from engine.scheduler import LiveScheduler
 from engine.server import Server
 from nodes import CLASSES
-from nodes.heads import Heads
 from nodes.inputs import input_for
 from nodes.publisher import Publisher
 

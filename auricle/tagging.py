@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from nodes.file_input import FileInput
-
 from engine.graph import Graph
+from engine.run import Run
 from engine.scheduler import passes
 from nodes.backbone import Backbone
 from nodes.collector import Collector, Segment
+from nodes.file_input import FileInput
 from nodes.mel_spectrogram import MelSpectrogram
 
 
@@ -53,6 +53,8 @@ class FileTagger:
             edges.append(("backbone.embeddings", "segments"))
         nodes = [self.input, mel, self.backbone, self._collector]
         self.graph = Graph(Path(path).name, nodes, edges)
+        self.run: Run | None = None
+        """The run, with its statistics; None before the first segment is asked for."""
 
     @property
     def model_name(self) -> str:
@@ -77,5 +79,6 @@ class FileTagger:
         return float(stream.seconds(stream.start)[1])
 
     def __iter__(self) -> Iterator[Segment]:
-        for _ in passes(self.graph):
+        for run in passes(self.graph):
+            self.run = run
             yield from self._collector.take()

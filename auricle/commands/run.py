@@ -29,7 +29,7 @@ Examples:
     "--input",
     "source",
     metavar="WHAT",
-    help="Listen to this instead: a file, a URL, mic, mic:NAME, zmq:ADDRESS, or - for raw PCM on standard input.",
+    help="Listen to this instead: a file, a URL, mic, mic:NAME, zmq:ADDRESS, or - for raw PCM on stdin.",
 )
 @click.option(
     "--set",
@@ -38,9 +38,13 @@ Examples:
     multiple=True,
     help="Change a parameter of a node; the value is read as YAML.",
 )
-@click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop after this.")
+@click.option(
+    "--duration", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop after this."
+)
 @click.option("--listen", is_flag=True, help="Show what is published, as a subscriber receives it.")
-def run(graph: Path, source: str | None, settings: tuple[str, ...], duration: float | None, listen: bool) -> None:
+def run(
+    graph: Path, source: str | None, settings: tuple[str, ...], duration: float | None, listen: bool
+) -> None:
     """Run GRAPH until its input ends, --duration is over, or it is interrupted.
 
     Predictions, events and the like go to the addresses of the graph file; docs/wire.md says how to read

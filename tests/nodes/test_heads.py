@@ -1,0 +1,93 @@
+"""Heads come and go while the graph runs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import ConfigError, GraphError
+from engine.graph import Graph
+from engine.scheduler import passes, run_offline
+from models.errors import ModelError
+from models.head import save_head
+from models.mlp import Layer
+from nodes.backbone import Backbone
+from nodes.heads import Heads
+from nodes.mel_spectrogram import MelSpectrogram
+from nodes.predictions import Prediction
+from tests.tiny import SIZE, make_backbone
+from tests.toys import Player, Recorder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A tiny backbone, two heads for it, and one for another."""
+    make_backbone(tmp_path / "backbone")
+    for seed, (name, size) in enumerate({"mood": SIZE, "genre": SIZE, "other": SIZE + 1}.items()):
+        rng = np.random.default_rng(seed)
+        layer = Layer(rng.normal(size=(size, 2)), rng.normal(size=2), "softmax")
+        save_head(tmp_path / name, [layer], name=name, labels=("a", "b"), embedding_model="tiny")
+    return tmp_path
+
+
+def graph_of(folder: Path, heads: Heads, seconds: int = 5) -> tuple[Graph, Recorder]:
+    samples = np.random.default_rng(0).uniform(-1, 1, 16000 * seconds).astype(np.float32)
+    recorder = Recorder("out", Prediction)
+    nodes = [
+        Player("in", samples, (16000,)),
+        MelSpectrogram("mel"),
+        Backbone("backbone", model=str(folder / "backbone")),
+        heads,
+        recorder,
+    ]
+    edges = [("in", "mel"), ("mel", "backbone"), ("backbone.embeddings", "heads"), ("heads", "out")]
+    return Graph("g", nodes, edges), recorder
+
+
+def names(recorder: Recorder) -> list[tuple[str, ...]]:
+    return [tuple(s.head for s in token.scores) for token in recorder.tokens.values()]
+
+
+def test_heads_are_added_and_removed_while_running(folder: Path) -> None:
+    heads = Heads("heads")
+    graph, recorder = graph_of(folder, heads)
+    done = 0
+    for number, _ in enumerate(passes(graph)):
+        if number == 2:
+            assert heads.add_head(str(folder / "mood")) == "mood"
+            heads.add_head(str(folder / "genre"))
+        if number == 6:
+            heads.remove_head("mood")
+        done = number
+    assert done > 8
+    seen = names(recorder)
+    assert len(seen) == len(recorder.tokens) > 10, "every segment has a token, with heads or without"
+    assert list(dict.fromkeys(seen)) == [(), ("mood", "genre"), ("genre",)]
+
+
+def test_scores_are_those_of_the_head(folder: Path) -> None:
+    heads = Heads("heads", heads=[str(folder / "mood")], top_k=1)
+    graph, recorder = graph_of(folder, heads)
+    run_offline(graph)
+    (scores,) = recorder.tokens[0].scores
+    assert (scores.head, scores.labels, scores.version) == ("mood", ("a", "b"), "1")
+    assert float(scores.activations.sum()) == pytest.approx(1)
+    assert len(scores.ranked()) == 1
+
+
+def test_wrong_heads_are_refused(folder: Path) -> None:
+    heads = Heads("heads", heads=[str(folder / "mood")])
+    with pytest.raises(ConfigError, match="heads: there is a head 'mood' already"):
+        heads.add_head(str(folder / "mood"))
+    with pytest.raises(ConfigError, match="heads: head 'other' takes embeddings of 9, here they have 8"):
+        heads.add_head(str(folder / "other"))
+    with pytest.raises(ConfigError, match="heads: no head 'genre'; heads are: mood"):
+        heads.remove_head("genre")
+    with pytest.raises(ModelError, match="nothing-like-it"):
+        heads.add_head("nothing-like-it")
+    assert heads.names() == ["mood"]
+
+
+def test_head_for_another_backbone_is_refused_when_the_graph_is_built(folder: Path) -> None:
+    with pytest.raises(GraphError, match="takes tokens of 9 embedding, not of 8 embedding"):
+        graph_of(folder, Heads("heads", heads=[str(folder / "other")]))
