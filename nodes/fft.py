@@ -210,7 +210,7 @@ def _unpack(z: FloatArray, x: FloatArray) -> None:
 def transform(packed: FloatArray, work: FloatArray) -> FloatArray:
     """Spectrum of 512 real numbers.
 
-    Arguments:
+    Args:
         packed: (BUFFER,) float32, half the even samples from 0 and half the odd samples from `IM`. Not
             changed. (Half, because the unpacking adds pairs; the caller has a window to put the factor into.)
         work: (>= 3 * BUFFER,) float32 scratch.
@@ -242,7 +242,7 @@ def _rfft(samples: FloatArray, packed: FloatArray, work: FloatArray) -> FloatArr
 def rfft(samples: FloatArray) -> npt.NDArray[np.complex64]:
     """Spectrum of 512 real samples, bins 0 to 256; the transform of the front ends on its own, for checks.
 
-    Arguments:
+    Args:
         samples: (512,) float32.
 
     Returns: (257,) complex64, unnormalised, like `numpy.fft.rfft`.
@@ -355,7 +355,7 @@ def mel_frames(
 ) -> bool:
     """All the frames of a stretch of samples; `nodes.mel.MelKernel` is the way to call it.
 
-    Arguments:
+    Args:
         samples: (frame_size + (frames - 1) * hop,) float32; frame t starts at sample t * hop.
         out: (frames, n_mels) float32, written: scale * ln(offset + band sum).
         window: (frame_size,) float32, frame_size even and at most 512, halved (see `transform`).

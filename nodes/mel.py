@@ -42,7 +42,7 @@ class FrontEnd:
         sample_rate: Hz.
         frame_size, hop_size: samples.
         n_fft: points of the transform; a shorter frame is followed by zeros.
-        window: "hann" is the symmetric one, which is 0 at both ends.
+        window: the symmetric Hann window is 0 at both ends; the periodic one is not the same.
 
     Raises ValueError when the parts do not fit.
     """
@@ -62,7 +62,7 @@ class FrontEnd:
     log: Literal["log10", "ln"]
     sample_rate: int = 16000
     n_fft: int = fft.N_FFT
-    window: Literal["hann"] = "hann"
+    window: Literal["hann symmetric"] = "hann symmetric"
 
     def __post_init__(self) -> None:
         where = f"front end '{self.name}'"
@@ -242,7 +242,7 @@ class MelKernel:
     def __call__(self, samples: FloatArray, out: FloatArray) -> None:
         """Computes all the frames of `samples` into `out`.
 
-        Arguments:
+        Args:
             samples: (frame_size + (frames - 1) * hop_size,) float32, contiguous, at any multiple of 4 bytes,
                 read-only or not; full scale is 1. Frame t starts at sample t * hop_size. Finite, and below
                 1e12 in magnitude: another sample makes the frames that contain it meaningless (and perhaps
@@ -271,7 +271,7 @@ class MelKernel:
 def mel_spectrogram(samples: npt.ArrayLike, front_end: FrontEnd) -> FloatArray:
     """Mel spectrogram of a whole signal.
 
-    Arguments:
+    Args:
         samples: (samples,) at `front_end.sample_rate`, full scale is 1; converted to float32.
         front_end: one of `FRONT_ENDS`.
 

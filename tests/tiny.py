@@ -65,7 +65,7 @@ def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed
             frame_size=512,
             hop_size=256,
             n_mels=96,
-            window="hann",
+            window="hann symmetric",
             compression="log10(1 + 10000 * x)",
         ),
         segment_size=segment_size,

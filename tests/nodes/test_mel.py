@@ -4,8 +4,8 @@ Tolerances. To the table of numbers 5e-4: they have 5 digits and come from anoth
 float64 form: rounding in a float32 transform reaches 1.5e-7 of the strongest bin in every other bin, up to
 2e-5 for a tone of full scale. "musicnn" sums squares and adds 1, which leaves 1e-5; "vggish" sums up to 18
 magnitudes and divides by 0.01, which beside a strong tone makes 4e-4 of it in bands that are about empty. To
-Essentia 5e-4, since it is itself up to 4e-4 away from the float64 form, and both errors in those bands of
-"vggish"; ours must be the smaller or alike. To other cuts of the same signal: none.
+Essentia 3e-4, or its own distance from the float64 form where that is more (a chord, 3.2e-4; "vggish", up to
+4e-4); ours must be the smaller or alike. To other cuts of the same signal: none.
 """
 
 import math
@@ -551,6 +551,7 @@ def test_equals_essentia(front_end, name):
     theirs = np.array([compute(frame) for frame in frames])
     ours = mel_spectrogram(samples, front_end)
     assert ours.shape == theirs.shape
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance(front_end, name, 5e-4))
     exact = plain_mel(samples, front_end.name)
-    assert np.abs(ours - exact).max() < 1.5 * np.abs(theirs - exact).max()
+    error = np.abs(theirs - exact).max()
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=max(3e-4, 1.2 * error))
+    assert np.abs(ours - exact).max() < 1.5 * error
