@@ -1,3 +1,35 @@
-"""Auricle listens to audio streams and says what it hears while it hears it."""
+"""Auricle listens to audio streams and says what it hears while it hears it.
+
+Programs use `FileTagger` to tag files, `Subscriber` and `request` to talk to a running engine, and `Service`
+to run a graph of their own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from auricle.client import Subscriber, request
+    from auricle.service import Service, load_graph
+    from auricle.tagging import FileTagger
 
 __version__ = "0.1.0"
+
+__all__ = ["FileTagger", "Service", "Subscriber", "__version__", "load_graph", "request"]
+
+_PLACES = {
+    "FileTagger": "auricle.tagging",
+    "Service": "auricle.service",
+    "Subscriber": "auricle.client",
+    "load_graph": "auricle.service",
+    "request": "auricle.client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: the command line reads the version and no more.
+    if name in _PLACES:
+        import importlib
+
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

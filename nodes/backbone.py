@@ -94,13 +94,6 @@ class Backbone(Transform):
             error.node = self.name
             raise
         self._input = self._session.get_inputs()[0].name
-        # The first run allocates; better now than when sound is waiting.
-        self._session.run(self._names, {self._input: np.zeros((1, *self._shape()), np.float32)})
-
-    def _shape(self) -> tuple[int, int]:
-        axes = self.inputs["mel"].axes
-        assert axes is not None
-        return self.segment_size, axes[0].size
 
     def declined(self, count: int) -> tuple[int, str | None]:
         reader = self.reader

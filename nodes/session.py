@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.errors import ConfigError
 from models.card import Card, model_path
 from models.errors import ModelError
@@ -24,7 +26,7 @@ _lock = threading.Lock()
 
 
 def open_session(folder: Path, card: Card, providers: tuple[str, ...], threads: int) -> Any:
-    """The session of a model, shared by all who ask for the same.
+    """The session of a model, shared by all who ask for the same; it has run once.
 
     Args:
         folder: The model's folder.
@@ -61,6 +63,17 @@ def _open(path: Path, name: str, expected: str | None, providers: tuple[str, ...
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        # The first run allocates; better now than when sound is waiting.
+        inputs = {
+            each.name: np.zeros(_with_batch_of_one(each.shape), np.float32) for each in session.get_inputs()
+        }
+        session.run(None, inputs)
+        return session
     except Exception as error:  # ONNX Runtime's own classes have no common base but this
         raise ModelError(f"{name}: {path} cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
+def _with_batch_of_one(shape: list[int | str]) -> list[int]:
+    """A shape with one for each size that the model leaves open."""
+    return [size if isinstance(size, int) else 1 for size in shape]

@@ -1,0 +1,141 @@
+"""Files and URLs to blocks of samples, by FFmpeg."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+from nodes.conditioner import downmix, to_float
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Decoded samples: `(frames, channels)` of some PCM type, at `sample_rate` Hz."""
+
+    samples: NDArray[Any]
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that could not be decoded, and the seconds it should have lasted; 0 if nothing says."""
+
+    seconds: float
+    reason: str
+
+
+class Decoder:
+    """The first audio stream of a file or URL.
+
+    Args:
+        place: Path or URL.
+        options: FFmpeg's options for the protocol and format.
+        timeout_s: Longest wait for a connection or for data; None for files.
+
+    Attributes:
+        sample_rate: Of the first block, Hz.
+        duration_s: Length that the container declares; None if it does not.
+
+    Raises:
+        InputError: Not there, not audio, or without an audio stream.
+    """
+
+    def __init__(
+        self, place: str, options: dict[str, str] | None = None, timeout_s: float | None = None
+    ) -> None:
+        self._place = place
+        try:
+            self._container = av.open(
+                place, options=options or {}, timeout=timeout_s, metadata_errors="replace"
+            )
+        except av.FFmpegError as error:
+            raise InputError(f"{place}: {_reason(error)}") from error
+        if not self._container.streams.audio:
+            kinds = sorted({stream.type for stream in self._container.streams})
+            self.close()
+            raise InputError(
+                f"{place}: no audio in it, only {' and '.join(kinds) or 'nothing that is known'}"
+            )
+        self._stream = self._container.streams.audio[0]
+        self.sample_rate: int = self._stream.rate or 0
+        if not self.sample_rate:
+            self.close()
+            raise InputError(f"{place}: its audio cannot be decoded")
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length that the container declares, in seconds."""
+        if self._stream.duration and self._stream.time_base:
+            return float(self._stream.duration * self._stream.time_base)
+        duration = self._container.duration
+        return duration / 1e6 if duration else None
+
+    def blocks(self, least: int = 1) -> Iterator[Block | Damage]:
+        """The blocks, to the end of the source.
+
+        Args:
+            least: Samples that a block has at least, but where the source ends, changes or is damaged: codecs
+                decode a few hundred at a time, each of which would cost a call of everything behind.
+
+        Raises:
+            InputError: The source cannot be read any further; a time-out among others.
+        """
+        frames: list[AudioFrame] = []
+        held = 0
+        for item in self._frames():
+            other = isinstance(item, Damage) or (frames and item.sample_rate != frames[0].sample_rate)
+            if frames and (other or held >= least):
+                yield _block(frames)
+                frames, held = [], 0
+            if isinstance(item, Damage):
+                yield item
+            else:
+                frames.append(item)
+                held += item.samples
+        if frames:
+            yield _block(frames)
+
+    def _frames(self) -> Iterator[AudioFrame | Damage]:
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    yield from packet.decode()
+                except av.InvalidDataError as error:
+                    seconds = float((packet.duration or 0) * (packet.time_base or 0))
+                    yield Damage(seconds, _reason(error))
+        except av.FFmpegError as error:
+            raise InputError(f"{self._place}: {_reason(error)}") from error
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._container.close()
+
+
+def _block(frames: list[AudioFrame]) -> Block:
+    """Consecutive frames of one rate as one block; mono and stereo may be mixed, as chained streams do."""
+    arrays = [_samples(frame) for frame in frames]
+    if len({array.shape[1] for array in arrays}) > 1:
+        arrays = [downmix(to_float(array))[:, None] for array in arrays]
+    return Block(np.concatenate(arrays) if len(arrays) > 1 else arrays[0], frames[0].sample_rate)
+
+
+def _samples(frame: AudioFrame) -> NDArray[Any]:
+    """Samples of a frame as `(frames, channels)`."""
+    array = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    return array.T if frame.format.is_planar else array.reshape(-1, channels)
+
+
+def _reason(error: av.FFmpegError) -> str:
+    if isinstance(error, av.ExitError):
+        return "no data in time"
+    if isinstance(error, av.InvalidDataError):
+        return "not audio that FFmpeg can read"
+    return (error.strerror or str(error)).strip()

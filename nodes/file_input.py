@@ -1,0 +1,137 @@
+"""The node that plays a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from engine.errors import InputError
+from engine.node import Status
+from nodes.decoder import Block, Damage, Decoder
+from nodes.input import LEAST_GAP, Input, InputParams
+
+AT_ONCE_S = 0.5
+"""Seconds of audio that one call writes at full speed, so that few passes over the graph are needed."""
+
+DECODED_S = 0.25
+"""Seconds of a decoded block at full speed."""
+
+BLOCK_S = 0.02
+"""Seconds of a block in real time, as a sound card would hand over."""
+
+TOLERATED_S = 0.25
+"""Difference between the declared and the decoded length that encoders leave; more is missing audio."""
+
+
+class FileInput(Input):
+    """A file, as fast as it is read, or in real time.
+
+    Raises, from `start`:
+        InputError: A file that is not there, empty, or has no audio that FFmpeg decodes.
+    """
+
+    class Params(InputParams):
+        """Parameters."""
+
+        path: Path = Field(description="Any file that FFmpeg decodes; relative to the graph file.")
+        realtime: bool = Field(False, description="Play it at its own speed.")
+
+    burst_s = 2.0
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.live = self.params.realtime
+        self._decoder: Decoder | None = None
+        self._blocks: Iterator[Block | Damage] = iter(())
+        self._began_ns: int | None = None
+        self._played = 0
+        self._decoded = False
+        self.duration_s: float | None = None
+        """Length that the file declares, in seconds; None before `start`, or if it declares none."""
+
+    def start(self) -> None:
+        path = self.params.path
+        try:
+            if path.is_dir():
+                raise InputError(f"{path}: a folder, not a file")
+            if path.stat().st_size == 0:
+                raise InputError(f"{path}: an empty file")
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from None
+        self._decoder = Decoder(str(path))
+        self.duration_s = self._decoder.duration_s
+        least = 1 if self.params.realtime else round(DECODED_S * self._decoder.sample_rate)
+        self._blocks = self._decoder.blocks(least)
+        self._open(self._decoder.sample_rate)
+
+    def process(self) -> Status:
+        rate = self.params.sample_rate
+        if self.params.realtime:
+            now = time.monotonic_ns()
+            if self._began_ns is None:
+                self._began_ns = now
+            due = (now - self._began_ns) * rate // 1_000_000_000 - self._played
+            block = round(BLOCK_S * rate)
+            self.wake_ns = self._began_ns + (self._played + block) * 1_000_000_000 // rate
+            if due < block:
+                return Status.NO_INPUT
+            most = due
+        else:
+            most = round(AT_ONCE_S * rate)
+        written = 0
+        while written < most:
+            if not self._waiting:
+                if self._decoded:
+                    self.audio.stream.end()
+                    return Status.FINISHED
+                self._decode()
+                continue
+            count = self._write(self.began_ns, most - written)
+            if not count:
+                break
+            written += count
+        self._played += written
+        return Status.OK if written else Status.NO_ROOM
+
+    def _decode(self) -> None:
+        """Take the next block, or the end."""
+        began = time.monotonic_ns()
+        item = next(self._blocks, None)
+        self.elsewhere_ns["decode"] += time.monotonic_ns() - began
+        if isinstance(item, Block):
+            self._open(item.sample_rate)
+            self._hear(item.samples, time.monotonic_ns())
+        elif isinstance(item, Damage):
+            self._lose(max(LEAST_GAP, round(item.seconds * self.clock.sample_rate)), "damaged")
+        else:
+            self._finish()
+            self._decoded = True
+            self._judge()
+
+    def _judge(self) -> None:
+        """Say in words what was missing."""
+        path, declared = self.params.path, self.duration_s
+        heard_s = float(self._heard / self.clock.sample_rate)
+        damaged = self.counts["damaged"]
+        if not heard_s:
+            raise InputError(f"{path}: no audio could be decoded")
+        if damaged:
+            places = "1 place" if damaged == 1 else f"{damaged} places"
+            self.warnings.append(
+                f"{path}: damaged in {places}; {self.lost / self.clock.sample_rate:.2f} s are missing"
+            )
+        if declared and declared - heard_s > TOLERATED_S:
+            self.warnings.append(f"{path}: cut off: {heard_s:.2f} s of {declared:.2f} s decoded")
+        if self.counts["nan"]:
+            self.warnings.append(
+                f"{path}: samples that are not numbers in {self.counts['nan']} places, silenced"
+            )
+
+    def stop(self) -> None:
+        if self._decoder is not None:
+            self._blocks = iter(())
+            self._decoder.close()
