@@ -130,7 +130,10 @@ class Graph:
                 port = output.follows
                 lineage = Lineage(port.reader.stream, port.hop_size, port.frame_size - port.before)
             name = f"{node.name}.{output.name}"
-            output.connected = Stream(name, token_type, window + burst, self._clock(node), lineage, start)
+            stage = node.stage or node.name
+            output.connected = Stream(
+                name, token_type, window + burst, self._clock(node), lineage, start, stage
+            )
             for edge in edges:
                 edge.input.attach(output.connected)
 

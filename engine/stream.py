@@ -86,6 +86,7 @@ class Stream:
         clock: Of the source everything comes from.
         lineage: Where its tokens come from; None at the source.
         start: Index of the first token. Zero but in tests.
+        stage: Word under which the time to make its tokens is reported.
     """
 
     def __init__(
@@ -96,8 +97,10 @@ class Stream:
         clock: SourceClock,
         lineage: Lineage | None = None,
         start: int = 0,
+        stage: str = "",
     ) -> None:
         self.name = name
+        self.stage = stage
         self.token_type = token_type
         self.clock = clock
         self.lineage = lineage

@@ -20,7 +20,8 @@ def to_float(samples: NDArray[Any]) -> Samples:
     """Samples of any PCM type as float32 in [-1, 1]; shape is kept. Unsigned ones are centred on 128."""
     kind = samples.dtype
     if kind.kind == "u":
-        return (samples.astype(np.float32) - 128) / 128
+        centred: Samples = (samples.astype(np.float32) - np.float32(128)) / np.float32(128)
+        return centred
     if kind.kind == "i":
         # Before the division: products of a power of two are exact, and float32 halves the work.
         return samples.astype(np.float32) * np.float32(-1 / np.iinfo(kind).min)

@@ -9,6 +9,7 @@ import zmq
 from pydantic import Field
 
 from engine.errors import ConfigError, InputError, WireError
+from engine.security import is_local
 from engine.wire import MAX_BLOCK, PcmHeader, decode_pcm
 from nodes.conditioner import pcm_samples
 from nodes.input import LEAST_GAP, InputParams, ThreadedInput
@@ -47,7 +48,7 @@ class ZmqInput(ThreadedInput):
         self._arrived_ns = 0
 
     def start(self) -> None:
-        if not self.params.connect and not _is_local(self.address):
+        if not self.params.connect and not is_local(self.address):
             raise ConfigError(
                 f"address={self.address!r}: PCM is taken from this machine only, such as tcp://127.0.0.1:5690"
             )
@@ -112,10 +113,3 @@ class ZmqInput(ThreadedInput):
         elif jump:
             away_s = (now - self._arrived_ns) / 1e9
             self._lose(max(LEAST_GAP, round(away_s * header.sample_rate)), "reconnect")
-
-
-def _is_local(address: str) -> bool:
-    """Whether only this machine can reach `address`."""
-    kind, _, place = address.partition("://")
-    host = place.rpartition(":")[0].strip("[]")
-    return kind in ("ipc", "inproc") or host in ("localhost", "::1") or host.startswith("127.")

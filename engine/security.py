@@ -1,0 +1,53 @@
+"""Who may connect: this machine always, others by CURVE keys on an allow-list."""
+
+from __future__ import annotations
+
+import zmq
+import zmq.auth
+from zmq.auth.thread import ThreadAuthenticator
+
+from engine.config import CurveSpec
+from engine.errors import WireError
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine can reach `address`."""
+    kind, _, place = address.partition("://")
+    host = place.rpartition(":")[0].strip("[]")
+    return kind in ("ipc", "inproc") or host in ("localhost", "::1") or host.startswith("127.")
+
+
+class Guard:
+    """Lets in, on the sockets of one context, only the clients whose keys are in a folder.
+
+    Args:
+        context: Whose sockets.
+        curve: The server's key and the clients' folder.
+
+    Raises:
+        WireError: A key or folder that cannot be read.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], curve: CurveSpec) -> None:
+        try:
+            self._public, secret = zmq.auth.load_certificate(curve.secret_key)
+        except (OSError, ValueError) as error:
+            raise WireError(f"wire.curve.secret_key: {error}") from None
+        if secret is None:
+            raise WireError(f"wire.curve.secret_key: {curve.secret_key} holds no secret key")
+        if not curve.clients.is_dir():
+            raise WireError(f"wire.curve.clients: {curve.clients} is no folder of client keys")
+        self._secret = secret
+        self._authenticator = ThreadAuthenticator(context)
+        self._authenticator.start()
+        self._authenticator.configure_curve(domain="*", location=str(curve.clients))
+
+    def protect(self, socket: zmq.Socket[bytes]) -> None:
+        """Have `socket`, which is not bound yet, ask for keys."""
+        socket.curve_publickey = self._public
+        socket.curve_secretkey = self._secret
+        socket.curve_server = True
+
+    def stop(self) -> None:
+        """Let go of the keys."""
+        self._authenticator.stop()
