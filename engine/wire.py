@@ -107,7 +107,7 @@ def decode_array(header: bytes, raw: bytes) -> tuple[dict[str, Any], NDArray[Any
         raise WireError(f"an array has shape={shape!r}; a list of sizes is needed")
     try:
         return message, np.frombuffer(raw, np.dtype(dtype).newbyteorder("<")).reshape(shape)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise WireError(f"an array of shape {shape} and {dtype} does not fit {len(raw)} bytes") from None
 
 
@@ -136,7 +136,7 @@ class PcmHeader:
         _check_int("channels", self.channels, 1, 256)
         _check_int("first_sample", self.first_sample, 0, 2**63 - 1)
         _check_int("seq", self.seq, 0, 2**63 - 1)
-        if self.format not in PCM_FORMATS:
+        if not isinstance(self.format, str) or self.format not in PCM_FORMATS:
             raise WireError(f"PCM header: format={self.format!r}; formats are: {', '.join(PCM_FORMATS)}")
         if not isinstance(self.end, bool):
             raise WireError(f"PCM header: end={self.end!r}; true or false is needed")
