@@ -53,7 +53,7 @@ class Message:
 
     @property
     def kind(self) -> str:
-        """What the message is: the name of a head, or `events`, `gap`, `skip`, `error`, `end`, `heartbeat`."""
+        """The name of a head, or `events`, `gap`, `skip`, `error`, `end`, `heartbeat`."""
         return str(self.content.get("kind", ""))
 
     @property
@@ -212,7 +212,7 @@ def request(
 def _connected(kind: int, address: str, keys: Keys | None) -> zmq.Socket[bytes]:
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     socket.linger = 0
-    socket.ipv6 = True
+    socket.ipv6 = "[" in address
     try:
         if keys is not None:
             socket.curve_publickey, secret = zmq.auth.load_certificate(keys.own)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from engine.config import GraphFile, build, load, with_values
+from engine.config import GraphFile, build, find_class, load, with_values
 from engine.errors import ConfigError
 from engine.graph import Graph
 from engine.node import Source
@@ -15,6 +16,8 @@ from engine.run import Run
 from engine.scheduler import LiveScheduler
 from engine.server import Server
 from nodes import CLASSES
+from nodes.heads import Heads
+from nodes.input import Input
 from nodes.inputs import input_for
 from nodes.publisher import Publisher
 
@@ -43,8 +46,6 @@ def build_graph(file: GraphFile, folder: Path) -> Graph:
 
 def _with_input(file: GraphFile, source: str) -> GraphFile:
     """The same graph with another source in the place of its only one."""
-    from engine.config import find_class
-
     sources = [spec for spec in file.nodes if issubclass(find_class(spec.class_, CLASSES, spec.id), Source)]
     if len(sources) != 1:
         raise ConfigError(f"--input replaces the source of a graph that has one; this has {len(sources)}")
@@ -77,8 +78,13 @@ class Service:
         self._scheduler = LiveScheduler([self.graph])
         for node in self.graph.order:
             if isinstance(node, Publisher):
-                node.outlet = self.server
-        self._serve_commands()
+                node.outlet, node.stream = self.server, self.graph.name
+        self.server.status = self._summary
+        self.server.handle("list", self._summary)
+        self.server.handle("statistics", self.statistics)
+        self.server.handle("stop", self._stop)
+        self.server.handle("add-head", self._add_head)
+        self.server.handle("remove-head", self._remove_head)
 
     @property
     def run(self) -> Run:
@@ -109,6 +115,60 @@ class Service:
     ) -> None:
         self.stop()
 
-    def statistics(self) -> dict[str, Any]:
-        """Statistics by stream."""
-        return {run.graph.name: run.statistics() for run in self._scheduler.runs}
+    @property
+    def warnings(self) -> list[str]:
+        """What was wrong with the input, in words, where it was no error."""
+        return [text for node in self.graph.order if isinstance(node, Input) for text in node.warnings]
+
+    def statistics(self, stream: str | None = None) -> dict[str, Any]:
+        """What every node counted, by stream; of one stream if named.
+
+        Raises:
+            ConfigError: There is no such stream.
+        """
+        return {run.graph.name: run.statistics() for run in self._chosen(stream)}
+
+    def _summary(self) -> dict[str, Any]:
+        """How each stream is, in a few words; for every heartbeat."""
+        return {run.graph.name: _summary_of(run) for run in self._scheduler.runs}
+
+    def _chosen(self, stream: str | None) -> list[Run]:
+        runs = [run for run in self._scheduler.runs if stream in (None, run.graph.name)]
+        if not runs:
+            names = ", ".join(run.graph.name for run in self._scheduler.runs)
+            raise ConfigError(f"no stream {stream!r}; streams are: {names}")
+        return runs
+
+    def _stop(self, stream: str | None = None) -> list[str]:
+        runs = self._chosen(stream)
+        self._scheduler.stop(stream)
+        return [run.graph.name for run in runs]
+
+    def _add_head(self, head: str, stream: str | None = None) -> list[str]:
+        return [node.add_head(head) for node in self._nodes_with_heads(stream)]
+
+    def _remove_head(self, head: str, stream: str | None = None) -> list[str]:
+        for node in self._nodes_with_heads(stream):
+            node.remove_head(head)
+        return [head]
+
+    def _nodes_with_heads(self, stream: str | None) -> list[Heads]:
+        runs = self._chosen(stream)
+        found = [node for run in runs for node in run.graph.order if isinstance(node, Heads)]
+        if not found:
+            raise ConfigError("no node of class Heads in the graph")
+        return found
+
+
+def _summary_of(run: Run) -> dict[str, Any]:
+    nodes = run.graph.order
+    counts: Counter[str] = sum((node.counts for node in nodes), Counter())
+    source = next(node for node in nodes if isinstance(node, Source))
+    heard = [port.stream for port in source.outputs.values()]
+    return {
+        "state": run.state.value,
+        "error": str(run.error) if run.error else None,
+        "seconds": float((heard[0].written - heard[0].start) / heard[0].token_type.rate) if heard else 0.0,
+        "counts": dict(counts),
+        "drift_ppm": source.clock.drift_ppm,
+    }

@@ -145,7 +145,7 @@ class Server:
         opened.linger = LINGER_MS
         opened.sndhwm = HIGH_WATER
         opened.maxmsgsize = MAX_MESSAGE
-        opened.ipv6 = True
+        opened.ipv6 = "[" in address
         if kind == zmq.XPUB:
             # Every subscription is reported, not only the first to a topic: each late joiner is served.
             opened.setsockopt(zmq.XPUB_VERBOSE, 1)

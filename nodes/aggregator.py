@@ -22,19 +22,19 @@ from nodes.predictions import Event, Events, Prediction, Scores
 
 
 class EventRule(NodeParams):
-    """When a label counts as heard."""
+    """When a label counts as heard. (Not `on` and `off`, which YAML takes for true and false.)"""
 
     label: str = Field(description="The label, or * for each that no other rule names.")
-    on: float = Field(0.5, ge=0, le=1, description="Activation at which it comes on.")
-    off: float | None = Field(
-        None, ge=0, le=1, description="Activation below which it goes off; `on`, if left out."
+    above: float = Field(0.5, ge=0, le=1, description="Activation at which it comes on.")
+    below: float | None = Field(
+        None, ge=0, le=1, description="Activation below which it goes off; `above`, if left out."
     )
     least_s: float = Field(0.0, ge=0, description="Seconds it has to last.")
 
     @model_validator(mode="after")
     def _ordered(self) -> EventRule:
-        if self.off is not None and self.off > self.on:
-            raise ValueError(f"off={self.off} must not be above on={self.on}")
+        if self.below is not None and self.below > self.above:
+            raise ValueError(f"below={self.below} must not be more than above={self.above}")
         return self
 
 
@@ -141,7 +141,8 @@ def _middle(stream: Stream, token: int) -> Fraction:
 
 
 def _hysteresis(rule: EventRule) -> Hysteresis:
-    return Hysteresis(rule.on, rule.on if rule.off is None else rule.off, Fraction(rule.least_s))
+    below = rule.above if rule.below is None else rule.below
+    return Hysteresis(rule.above, below, Fraction(rule.least_s))
 
 
 def _event(scores: Scores, label: str, change: Change) -> Event:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,10 @@ class FileInput(Input):
                 break
             written += count
         self._played += written
+        if self.params.realtime and written:
+            # A sample is heard when its time has come, not when it was decoded.
+            played = Fraction(self._played * self.clock.sample_rate, rate)
+            self.clock.observe(self.clock.first_sample + int(played), self.began_ns)
         return Status.OK if written else Status.NO_ROOM
 
     def _decode(self) -> None:
@@ -104,7 +109,7 @@ class FileInput(Input):
         self.elsewhere_ns["decode"] += time.monotonic_ns() - began
         if isinstance(item, Block):
             self._open(item.sample_rate)
-            self._hear(item.samples, time.monotonic_ns())
+            self._hear(item.samples, None if self.params.realtime else time.monotonic_ns())
         elif isinstance(item, Damage):
             self._lose(max(LEAST_GAP, round(item.seconds * self.clock.sample_rate)), "damaged")
         else:

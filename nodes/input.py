@@ -77,13 +77,19 @@ class Input(Source):
         """Index of the sample of the source that comes next."""
         return self.clock.first_sample + int(self._heard)
 
-    def _hear(self, block: NDArray[Any], arrived_ns: int) -> None:
-        """Take the next block of the source, shape `(frames, channels)`, any PCM type."""
+    def _hear(self, block: NDArray[Any], arrived_ns: int | None) -> None:
+        """Take the next block of the source, shape `(frames, channels)`, any PCM type.
+
+        Args:
+            block: The samples.
+            arrived_ns: Monotonic time at which they came; None if that says nothing about their time.
+        """
         samples = downmix(to_float(block))
         for first, last in silence_the_unreal(samples):
             self._mark(self._heard + self._in_first_rate(first), self._in_first_rate(last - first), "nan")
         self._advance(samples)
-        self.clock.observe(self._next_sample, arrived_ns)
+        if arrived_ns is not None:
+            self.clock.observe(self._next_sample, arrived_ns)
 
     def _lose(self, count: int, reason: str) -> None:
         """Note that the next `count` samples of the source were never heard."""

@@ -33,8 +33,8 @@ def pipeline(file: Path, model: str, hop_frames: int | None, threads: int, runs:
         click.echo(json.dumps(figures.as_dict()))
         return
     click.echo(
-        f"{figures.x_real_time:.1f}x real time: {figures.audio_s:.1f} s of audio, {figures.segments} segments "
-        f"in {figures.wall_s:.3f} s, {figures.threads} thread(s), {figures.model}, median of {figures.runs}"
+        f"{figures.x_real_time:.1f}x real time: {figures.audio_s:.1f} s of audio in {figures.wall_s:.3f} s, "
+        f"{figures.segments} segments, {figures.model}, {figures.threads} thread(s), median of {figures.runs}"
     )
     others_s = figures.engine_s - figures.mel_s
     parts = {

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from auricle.cli import FAILED
-
 if TYPE_CHECKING:
     from auricle.service import Service
+
+POLL_S = 0.1
+"""How often a signal or the end of the time is looked for."""
 
 
 @click.command(
@@ -39,7 +40,7 @@ Examples:
     help="Change a parameter of a node; the value is read as YAML.",
 )
 @click.option(
-    "--duration", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop after this."
+    "--duration", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Stop after S seconds."
 )
 @click.option("--listen", is_flag=True, help="Show what is published, as a subscriber receives it.")
 def run(
@@ -53,18 +54,43 @@ def run(
     from auricle.service import Service, load_graph
 
     file = load_graph(graph, _values(settings), source)
+    if listen and file.wire.publish is None:
+        raise click.UsageError(f"--listen shows what is published, and {graph} has no wire.publish")
     service = Service(file, graph.parent)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with service:
-        _announce(service)
+        addresses = ", ".join(f"{name} {address}" for name, address in service.server.addresses.items())
+        click.echo(f"stream {service.graph.name}; {addresses or 'no wire'}", err=True)
         if listen:
             _listen(service, stop, duration)
         else:
             _wait(service, stop, duration)
+    for warning in service.warnings:
+        click.echo(f"auricle: {warning}", err=True)
     if service.run.error is not None:
         raise service.run.error
+
+
+def _listen(service: Service, stop: threading.Event, duration: float | None) -> None:
+    """Show what the service publishes, through its own socket."""
+    from auricle.client import Subscriber
+    from auricle.listening import listen, view_for_terminal
+
+    with Subscriber(service.server.addresses["publish"]) as subscriber:
+        latencies, _ = listen(subscriber, view_for_terminal(), until_end=True, duration_s=duration, stop=stop)
+    click.echo(f"{latencies.predictions} predictions, {subscriber.losses.total} messages lost")
+    if table := latencies.table():
+        click.echo(table)
+
+
+def _wait(service: Service, stop: threading.Event, duration: float | None) -> None:
+    """Wait for the end of the graph, of the time, or of the user's patience."""
+    deadline = None if duration is None else time.monotonic() + duration
+    while not (stop.is_set() or service.wait(POLL_S)):
+        if deadline is not None and time.monotonic() >= deadline:
+            return
 
 
 def _values(settings: tuple[str, ...]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Bench:
     """Every node behind a player, and what comes out of each."""
 
     def __init__(self, player: Player, folder: Path, start: int = 0) -> None:
-        rules = [{"label": label, "on": 0.6, "off": 0.4} for label in LABELS]
+        rules = [{"label": label, "above": 0.6, "below": 0.4} for label in LABELS]
         nodes: list[Node] = [
             player,
             MelSpectrogram("mel"),

@@ -1,0 +1,91 @@
+"""`auricle control`: questions and commands for a running engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from auricle.client import Keys
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  auricle control tcp://127.0.0.1:5682 list
+  auricle control tcp://127.0.0.1:5682 add-head heads/mood
+  auricle control tcp://127.0.0.1:5682 stop"""
+)
+@click.argument("address")
+@click.option("--key", type=click.Path(), help="Own .key_secret file, for an engine beyond this machine.")
+@click.option("--server-key", type=click.Path(), help="The server's .key file, likewise.")
+@click.pass_context
+def control(ctx: click.Context, address: str, key: str | None, server_key: str | None) -> None:
+    """Ask the engine whose control socket is at ADDRESS, or tell it what to do. Answers are JSON."""
+    ctx.obj = (address, keys_of(key, server_key))
+
+
+@control.command("list")
+@click.pass_obj
+def list_streams(target: tuple[str, Keys | None]) -> None:
+    """The streams, and how they are."""
+    _ask(target, "list")
+
+
+@control.command()
+@click.argument("stream", required=False)
+@click.pass_obj
+def statistics(target: tuple[str, Keys | None], stream: str | None) -> None:
+    """What every node of a stream, or of all, has counted."""
+    _ask(target, "statistics", **({"stream": stream} if stream else {}))
+
+
+@control.command()
+@click.argument("stream", required=False)
+@click.pass_obj
+def stop(target: tuple[str, Keys | None], stream: str | None) -> None:
+    """Stop a stream, or all."""
+    _ask(target, "stop", **({"stream": stream} if stream else {}))
+
+
+@control.command()
+@click.argument("head")
+@click.option("--stream", help="Of this stream; of all that take heads, if left out.")
+@click.pass_obj
+def add_head(target: tuple[str, Keys | None], head: str, stream: str | None) -> None:
+    """Add a head, an installed one by name or a folder, to what is running."""
+    # The engine may run in another folder.
+    place = str(Path(head).absolute()) if Path(head).exists() else head
+    _ask(target, "add-head", head=place, **({"stream": stream} if stream else {}))
+
+
+@control.command()
+@click.argument("head")
+@click.option("--stream", help="Of this stream; of all that have it, if left out.")
+@click.pass_obj
+def remove_head(target: tuple[str, Keys | None], head: str, stream: str | None) -> None:
+    """Take a head away from what is running."""
+    _ask(target, "remove-head", head=head, **({"stream": stream} if stream else {}))
+
+
+def keys_of(key: str | None, server_key: str | None) -> Keys | None:
+    """The keys of a command line; none if none is given.
+
+    Raises:
+        click.UsageError: One without the other.
+    """
+    from auricle.client import Keys
+
+    if (key is None) != (server_key is None):
+        raise click.UsageError("--key and --server-key go together")
+    return Keys(Path(key), Path(server_key)) if key and server_key else None
+
+
+def _ask(target: tuple[str, Keys | None], command: str, **arguments: Any) -> None:
+    from auricle.client import request
+
+    address, keys = target
+    click.echo(json.dumps(request(address, command, keys=keys, **arguments), indent=2))
