@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import zmq
 import zmq.auth
 from numpy.typing import NDArray
 
+from engine.address import check_address
 from engine.errors import ConfigError, WireError
-from engine.wire import decode, decode_array, encode
+from engine.wire import ENGINE, decode, decode_array, encode
 
 REQUEST_TIMEOUT_S = 5.0
+
+HEARTBEAT = f"{ENGINE}/heartbeat"
+
+PING_MS = 5000
+"""A connection on which even pings get no answer for this long is made anew."""
+
+FIELDS: dict[str, type | tuple[type, ...]] = {
+    "engine": str,
+    "stream": str,
+    "kind": str,
+    "seq": int,
+    "published": (int, float),
+}
+"""What every published message has."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +55,14 @@ class Message:
     Attributes:
         topic: `stream/kind`.
         content: The map, as `docs/wire.md` describes it.
-        lost: Messages of this topic that were lost before this one.
+        missing: Messages that are now known to be lost, by topic.
         transport_s: Seconds from publishing to receiving, by this machine's clock; true on one machine.
         array: The values of an array message.
     """
 
     topic: str
     content: dict[str, Any]
-    lost: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
     transport_s: float = 0.0
     array: NDArray[Any] | None = None
 
@@ -66,35 +81,70 @@ class Message:
         """Activations by label, strongest first, of a prediction."""
         return dict(self.content.get("values", ()))
 
+    @property
+    def lost(self) -> int:
+        """How many messages are now known to be lost, of all topics."""
+        return sum(self.missing.values())
 
-@dataclass
+
 class Losses:
     """Counts lost messages by their numbers, topic by topic.
 
-    The first message of a topic sets the number to go on from. A number that is not higher than the last one
-    is a message repeated for a late joiner, or an engine that began anew; neither is a loss.
+    The first message of a topic sets the number to go on from. Heartbeats name the last number of every
+    topic, so that a loss at the end is seen too; and since they come in order with the rest, a topic that
+    appears after one begins at 0. An engine that began anew numbers anew.
+
+    Attributes:
+        lost: By topic.
+        restarts: How often the engine began anew.
     """
 
-    last: dict[str, int] = field(default_factory=dict)
-    lost: dict[str, int] = field(default_factory=dict)
-
-    def repeated(self, topic: str, seq: int, retained: bool) -> bool:
-        """Whether the message is known already."""
-        return retained and seq <= self.last.get(topic, -1)
-
-    def count(self, topic: str, seq: int) -> int:
-        """Take note of a message; returns how many are missing before it."""
-        expected = self.last.get(topic, seq - 1) + 1
-        self.last[topic] = seq
-        missing = max(0, seq - expected)
-        if missing:
-            self.lost[topic] = self.lost.get(topic, 0) + missing
-        return missing
+    def __init__(self) -> None:
+        self.lost: Counter[str] = Counter()
+        self.restarts = 0
+        self._engine: str | None = None
+        self._last: dict[str, int] = {}
+        self._complete = False
 
     @property
     def total(self) -> int:
         """Lost messages of all topics."""
-        return sum(self.lost.values())
+        return self.lost.total()
+
+    def engine(self, identity: str) -> None:
+        """Take note of which engine speaks."""
+        if identity != self._engine:
+            self.restarts += self._engine is not None
+            self._engine = identity
+            self._last = {}
+            self._complete = False
+
+    def repeated(self, topic: str, seq: int) -> bool:
+        """Whether the message is known already, since it is repeated for a late joiner."""
+        return seq <= self._last.get(topic, -1)
+
+    def count(self, topic: str, seq: int) -> int:
+        """Take note of a message; returns how many are missing before it."""
+        before = self._last.get(topic, -1 if self._complete else seq - 1)
+        self._last[topic] = seq
+        return self._add(topic, seq - before - 1)
+
+    def heartbeat(self, last_seq: Mapping[str, int]) -> dict[str, int]:
+        """Take note of the last number of topics; returns how many are missing, by topic."""
+        missing = {}
+        for topic, seq in last_seq.items():
+            before = self._last.get(topic, -1 if self._complete else seq)
+            self._last[topic] = max(seq, before)
+            if count := self._add(topic, seq - before):
+                missing[topic] = count
+        self._complete = True
+        return missing
+
+    def _add(self, topic: str, missing: int) -> int:
+        if missing <= 0:
+            return 0
+        self.lost[topic] += missing
+        return missing
 
 
 class Subscriber:
@@ -105,6 +155,9 @@ class Subscriber:
         topics: Beginnings of the topics to hear; all, if left out.
         timeout_s: Iteration ends when nothing comes for this long; None waits for ever.
         keys: For an engine beyond this machine.
+
+    Attributes:
+        losses: What was lost until now.
 
     Raises:
         WireError: An address that cannot be used; while iterating, a message that cannot be read.
@@ -123,9 +176,18 @@ class Subscriber:
     ) -> None:
         self.losses = Losses()
         self._timeout_s = timeout_s
+        self._topics = tuple(topics)
+        self._missing: Counter[str] = Counter()
+        self._heard_s = time.monotonic()
         self._socket = _connected(zmq.SUB, address, keys)
-        for topic in topics:
+        # Heartbeats last: when one comes, everything before it in the order of subscriptions is heard too.
+        for topic in (*self._topics, HEARTBEAT):
             self._socket.subscribe(topic)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the engine was last heard; it sends a heartbeat every second."""
+        return time.monotonic() - self._heard_s
 
     def receive(self, timeout_s: float | None = None) -> Message | None:
         """The next message that is not known already; None if none comes within `timeout_s`."""
@@ -140,22 +202,25 @@ class Subscriber:
 
     def _read(self, frames: list[bytes]) -> Message | None:
         now = time.time()
-        if len(frames) not in (2, 3):
-            raise WireError(f"a message of {len(frames)} frames; 2 are needed, 3 with an array")
-        topic = frames[0].decode(errors="replace")
-        array: NDArray[Any] | None = None
-        if len(frames) == 3:
-            content, values = decode_array(frames[1], frames[2])
-            array = np.asarray(values)
-        else:
-            content = decode(frames[1])
-        seq = content.get("seq")
-        if not isinstance(seq, int):
-            raise WireError(f"{topic}: a message has no number (seq)")
-        if self.losses.repeated(topic, seq, bool(content.get("retained"))):
+        self._heard_s = time.monotonic()
+        topic, content, array = _decoded(frames)
+        self.losses.engine(content["engine"])
+        retained = content.get("retained") is True
+        if retained and self.losses.repeated(topic, content["seq"]):
             return None
-        lost = self.losses.count(topic, seq)
-        return Message(topic, content, lost, max(0.0, now - content.get("published", now)), array)
+        if lost := self.losses.count(topic, content["seq"]):
+            self._missing[topic] += lost
+        if topic == HEARTBEAT and not retained:
+            # A repeated one is of the past: it says nothing of the topics that came up since.
+            last_seq = {name: seq for name, seq in content["last_seq"].items() if self._wanted(name)}
+            self._missing.update(self.losses.heartbeat(last_seq))
+        if not self._wanted(topic):
+            return None
+        missing, self._missing = dict(self._missing), Counter()
+        return Message(topic, content, missing, max(0.0, now - content["published"]), array)
+
+    def _wanted(self, topic: str) -> bool:
+        return topic.startswith(self._topics)
 
     def __iter__(self) -> Iterator[Message]:
         while (message := self.receive(self._timeout_s)) is not None:
@@ -209,7 +274,30 @@ def request(
     return answer.get("result")
 
 
+def _decoded(frames: list[bytes]) -> tuple[str, dict[str, Any], NDArray[Any] | None]:
+    """Topic, content and array of a published message.
+
+    Raises:
+        WireError: It is none.
+    """
+    if len(frames) not in (2, 3):
+        raise WireError(f"a message of {len(frames)} frames; 2 are needed, 3 with an array")
+    topic = frames[0].decode(errors="replace")
+    array = None
+    if len(frames) == 3:
+        content, array = decode_array(frames[1], frames[2])
+    else:
+        content = decode(frames[1])
+    for name, kind in FIELDS.items():
+        if not isinstance(content.get(name), kind):
+            raise WireError(f"{topic}: a message has {name}={content.get(name)!r}")
+    if topic == HEARTBEAT and not isinstance(content.get("last_seq"), dict):
+        raise WireError(f"{topic}: a heartbeat has last_seq={content.get('last_seq')!r}")
+    return topic, content, array
+
+
 def _connected(kind: int, address: str, keys: Keys | None) -> zmq.Socket[bytes]:
+    check_address(address)
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     socket.linger = 0
     socket.ipv6 = "[" in address

@@ -33,8 +33,8 @@ class View(Protocol):
     def show(self, message: Message) -> None:
         """Show a message."""
 
-    def tick(self) -> None:
-        """Called several times a second."""
+    def tick(self, silent_s: float) -> None:
+        """Called several times a second, with the time since the engine was last heard."""
 
     def close(self) -> None:
         """Stop showing."""
@@ -78,14 +78,14 @@ class JsonView:
     """One JSON object a message; what was lost is an object too."""
 
     def show(self, message: Message) -> None:
-        if message.lost:
-            _line(json.dumps({"kind": "lost", "topic": message.topic, "count": message.lost}))
+        for topic, count in message.missing.items():
+            _line(json.dumps({"kind": "lost", "topic": topic, "count": count}))
         content = {**message.content, "transport": message.transport_s}
         if message.array is not None:
             content["array"] = message.array.tolist()
         _line(json.dumps(content))
 
-    def tick(self) -> None:
+    def tick(self, silent_s: float) -> None:
         pass
 
     def close(self) -> None:
@@ -96,12 +96,12 @@ class PlainView:
     """One line a message, for logs and pipes."""
 
     def show(self, message: Message) -> None:
-        if message.lost:
-            _line(f"{message.topic}: {message.lost} messages lost")
+        for topic, count in message.missing.items():
+            _line(f"{topic}: {count} messages lost")
         if message.kind != "heartbeat":
             _line(f"{message.topic}  {describe(message)}")
 
-    def tick(self) -> None:
+    def tick(self, silent_s: float) -> None:
         pass
 
     def close(self) -> None:
@@ -118,12 +118,11 @@ class LiveView:
         self._log: deque[str] = deque(maxlen=6)
         self._latencies = Latencies()
         self._lost = 0
-        self._heard = time.monotonic()
+        self._silent_s = 0.0
         self._live = Live(self._picture(), refresh_per_second=10)
         self._live.start()
 
     def show(self, message: Message) -> None:
-        self._heard = time.monotonic()
         self._lost += message.lost
         if message.kind in SPECIAL:
             if message.kind != "heartbeat":
@@ -132,11 +131,12 @@ class LiveView:
             self._predictions[message.topic] = message
             self._latencies.add(message)
 
-    def tick(self) -> None:
+    def tick(self, silent_s: float) -> None:
+        self._silent_s = silent_s
         self._live.update(self._picture())
 
     def close(self) -> None:
-        self.tick()
+        self._live.update(self._picture())
         self._live.stop()
 
     def _picture(self) -> RenderableType:
@@ -154,9 +154,8 @@ class LiveView:
         if self._latencies.predictions:
             p50, p95, _, longest = self._latencies.percentiles("total")
             footer += f", latency p50 {p50:.1f} ms, p95 {p95:.1f} ms, max {longest:.1f} ms"
-        silent_s = time.monotonic() - self._heard
-        if silent_s > SILENT_S:
-            footer += f", the engine is silent for {silent_s:.0f} s"
+        if self._silent_s > SILENT_S:
+            footer += f", the engine is silent for {self._silent_s:.0f} s"
         return Group(*panels, Text("\n".join(self._log), style="yellow"), Text(footer, style="dim"))
 
 
@@ -196,7 +195,7 @@ def listen(
                 told = True
                 waiting()
             message = subscriber.receive(TICK_S)
-            view.tick()
+            view.tick(subscriber.silent_s)
             if message is None:
                 continue
             last = message

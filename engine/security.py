@@ -1,4 +1,4 @@
-"""Who may connect: this machine always, others by CURVE keys on an allow-list."""
+"""Who may connect from beyond this machine: those whose CURVE keys are on an allow-list."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from engine.config import CurveSpec
 from engine.errors import WireError
-
-
-def is_local(address: str) -> bool:
-    """Whether only this machine can reach `address`."""
-    kind, _, place = address.partition("://")
-    host = place.rpartition(":")[0].strip("[]")
-    return kind in ("ipc", "inproc") or host in ("localhost", "::1") or host.startswith("127.")
 
 
 class Guard:

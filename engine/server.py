@@ -1,4 +1,4 @@
-"""The sockets of an engine, and the one thread that owns them.
+"""The sockets of an engine, and the threads that own them.
 
 Other threads hand messages over through a bounded queue and a wake-up, so that nothing waits for a poll.
 Publishing never blocks: a subscriber that is too slow loses messages, and sees it by their numbers.
@@ -12,7 +12,7 @@ import secrets
 import socket
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +20,13 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from engine.address import check_address, is_local
+from engine.channel import Channel
+from engine.commands import Commands, Handler
 from engine.config import WireSpec
-from engine.errors import WireError
-from engine.security import Guard, is_local
-from engine.wire import ENGINE, MAX_MESSAGE, decode, encode, encode_array, topic
+from engine.errors import AuricleError, WireError
+from engine.security import Guard
+from engine.wire import ENGINE, MAX_MESSAGE, encode
 
 HEARTBEAT_S = 1.0
 
@@ -36,7 +39,11 @@ HIGH_WATER = 1000
 LINGER_MS = 500
 """Longest time that `stop` gives subscribers to take what was sent."""
 
-Handler = Callable[..., Any]
+STOP_S = 5.0
+"""Longest time that `stop` waits for a command at work."""
+
+Item = tuple[str, str, str, dict[str, Any], NDArray[Any] | None, int | None]
+"""A message to send: socket, stream, kind, message, array, start of `latency.publish`."""
 
 log = logging.getLogger(__name__)
 
@@ -46,24 +53,27 @@ class Server:
 
     Args:
         spec: The addresses; sockets without one are left out.
+        version: Of the program; part of every heartbeat.
 
     Attributes:
         status: Called every second for the statistics of the heartbeat.
         addresses: The addresses in use, by the names of `spec`; ports are known after `start`.
+        dropped: Messages that were not sent: more than could wait, or not of a kind that can be encoded.
     """
 
-    def __init__(self, spec: WireSpec) -> None:
+    def __init__(self, spec: WireSpec, version: str = "") -> None:
         self._spec = spec
+        self._version = version
         self.status: Callable[[], dict[str, Any]] = dict
         self.addresses: dict[str, str] = {}
         self.dropped = 0
-        self._id = secrets.token_hex(8)
         self._handlers: dict[str, Handler] = {}
-        self._outbox: deque[tuple[str, str, dict[str, Any], Any]] = deque()
-        self._numbers: Counter[bytes] = Counter()
-        self._retained: dict[bytes, dict[str, Any]] = {}
-        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._lock = threading.Lock()
+        self._outbox: list[Item] = []
+        self._left_out: Counter[tuple[str, str, str]] = Counter()
+        self._channels: dict[str, Channel] = {}
         self._guard: Guard | None = None
+        self._commands: Commands | None = None
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -75,22 +85,25 @@ class Server:
         Args:
             stream: First part of the topic.
             kind: Second part.
-            message: What to say; `v`, `stream`, `kind`, `seq` and `published` are added.
+            message: What to say; `v`, `engine`, `stream`, `kind`, `seq` and `published` are added.
             since_ns: Monotonic time from which on `latency.publish` counts; the total is added too.
         """
-        self._post(stream, kind, message, since_ns)
+        self._post(("publish", stream, kind, message, None, since_ns))
 
     def publish_array(self, stream: str, kind: str, header: dict[str, Any], values: NDArray[Any]) -> None:
         """Send an array on the socket for arrays. It is copied."""
-        if "arrays" in self._sockets:
-            self._post(stream, kind, header, np.array(values))
+        if "arrays" in self._channels:
+            self._post(("arrays", stream, kind, header, np.array(values), None))
 
     def handle(self, command: str, function: Handler) -> None:
-        """Answer `command` by what `function`, called with the arguments of the request, returns."""
+        """Answer `command` by what `function`, called with the arguments of the request, returns.
+
+        It is called on a thread that does nothing else.
+        """
         self._handlers[command] = function
 
     def start(self) -> None:
-        """Bind the sockets and start the thread.
+        """Bind the sockets and start the threads.
 
         Raises:
             WireError: An address that cannot be had, or that is open to others without keys.
@@ -98,34 +111,46 @@ class Server:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
+        engine = secrets.token_hex(8)
         try:
             if self._spec.curve is not None:
                 self._guard = Guard(self._context, self._spec.curve)
-            for name, kind in (("publish", zmq.XPUB), ("arrays", zmq.XPUB), ("control", zmq.REP)):
-                address = getattr(self._spec, name)
-                if address is not None:
-                    self._bind(name, address, kind)
-        except WireError:
+            for name in ("publish", "arrays"):
+                if address := getattr(self._spec, name):
+                    self._channels[name] = Channel(self._bind(name, address, zmq.XPUB), engine)
+            if self._spec.control:
+                control = self._bind("control", self._spec.control, zmq.REP)
+                self._commands = Commands(control, self._handlers)
+        except AuricleError:
             self._close()
+            self._context.destroy(linger=0)
             raise
         self._thread = threading.Thread(target=self._serve, name="wire", daemon=True)
         self._thread.start()
+        if self._commands is not None:
+            self._commands.start()
 
     def stop(self) -> None:
-        """Send what waits, then close. May be called twice."""
+        """Answer the request at hand, send what waits, then close. May be called twice."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        finished = self._commands is None or self._commands.stop(STOP_S)
         self._stopping = True
         self._wake()
         thread.join()
         self._close()
+        if finished:
+            self._context.term()
+        else:
+            log.warning("a command is still at work after %g s; its socket is left open", STOP_S)
 
-    def _post(self, stream: str, kind: str, message: dict[str, Any], extra: Any) -> None:
-        if len(self._outbox) >= LONGEST_OUTBOX:
-            self.dropped += 1
-            return
-        self._outbox.append((stream, kind, message, extra))
+    def _post(self, item: Item) -> None:
+        with self._lock:
+            if len(self._outbox) < LONGEST_OUTBOX:
+                self._outbox.append(item)
+            else:
+                self._left_out[item[:3]] += 1
         self._wake()
 
     def _wake(self) -> None:
@@ -135,13 +160,16 @@ class Server:
 
     # -- opening and closing ------------------------------------------------------------------------
 
-    def _bind(self, name: str, address: str, kind: int) -> None:
+    def _bind(self, name: str, address: str, kind: int) -> zmq.Socket[bytes]:
+        try:
+            check_address(address)
+        except WireError as error:
+            raise WireError(f"wire.{name}: {error}") from None
         if self._guard is None and not is_local(address):
             raise WireError(
                 f"wire.{name}: {address} is open to other machines; that needs wire.curve with keys"
             )
         opened = self._context.socket(kind)
-        self._sockets[name] = opened
         opened.linger = LINGER_MS
         opened.sndhwm = HIGH_WATER
         opened.maxmsgsize = MAX_MESSAGE
@@ -154,16 +182,14 @@ class Server:
         try:
             opened.bind(address)
         except zmq.ZMQError as error:
-            raise WireError(f"wire.{name}: {address}: {error.strerror}") from None
+            raise WireError(f"wire.{name}: {address}: {zmq.strerror(error.errno or 0)}") from None
         self.addresses[name] = opened.getsockopt_string(zmq.LAST_ENDPOINT)
+        return opened
 
     def _close(self) -> None:
-        for opened in self._sockets.values():
-            opened.close()
-        self._sockets = {}
+        self._channels = {}
         if self._guard is not None:
             self._guard.stop()
-        self._context.term()
         self._wake_reader.close()
         self._wake_writer.close()
 
@@ -172,109 +198,75 @@ class Server:
     def _serve(self) -> None:
         poller = zmq.Poller()
         poller.register(self._wake_reader, zmq.POLLIN)
-        for opened in self._sockets.values():
-            poller.register(opened, zmq.POLLIN)
+        for channel in self._channels.values():
+            poller.register(channel.socket, zmq.POLLIN)
         began = beat = time.monotonic()
-        while True:
-            stopping = self._stopping
+        stopping = False
+        while not stopping:
+            stopping = self._stopping  # read first: what is handed over before `stop` is sent
             self._send_all()
-            if stopping:
-                return
             now = time.monotonic()
-            if now >= beat:
+            if now >= beat or stopping:
                 self._beat(now - began)
                 beat = max(beat + HEARTBEAT_S, now)
-            ready = dict(poller.poll(max(0, round((beat - now) * 1000))))
+            ready = dict(poller.poll(0 if stopping else max(0, round((beat - now) * 1000))))
             if self._wake_reader.fileno() in ready:
                 self._wake_reader.recv(4096)
-            for name, opened in self._sockets.items():
-                if opened in ready:
-                    if name == "control":
-                        self._answer(opened)
-                    else:
-                        self._greet(opened, name)
+            for channel in self._channels.values():
+                if channel.socket in ready:
+                    channel.greet()
+        for channel in self._channels.values():
+            channel.socket.close()
 
     def _send_all(self) -> None:
-        while self._outbox:
-            stream, kind, message, extra = self._outbox.popleft()
+        with self._lock:
+            items, self._outbox = self._outbox, []
+            left_out, self._left_out = self._left_out, Counter()
+        for item in items:
             try:
-                if isinstance(extra, np.ndarray):
-                    self._send_array(stream, kind, message, extra)
-                else:
-                    self._send(stream, kind, message, extra)
+                self._send(*item)
             except WireError:
-                log.exception("%s/%s is not sent", stream, kind)
+                self.dropped += 1
+                log.exception("%s/%s is not sent", item[1], item[2])
+        for (name, stream, kind), count in left_out.items():
+            self.dropped += count
+            if name in self._channels:
+                self._channels[name].leave_out(stream, kind, count)
 
-    def _send(self, stream: str, kind: str, message: dict[str, Any], since_ns: int | None = None) -> None:
-        head = topic(stream, kind)
+    def _send(
+        self,
+        name: str,
+        stream: str,
+        kind: str,
+        message: dict[str, Any],
+        array: NDArray[Any] | None,
+        since_ns: int | None,
+    ) -> None:
+        if name not in self._channels:
+            return
         if since_ns is not None:
-            latency = message["latency"]
-            latency["publish"] = (time.monotonic_ns() - since_ns) / 1e9
-            latency["total"] = sum(latency.values())
-        message = {
-            "stream": stream,
-            "kind": kind,
-            "seq": self._number(head),
-            "published": time.time(),
-            **message,
-        }
-        data = encode(message)
-        self._retained[head] = message
-        if "publish" in self._sockets:
-            self._sockets["publish"].send_multipart([head, data])
-
-    def _send_array(self, stream: str, kind: str, header: dict[str, Any], values: NDArray[Any]) -> None:
-        head = topic(stream, kind)
-        number = self._number(b"arrays " + head)
-        header = {"stream": stream, "kind": kind, "seq": number, "published": time.time(), **header}
-        self._sockets["arrays"].send_multipart([head, *encode_array(header, values)])
-
-    def _number(self, head: bytes) -> int:
-        number = self._numbers[head]
-        self._numbers[head] += 1
-        return number
+            latency = {**message["latency"], "publish": (time.monotonic_ns() - since_ns) / 1e9}
+            message = {**message, "latency": {**latency, "total": sum(latency.values())}}
+        self._channels[name].send(stream, kind, message, array)
 
     def _beat(self, uptime_s: float) -> None:
-        last = {head.decode(): number - 1 for head, number in self._numbers.items()}
-        beat = {
-            "engine": self._id,
-            "uptime": uptime_s,
-            "last_seq": {name: seq for name, seq in last.items() if not name.startswith("arrays ")},
-            "dropped": self.dropped,
-            "streams": self.status(),
-        }
-        self._send(ENGINE, "heartbeat", beat)
+        streams = self._checked_status()
+        for channel in self._channels.values():
+            beat = {
+                "version": self._version,
+                "uptime": uptime_s,
+                "last_seq": channel.last_seq,
+                "dropped": self.dropped,
+                "streams": streams,
+            }
+            channel.send(ENGINE, "heartbeat", beat)
 
-    def _greet(self, opened: zmq.Socket[bytes], name: str) -> None:
-        """Send a new subscriber the last message of every topic it asked for."""
-        subscription = opened.recv()
-        if name != "publish" or subscription[:1] != b"\x01":
-            return
-        for head, message in self._retained.items():
-            if head.startswith(subscription[1:]):
-                opened.send_multipart([head, encode({**message, "retained": True})])
-
-    def _answer(self, opened: zmq.Socket[bytes]) -> None:
-        """Answer a request, whatever it is."""
-        frames = opened.recv_multipart()
+    def _checked_status(self) -> dict[str, Any]:
+        """The statistics; none if they cannot be had or encoded, since the heart has to go on beating."""
         try:
-            reply = {"ok": True, "result": self._obey(frames)}
-            data = encode(reply)
-        except Exception as error:
-            log.debug("a request failed", exc_info=True)
-            data = encode({"ok": False, "error": " ".join(str(error).split()) or type(error).__name__})
-        opened.send(data)
-
-    def _obey(self, frames: list[bytes]) -> Any:
-        if len(frames) != 1:
-            raise WireError(f"a request is one frame; this one has {len(frames)}")
-        request = decode(frames[0])
-        arguments = {name: value for name, value in request.items() if name not in ("v", "command")}
-        command = request.get("command")
-        handler = self._handlers.get(command) if isinstance(command, str) else None
-        if handler is None:
-            raise WireError(f"no command {command!r}; commands are: {', '.join(sorted(self._handlers))}")
-        try:
-            return handler(**arguments)
-        except TypeError as error:
-            raise WireError(f"command {command!r}: {error}") from error
+            streams = self.status()
+            encode(streams)
+        except Exception:
+            log.exception("no statistics for the heartbeat")
+            return {}
+        return streams

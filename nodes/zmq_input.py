@@ -8,8 +8,8 @@ from typing import Any
 import zmq
 from pydantic import Field
 
+from engine.address import is_local
 from engine.errors import ConfigError, InputError, WireError
-from engine.security import is_local
 from engine.wire import MAX_BLOCK, PcmHeader, decode_pcm
 from nodes.conditioner import pcm_samples
 from nodes.input import LEAST_GAP, InputParams, ThreadedInput
