@@ -5,7 +5,7 @@ def main() -> None:
     """Run the command line."""
     from auricle.cli import cli
 
-    cli()
+    cli(prog_name="auricle")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,20 @@
+"""Fixtures that several folders share."""
+
+from pathlib import Path
+
+import pytest
+
+from models import registry
+from models.errors import ModelError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def musicnn() -> str:
+    """Name of a real model, got into the user's cache as `make demo` does; skipped where it cannot be had."""
+    try:
+        registry.pull("musicnn-mtt")
+    except ModelError as error:
+        pytest.skip(f"needs the model musicnn-mtt: {error}")
+    return "musicnn-mtt"
