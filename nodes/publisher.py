@@ -12,6 +12,7 @@ from engine.errors import AuricleError, ConfigError
 from engine.marks import Mark, Skip
 from engine.node import InputPort, Node, Status
 from engine.stream import Reader, Stream
+from engine.wire import KINDS
 from nodes.predictions import Event, Events, Prediction, Scores
 
 REMEMBERED = 64
@@ -49,11 +50,13 @@ class Publisher(Node):
         """Set by whoever runs the graph, before it starts."""
         self.stream = ""
         """Name of the stream on the wire, set likewise."""
+        self._open = False
         self._told: deque[tuple[type[Mark], tuple[int, int], str]] = deque(maxlen=REMEMBERED)
 
     def start(self) -> None:
         if self.outlet is None:
             raise ConfigError("no outlet: a graph that publishes is run by a service", node=self.name)
+        self._open = True
 
     def process(self) -> Status:
         progress, over = False, True
@@ -67,13 +70,22 @@ class Publisher(Node):
                 progress |= self._read(reader, publish)
                 over &= ended and not reader.windows()
         if over:
-            self._send("end", {"seconds": self._seconds()})
+            self._end("finished")
             return Status.FINISHED
         return Status.OK if progress else Status.NO_INPUT
 
     def fail(self, error: AuricleError) -> None:
         if self.outlet is not None:
+            self._open = False
             self._send("error", {"error": str(error), "node": error.node})
+
+    def stop(self) -> None:
+        if self._open:
+            self._end("stopped")
+
+    def _end(self, reason: str) -> None:
+        self._open = False
+        self._send("end", {"reason": reason, "seconds": self._seconds()})
 
     def _read(self, reader: Reader, publish: Any) -> bool:
         """Publish what is new in one stream; returns whether there was anything."""
@@ -99,6 +111,9 @@ class Publisher(Node):
                 place = self._place(reader, token)
                 latency, done_ns = latency_by_stage(reader.stream, token)
                 for scores in prediction.scores:
+                    if scores.head in KINDS:
+                        what = f"head {scores.head!r} has the name of another kind of message"
+                        raise ConfigError(f"{what}; these are: {', '.join(KINDS)}", node=self.name)
                     message = {**place, **_said(scores), "latency": dict(latency), "values": scores.ranked()}
                     self._send(scores.head, message, done_ns)
 
