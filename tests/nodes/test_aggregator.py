@@ -1,0 +1,111 @@
+"""The aggregator in a graph: smoothed scores, and events with their exact times."""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.errors import ConfigError
+from engine.graph import Graph
+from engine.marks import Gap
+from engine.node import OutputPort, Source, Status
+from engine.scheduler import run_offline
+from nodes.aggregator import Aggregator
+from nodes.predictions import Events, Prediction, Scores
+from tests.toys import Recorder
+
+RATE = Fraction(2)
+"""Segments a second, each of half a second, so that segment n is centred on (n + 1/2) / 2 s."""
+
+
+class Script(Source):
+    """Says scores of two heads: activations of `a`, and of `b` one minus that."""
+
+    def __init__(self, name: str, activations: list[float], gap: tuple[int, int] | None = None) -> None:
+        super().__init__(name)
+        self.out = self.add_output(OutputPort("predictions", "", Prediction, rate=RATE))
+        self.activations, self.gap_at, self.said = activations, gap, 0
+
+    def process(self) -> Status:
+        stream = self.out.stream
+        if self.said == len(self.activations):
+            stream.end()
+            return Status.FINISHED
+        if self.gap_at and self.gap_at[0] == self.said:
+            start, stop = self.gap_at
+            stream.mark(Gap(stream.start + start, stream.start + stop, "xrun", (start, stop)))
+        value = self.activations[self.said]
+        array = np.array([value, 1 - value], np.float32)
+        heads = tuple(Scores(head, "m", "1", ("a", "b"), array) for head in ("one", "two"))
+        stream.reserve(1)[0] = Prediction(heads)
+        stream.commit(1)
+        self.said += 1
+        return Status.OK
+
+
+def run(
+    activations: list[float], gap: tuple[int, int] | None = None, **params: Any
+) -> tuple[Recorder, Recorder]:
+    predictions, events = Recorder("predictions", Prediction), Recorder("events", Events)
+    nodes = [Script("script", activations, gap), Aggregator("tags", **params), predictions, events]
+    edges = [("script", "tags"), ("tags.predictions", "predictions"), ("tags.events", "events")]
+    run_offline(Graph("g", nodes, edges))
+    return predictions, events
+
+
+def changes(events: Recorder, head: str = "one") -> list[tuple[str, str, float, str | None]]:
+    found = [event for token in events.tokens.values() for event in token.events if event.head == head]
+    return [(event.label, event.change, float(event.at), event.reason) for event in found]
+
+
+def test_each_head_is_smoothed_by_itself_over_seconds() -> None:
+    predictions, _ = run([0, 0.6, 0.3, 0.9], smoothing="mean", window_s=1, top_k=1)
+    tokens = [predictions.tokens[n] for n in range(4)]
+    assert [[s.head for s in token.scores] for token in tokens] == [["one", "two"]] * 4
+    # Two segments a second, so one second is two of them.
+    np.testing.assert_allclose([t.scores[1].activations[0] for t in tokens], [0, 0.3, 0.45, 0.6], atol=1e-6)
+    assert [label for label, _ in tokens[0].scores[0].ranked()] == ["b"]
+
+
+def test_events_bear_the_middle_of_the_segment_that_began_them() -> None:
+    rule = {"label": "a", "above": 0.5, "below": 0.3, "least_s": 0.9}
+    activations = [0.0, 0.9, 0.9, 0.9, 0.4, 0.1, 0.9, 0.1]
+    _, events = run(activations, smoothing="none", events=[rule])
+    assert changes(events) == [("a", "on", 0.75, None), ("a", "off", 2.75, None)]
+    told = [n for n, token in events.tokens.items() if token.events]
+    assert told == [3, 5], "it is on for sure once it has lasted"
+
+
+def test_star_is_every_label_that_no_rule_names() -> None:
+    rules = [{"label": "a", "above": 0.99}, {"label": "*", "above": 0.5}]
+    _, events = run([0.2, 0.9, 0.2], smoothing="none", events=rules)
+    assert [change[:3] for change in changes(events)] == [
+        ("b", "on", 0.25),
+        ("b", "off", 0.75),
+        ("b", "on", 1.25),
+        ("b", "off", 1.25),
+    ]
+
+
+def test_end_of_the_stream_ends_what_is_on() -> None:
+    _, events = run([0.9, 0.9], smoothing="none", events=[{"label": "a"}])
+    assert changes(events) == [("a", "on", 0.25, None), ("a", "off", 0.75, "end")]
+
+
+def test_gap_ends_what_is_on_and_begins_anew() -> None:
+    predictions, events = run(
+        [1.0, 1.0, 1.0, 0.6, 0.6], gap=(3, 4), smoothing="mean", window_s=2, events=[{"label": "a"}]
+    )
+    assert changes(events) == [
+        ("a", "on", 0.25, None),
+        ("a", "off", 1.25, "gap"),
+        ("a", "on", 1.75, None),
+        ("a", "off", 2.25, "end"),
+    ]
+    assert float(predictions.tokens[3].scores[0].activations[0]) == pytest.approx(0.6)
+
+
+def test_rules_that_contradict_themselves() -> None:
+    with pytest.raises(ConfigError, match=r"tags: .*below=0.6 must not be more than above=0.5"):
+        Aggregator("tags", events=[{"label": "a", "above": 0.5, "below": 0.6}])
