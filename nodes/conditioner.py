@@ -25,7 +25,8 @@ def to_float(samples: NDArray[Any]) -> Samples:
     if kind.kind == "i":
         # Before the division: products of a power of two are exact, and float32 halves the work.
         return samples.astype(np.float32) * np.float32(-1 / np.iinfo(kind).min)
-    return samples.astype(np.float32, copy=False)
+    with np.errstate(all="ignore"):  # too loud for float32 is infinity, which is dealt with as such
+        return samples.astype(np.float32, copy=False)
 
 
 def pcm_samples(data: bytes, pcm_format: str, channels: int) -> NDArray[Any]:
@@ -53,8 +54,9 @@ def downmix(block: Samples) -> Samples:
 def silence_the_unreal(samples: Samples) -> list[tuple[int, int]]:
     """Replace NaN and infinity by zero, in place; returns the ranges `(first, after the last)` of them."""
     # One pass without a temporary; a sum that overflows only sends us the long way.
-    if np.isfinite(np.dot(samples, samples)):
-        return []
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.dot(samples, samples)):
+            return []
     wrong = ~np.isfinite(samples)
     samples[wrong] = 0
     edges = np.flatnonzero(np.diff(wrong, prepend=False, append=False))
