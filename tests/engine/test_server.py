@@ -250,7 +250,7 @@ def test_a_slow_subscriber_loses_messages_and_blocks_nobody(
     slow = zmq.Context.instance().socket(zmq.SUB)
     slow.linger, slow.rcvhwm, slow.rcvbuf = 0, 1, 1024
     slow.connect(server.addresses["publish"])
-    slow.subscribe("demo/")
+    slow.subscribe("demo/tags")
     server.publish("demo", "tags", {"text": ""})
     assert slow.poll(PATIENCE_MS)
     total, text = 1500, "x" * 20_000
@@ -263,7 +263,7 @@ def test_a_slow_subscriber_loses_messages_and_blocks_nobody(
     while slow.poll(500):
         got.append(decode(slow.recv_multipart()[1])["seq"])
     slow.close()
-    assert got == sorted(got)
+    assert got[1:] == sorted(set(got[1:]))
     assert len(got) < total
 
 
