@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from auricle.tagging import FileTagger
 
 @dataclass(frozen=True)
 class PipelineFigures:
-    """Medians over the runs; times in seconds.
+    """Those of the median run; times in seconds.
 
     Attributes:
         file: What was tagged.
@@ -23,7 +22,7 @@ class PipelineFigures:
         audio_s: Length of the audio.
         segments: Segments it gave.
         wall_s: Time for all of it.
-        x_real_time: `audio_s / wall_s`, of the median run.
+        x_real_time: `audio_s / wall_s`.
         spread: Slowest run over fastest.
         decode_s: In FFmpeg and the resampler.
         inference_s: In ONNX Runtime.
@@ -77,7 +76,7 @@ def measure(
         runs=runs,
         audio_s=tagger.decoded_s,
         segments=segments,
-        wall_s=statistics.median(result[0] for result in results),
+        wall_s=wall_s,
         x_real_time=tagger.decoded_s / wall_s,
         spread=results[-1][0] / results[0][0],
         decode_s=decode_s,

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -223,7 +224,6 @@ def test_debug_shows_where(tiny: Path, tmp_path: Path) -> None:
 
 def test_reader_that_has_seen_enough(tiny: Path) -> None:
     """As in `auricle tag ... | head -1`: no traceback."""
-    import sys
 
     command = [
         sys.executable,
@@ -245,3 +245,24 @@ def test_reader_that_has_seen_enough(tiny: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(30) == 1
+
+
+def test_memory_does_not_grow_with_the_file(tiny: Path, tmp_path: Path) -> None:
+    """Half an hour of 48 kHz stereo, which is 350 MB as bytes and 700 MB as floats."""
+    path = tmp_path / "long.wav"
+    second = np.random.default_rng(0).integers(-9999, 9999, 96_000).astype("<i2").tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, 48_000, 0, "NONE", ""))
+        for _ in range(1800):
+            file.writeframes(second)
+    script = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
+        "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n"
+        "print(peak / (1 << 20 if sys.platform == 'darwin' else 1 << 10))"
+    )
+    command = [sys.executable, "-m", "auricle", "tag", "--model", str(tiny), str(path)]
+    result = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True
+    )
+    assert float(result.stdout) < 350
