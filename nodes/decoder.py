@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from nodes.conditioner import downmix, to_float
 
+LEAST_HOLE_S, LONGEST_HOLE_S = 0.01, 60.0
+"""A jump of the time stamps between these is missing audio; less is rounding, more is another time base."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -103,13 +106,23 @@ class Decoder:
             yield _block(frames)
 
     def _frames(self) -> Iterator[AudioFrame | Damage]:
+        expected_s = float("inf")  # the first frame is where it is
         try:
             for packet in self._container.demux(self._stream):
                 try:
-                    yield from packet.decode()
+                    for frame in packet.decode():
+                        at_s = expected_s if frame.time is None else frame.time
+                        # Some decoders and demuxers pass over damage in silence; the time stamps tell.
+                        if LEAST_HOLE_S < at_s - expected_s < LONGEST_HOLE_S:
+                            yield Damage(at_s - expected_s, "samples are missing")
+                        expected_s = at_s + frame.samples / frame.sample_rate
+                        yield frame
                 except av.InvalidDataError as error:
                     seconds = float((packet.duration or 0) * (packet.time_base or 0))
+                    expected_s += seconds
                     yield Damage(seconds, _reason(error))
+        except av.InvalidDataError as error:
+            yield Damage(0, _reason(error))
         except av.FFmpegError as error:
             raise InputError(f"{self._place}: {_reason(error)}") from error
 

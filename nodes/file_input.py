@@ -13,7 +13,7 @@ from pydantic import Field
 from engine.errors import InputError
 from engine.node import Status
 from nodes.decoder import Block, Damage, Decoder
-from nodes.input import LEAST_GAP, Input, InputParams
+from nodes.input import Input, InputParams
 
 AT_ONCE_S = 0.5
 """Seconds of audio that one call writes at full speed, so that few passes over the graph are needed."""
@@ -111,7 +111,7 @@ class FileInput(Input):
             self._open(item.sample_rate)
             self._hear(item.samples, None if self.params.realtime else time.monotonic_ns())
         elif isinstance(item, Damage):
-            self._lose(max(LEAST_GAP, round(item.seconds * self.clock.sample_rate)), "damaged")
+            self._lose_seconds(item.seconds, "damaged")
         else:
             self._finish()
             self._decoded = True

@@ -93,9 +93,14 @@ class Input(Source):
 
     def _lose(self, count: int, reason: str) -> None:
         """Note that the next `count` samples of the source were never heard."""
-        self.lost += count
+        self.lost += round(self._in_first_rate(count))
         self._mark(self._heard, self._in_first_rate(count), reason)
         self._silence_left += count
+
+    def _lose_seconds(self, seconds: float, reason: str) -> None:
+        """Note that so much of the source was never heard; 0 if nobody knows how much."""
+        assert self._resampler is not None
+        self._lose(round(seconds * self._resampler.from_rate) or LEAST_GAP, reason)
 
     def _in_first_rate(self, count: int) -> Fraction:
         assert self._resampler is not None

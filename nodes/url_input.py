@@ -10,7 +10,7 @@ from pydantic import Field
 
 from engine.errors import InputError
 from nodes.decoder import Block, Damage, Decoder
-from nodes.input import LEAST_GAP, InputParams, ThreadedInput
+from nodes.input import InputParams, ThreadedInput
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 """Pauses before connecting again double from the first to the longest, each up to a fifth longer by chance:
@@ -80,7 +80,7 @@ class UrlInput(ThreadedInput):
                 reason = error.message
                 continue
             away_s = (time.monotonic_ns() - self._arrived_ns) / 1e9
-            self._lose(max(LEAST_GAP, round(away_s * decoder.sample_rate)), "reconnect")
+            self._lose_seconds(away_s, "reconnect")
             self._write_all()
             return decoder
         raise InputError(reason if self.params.url in reason else f"{self.params.url}: {reason}")
@@ -94,5 +94,5 @@ class UrlInput(ThreadedInput):
                 self._open(item.sample_rate)
                 self._hear(item.samples, self._arrived_ns)
             elif isinstance(item, Damage):
-                self._lose(max(LEAST_GAP, round(item.seconds * self.clock.sample_rate)), "damaged")
+                self._lose_seconds(item.seconds, "damaged")
             self._write_all(self._arrived_ns)

@@ -12,7 +12,7 @@ from engine.address import is_local
 from engine.errors import ConfigError, InputError, WireError
 from engine.wire import MAX_BLOCK, PcmHeader, decode_pcm
 from nodes.conditioner import pcm_samples
-from nodes.input import LEAST_GAP, InputParams, ThreadedInput
+from nodes.input import InputParams, ThreadedInput
 
 POLL_MS = 100
 """How often a wait for a block looks whether the input was stopped."""
@@ -112,4 +112,4 @@ class ZmqInput(ThreadedInput):
             self._lose(jump, "hole")
         elif jump:
             away_s = (now - self._arrived_ns) / 1e9
-            self._lose(max(LEAST_GAP, round(away_s * header.sample_rate)), "reconnect")
+            self._lose_seconds(away_s, "reconnect")

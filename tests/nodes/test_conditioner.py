@@ -77,7 +77,9 @@ def test_tone_is_kept_in_place(rate: int) -> None:
     np.testing.assert_allclose(out[EDGE:-EDGE], tone(1000, 1, 16000)[EDGE:-EDGE], atol=1e-5)
 
 
-@pytest.mark.parametrize(("rate", "frequency"), [(44100, 9000), (48000, 20000), (192000, 60000), (22050, 8800)])
+@pytest.mark.parametrize(
+    ("rate", "frequency"), [(44100, 9000), (48000, 20000), (192000, 60000), (22050, 8800)]
+)
 def test_tone_above_half_the_rate_is_removed(rate: int, frequency: int) -> None:
     out = resampled(tone(frequency, 1, rate, 1.0), rate, [1000])
     # -100 dB: the setting's stop band lies at -120 dB.
