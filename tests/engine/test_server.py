@@ -176,8 +176,9 @@ def test_statistics_that_fail_do_not_stop_the_heart(
     server = start()
     server.status = status
     listener = listen(server.addresses["publish"], "_engine/")
-    assert "retained" in listener.next()[1]
-    assert listener.next()[1]["streams"] == {}
+    while (beat := listener.next()[1])["seq"] < 2:
+        pass
+    assert beat["streams"] == {}
 
 
 def test_arrays_go_on_their_own_socket(start: Start, listen: Listen) -> None:
@@ -192,7 +193,8 @@ def test_arrays_go_on_their_own_socket(start: Start, listen: Listen) -> None:
     assert frames[0] == b"demo/mel"
     assert (header["index"], header["seq"], header["kind"]) == (4, 0, "mel")
     np.testing.assert_array_equal(got, [[0, 1, 2], [3, 4, 5]])
-    assert listener.next("heartbeat")[1]["last_seq"]["demo/mel"] == 0
+    _, beat = listener.next()
+    assert (beat["kind"], beat["last_seq"]["demo/mel"]) == ("heartbeat", 0)
 
 
 def test_without_a_socket_for_them_arrays_go_nowhere(start: Start) -> None:
