@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from auricle import __version__
 from engine.config import GraphFile, build, find_class, load, with_values
 from engine.errors import ConfigError
 from engine.graph import Graph
@@ -74,7 +75,7 @@ class Service:
 
     def __init__(self, file: GraphFile, folder: Path) -> None:
         self.graph = build_graph(file, folder)
-        self.server = Server(file.wire)
+        self.server = Server(file.wire, __version__)
         self._scheduler = LiveScheduler([self.graph])
         for node in self.graph.order:
             if isinstance(node, Publisher):

@@ -124,26 +124,28 @@ class Publisher(Node):
 
     def _publish_array(self, reader: Reader, count: int) -> None:
         stream = reader.stream
-        header = {**self._place(reader, reader.position), "count": count}
-        first, last = reader.position, reader.position + count - 1
-        header["span"] = [stream.span(first)[0], stream.span(last)[1]]
-        header["end"] = float(stream.seconds(last)[1])
+        header = {
+            **self._place(reader, reader.position, count),
+            "count": count,
+            "rate": float(stream.token_type.rate),
+            "axes": ["token", *(axis.name for axis in stream.token_type.axes)],
+        }
         assert self.outlet is not None
         kind = stream.name.partition(".")[2]
         self.outlet.publish_array(self.stream, kind, header, np.asarray(reader.view(count)))
 
-    def _place(self, reader: Reader, token: int) -> dict[str, Any]:
-        """Where and when `token` was heard."""
+    def _place(self, reader: Reader, token: int, count: int = 1) -> dict[str, Any]:
+        """Where and when `count` tokens from `token` on were heard."""
         stream = reader.stream
-        start, end = stream.seconds(token)
-        first, last = stream.span(token)
-        gaps = (gap.reason for gap in reader.gaps if gap.start <= token < gap.stop)
+        stop = token + count
+        first, last = stream.span(token)[0], stream.span(stop - 1)[1]
+        gaps = (gap.reason for gap in reader.gaps if gap.start < stop and token < gap.stop)
         return {
             "index": token - stream.start,
             "span": [first, last],
             "sample_rate": stream.clock.sample_rate,
-            "start": float(start),
-            "end": float(end),
+            "start": float(stream.seconds(token)[0]),
+            "end": float(stream.seconds(stop - 1)[1]),
             "utc": stream.clock.utc_ns(last) / 1e9,
             "rung": 0,
             "flags": [f"gap:{reason}" for reason in dict.fromkeys(gaps)],

@@ -240,7 +240,19 @@ def test_arrays_go_out_under_the_name_of_their_port() -> None:
     assert [header["index"] for _, header, _ in outbox.arrays] == [0, 1, 2, 3]
     _, header, values = outbox.arrays[-1]
     assert (header["span"], header["count"], header["end"]) == ([600, 1000], 1, 1000 / RATE)
+    assert (header["rate"], header["axes"]) == (RATE / HOP, ["token"])
     np.testing.assert_allclose(values, [800.5])
+
+
+def test_an_array_of_many_tokens_spans_them_all_and_bears_their_flags() -> None:
+    outbox = Outbox()
+    publisher = Publisher("publish")
+    publisher.outlet, publisher.stream = outbox, "demo"
+    player = Player("input", np.ones(300, np.float32), blocks=(300,), gaps=((250, 10, "xrun"),))
+    run_offline(Graph("demo", [player, publisher], [("input", "publish.arrays")]))
+    # Cut where the gap begins, as every reader's windows are.
+    places = [(header["span"], header["flags"], values.shape) for _, header, values in outbox.arrays]
+    assert places == [([0, 250], [], (250,)), ([250, 300], ["gap:xrun"], (50,))]
 
 
 def test_the_end_comes_once_and_last() -> None:
