@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import av
@@ -16,6 +17,9 @@ from nodes.conditioner import downmix, to_float
 
 LEAST_HOLE_S, LONGEST_HOLE_S = 0.01, 60.0
 """A jump of the time stamps between these is missing audio; less is rounding, more is another time base."""
+
+WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
+"""Formats that are packets and nothing else; FFmpeg guesses their length from their size and first packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +42,26 @@ class Decoder:
     """The first audio stream of a file or URL.
 
     Args:
-        place: Path or URL.
+        place: Path, or URL as text.
         options: FFmpeg's options for the protocol and format.
         timeout_s: Longest wait for a connection or for data; None for files.
 
     Attributes:
         sample_rate: Of the first block, Hz.
-        duration_s: Length that the container declares; None if it does not.
 
     Raises:
         InputError: Not there, not audio, or without an audio stream.
     """
 
     def __init__(
-        self, place: str, options: dict[str, str] | None = None, timeout_s: float | None = None
+        self, place: Path | str, options: dict[str, str] | None = None, timeout_s: float | None = None
     ) -> None:
         self._place = place
+        # What stands before a colon in a file's name is not a protocol.
+        url = f"file:{place}" if isinstance(place, Path) else place
         try:
             self._container = av.open(
-                place, options=options or {}, timeout=timeout_s, metadata_errors="replace"
+                url, options=options or {}, timeout=timeout_s, metadata_errors="replace"
             )
         except av.FFmpegError as error:
             raise InputError(f"{place}: {_reason(error)}") from error
@@ -74,11 +79,17 @@ class Decoder:
 
     @property
     def duration_s(self) -> float | None:
-        """Length that the container declares, in seconds."""
+        """Length that the container declares or FFmpeg guesses, in seconds; None if neither."""
         if self._stream.duration and self._stream.time_base:
             return float(self._stream.duration * self._stream.time_base)
         duration = self._container.duration
         return duration / 1e6 if duration else None
+
+    @property
+    def duration_is_guessed(self) -> bool:
+        """Whether `duration_s` is too uncertain to say that something is missing."""
+        # An MP3 that declares its length also declares the encoder's delay, and so starts late.
+        return self._container.format.name in WITHOUT_LENGTH and not self._stream.start_time
 
     def blocks(self, least: int = 1) -> Iterator[Block | Damage]:
         """The blocks, to the end of the source.
@@ -92,16 +103,21 @@ class Decoder:
         """
         frames: list[AudioFrame] = []
         held = 0
-        for item in self._frames():
-            other = isinstance(item, Damage) or (frames and item.sample_rate != frames[0].sample_rate)
-            if frames and (other or held >= least):
+        try:
+            for item in self._frames():
+                other = isinstance(item, Damage) or (frames and item.sample_rate != frames[0].sample_rate)
+                if frames and (other or held >= least):
+                    yield _block(frames)
+                    frames, held = [], 0
+                if isinstance(item, Damage):
+                    yield item
+                else:
+                    frames.append(item)
+                    held += item.samples
+        except InputError:
+            if frames:
                 yield _block(frames)
-                frames, held = [], 0
-            if isinstance(item, Damage):
-                yield item
-            else:
-                frames.append(item)
-                held += item.samples
+            raise
         if frames:
             yield _block(frames)
 

@@ -52,7 +52,8 @@ class FileInput(Input):
         self._played = 0
         self._decoded = False
         self.duration_s: float | None = None
-        """Length that the file declares, in seconds; None before `start`, or if it declares none."""
+        """Length that the file declares, in seconds; None before `start`, or if it declares none. A guess
+        for formats that declare none but whose packets are alike."""
 
     def start(self) -> None:
         path = self.params.path
@@ -63,7 +64,7 @@ class FileInput(Input):
                 raise InputError(f"{path}: an empty file")
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
-        self._decoder = Decoder(str(path))
+        self._decoder = Decoder(path)
         self.duration_s = self._decoder.duration_s
         least = 1 if self.params.realtime else round(DECODED_S * self._decoder.sample_rate)
         self._blocks = self._decoder.blocks(least)
@@ -105,7 +106,13 @@ class FileInput(Input):
     def _decode(self) -> None:
         """Take the next block, or the end."""
         began = time.monotonic_ns()
-        item = next(self._blocks, None)
+        try:
+            item = next(self._blocks, None)
+        except InputError as error:
+            if not self._heard:
+                raise
+            item = None
+            self.warnings.append(f"{error.message}; everything behind that is missing")
         self.elsewhere_ns["decode"] += time.monotonic_ns() - began
         if isinstance(item, Block):
             self._open(item.sample_rate)
@@ -120,6 +127,7 @@ class FileInput(Input):
     def _judge(self) -> None:
         """Say in words what was missing."""
         path, declared = self.params.path, self.duration_s
+        assert self._decoder is not None
         heard_s = float(self._heard / self.clock.sample_rate)
         damaged = self.counts["damaged"]
         if not heard_s:
@@ -129,7 +137,7 @@ class FileInput(Input):
             self.warnings.append(
                 f"{path}: damaged in {places}; {self.lost / self.clock.sample_rate:.2f} s are missing"
             )
-        if declared and declared - heard_s > TOLERATED_S:
+        if declared and not self._decoder.duration_is_guessed and declared - heard_s > TOLERATED_S:
             self.warnings.append(f"{path}: cut off: {heard_s:.2f} s of {declared:.2f} s decoded")
         if self.counts["nan"]:
             self.warnings.append(

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from nodes.conditioner import Resampler, Samples, downmix
 from nodes.file_input import FileInput
-from tests.nodes.listening import Listener, heard_at_once, heard_live, needs_ffmpeg, one_line, tone
+from tests.nodes.listening import (
+    Listener,
+    heard_at_once,
+    heard_live,
+    needs_ffmpeg,
+    one_line,
+    spectrum_peak,
+    tone,
+)
 
 STARTS = [0, 2**31 - 5, 2**53]
 
@@ -206,6 +214,59 @@ def test_truncated_file_is_used_as_far_as_it_goes(encode: Encode, name: str) -> 
     np.testing.assert_allclose(part[:sound], whole[:sound], atol=1e-6)
     if name != "a.ogg":  # its length is known from its end, which is gone
         assert any("cut off" in one_line(warning) and str(path) in warning for warning in node.warnings)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.mp3", "a.aac"])
+def test_guessed_length_is_no_promise(tmp_path: Path, name: str) -> None:
+    """Loud at the end only: the packets grow, and FFmpeg guesses far too long from the first ones."""
+    silent_then_loud = "aevalsrc='0.9*random(0)*gt(t,5)':d=6:s=44100"
+    header = ("-write_xing", "0") if name == "a.mp3" else ()
+    ffmpeg("-f", "lavfi", "-i", silent_then_loud, "-q:a", "2", *header, tmp_path / name)
+    node, listener = played(tmp_path / name)
+    assert abs(len(listener.samples) / 16000 - 6) < 0.1
+    assert node.duration_s is not None
+    assert abs(node.duration_s - 6) > 0.25, "a good guess tests nothing"
+    assert not node.warnings
+
+
+@needs_ffmpeg
+def test_stream_that_changes_halfway_is_used_up_to_there(tmp_path: Path) -> None:
+    """FFmpeg does not follow a chained Vorbis stream to another rate."""
+    for name, rate in (("a.ogg", 44100), ("b.ogg", 48000)):
+        ffmpeg("-f", "lavfi", "-i", f"sine=d=2:r={rate}", "-c:a", "libvorbis", tmp_path / name)
+    path = tmp_path / "chained.ogg"
+    path.write_bytes((tmp_path / "a.ogg").read_bytes() + (tmp_path / "b.ogg").read_bytes())
+    node, listener = played(path)
+    np.testing.assert_array_equal(listener.samples, played(tmp_path / "a.ogg")[1].samples)
+    (warning,) = node.warnings
+    assert str(path) in one_line(warning)
+    assert "missing" in warning
+
+
+@needs_ffmpeg
+def test_rate_and_channels_may_change(tmp_path: Path) -> None:
+    parts = []
+    for rate, channels in ((44100, 1), (48000, 2), (44100, 1)):
+        part = tmp_path / f"{rate}.mp3"
+        source = f"sine=d=2:r={rate}"
+        ffmpeg("-f", "lavfi", "-i", source, "-ac", str(channels), "-write_xing", "0", part)
+        parts.append(part.read_bytes())
+    (tmp_path / "a.mp3").write_bytes(b"".join(parts))
+    node, listener = played(tmp_path / "a.mp3")
+    # Each part is padded to whole packets of 26 ms, twice at most.
+    assert abs(len(listener.samples) / 16000 - 6) < 0.2
+    assert node.clock.sample_rate == 44100
+    for second in (1, 3, 5):
+        frequency, _ = spectrum_peak(listener.samples[second * 16000 :][:8000], 16000)
+        assert abs(frequency - 440) <= 2
+
+
+@pytest.mark.parametrize("name", ["a:b.wav", "http:a.wav", "concat:a.wav", "-a.wav", "a%03d.wav", "é ?#.wav"])
+def test_names_are_not_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_wav(Path(name), np.full((100, 1), 16384, "<i2"))
+    np.testing.assert_array_equal(played(Path(name))[1].samples, np.full(100, 0.5, np.float32))
 
 
 @needs_ffmpeg
