@@ -69,7 +69,8 @@ class Input(Source):
         elif self._resampler.from_rate == sample_rate:
             return
         else:
-            self._pending = np.concatenate([self._pending, self._resampler.flush()])
+            self._finish()
+            self._silence_left = self._silence_left * sample_rate // self._resampler.from_rate
         self._resampler = Resampler(sample_rate, self.params.sample_rate)
 
     @property
@@ -80,10 +81,13 @@ class Input(Source):
     def _hear(self, block: NDArray[Any], arrived_ns: int | None) -> None:
         """Take the next block of the source, shape `(frames, channels)`, any PCM type.
 
+        Silence for what was lost before it has to be written by then.
+
         Args:
             block: The samples.
             arrived_ns: Monotonic time at which they came; None if that says nothing about their time.
         """
+        assert not self._silence_left, "silence would come behind what was heard after it"
         samples = downmix(to_float(block))
         for first, last in silence_the_unreal(samples):
             self._mark(self._heard + self._in_first_rate(first), self._in_first_rate(last - first), "nan")
@@ -93,8 +97,9 @@ class Input(Source):
 
     def _lose(self, count: int, reason: str) -> None:
         """Note that the next `count` samples of the source were never heard."""
-        self.lost += round(self._in_first_rate(count))
-        self._mark(self._heard, self._in_first_rate(count), reason)
+        length = self._in_first_rate(count)
+        self.lost += round(length)
+        self._mark(self._heard + self._in_first_rate(self._silence_left), length, reason)
         self._silence_left += count
 
     def _lose_seconds(self, seconds: float, reason: str) -> None:
@@ -172,6 +177,9 @@ class ThreadedInput(Input):
 
     burst_s = 4.0
 
+    stop_wait_s = 5.0
+    """Longest that `stop` waits for the thread, which ends by itself soon after."""
+
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         self.stopping = threading.Event()
@@ -194,11 +202,12 @@ class ThreadedInput(Input):
     def stop(self) -> None:
         self.stopping.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(5)
+            self._thread.join(self.stop_wait_s)
 
     def _run(self) -> None:
         try:
             self.capture()
+            self._write_all()
             if not self.stopping.is_set():
                 self._finish()
                 self._write_all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -185,7 +185,13 @@ class Microphone(Input):
         self.wake_ns = self.began_ns + POLL_NS
         written = self._write(self.began_ns)
         while self._notes and not self._waiting:
-            self._take(self._notes.popleft())
+            note = self._notes.popleft()
+            if note.overflowed:
+                # First the silence, and the block when all of that is written.
+                self._lose_before(note)
+                self._notes.appendleft(replace(note, overflowed=False))
+            else:
+                self._take(note)
             written += self._write(self.began_ns)
         if written:
             return Status.OK
@@ -193,14 +199,15 @@ class Microphone(Input):
             raise InputError(f"{self.device}: the device has stopped; was it unplugged?")
         return Status.NO_INPUT
 
+    def _lose_before(self, note: _Block) -> None:
+        """Lose what the device could not keep before a block."""
+        # The device's own clock says how long it was deaf; if it says nothing, a block is gone at least.
+        missing_s = note.adc_s - self._next_adc_s if self._next_adc_s is not None else 0.0
+        self._lose(max(note.offered, round(missing_s * self.clock.sample_rate)), "xrun")
+
     def _take(self, note: _Block) -> None:
-        """Hear a block, after what was lost before it."""
-        rate = self.clock.sample_rate
-        if note.overflowed:
-            # The device's own clock says how long it was deaf; if it says nothing, a block is gone at least.
-            missing_s = note.adc_s - self._next_adc_s if self._next_adc_s is not None else 0.0
-            self._lose(max(note.offered, round(missing_s * rate)), "xrun")
-        self._next_adc_s = note.adc_s + note.offered / rate
+        """Hear a block."""
+        self._next_adc_s = note.adc_s + note.offered / self.clock.sample_rate
         self._last_ns = note.arrived_ns
         if note.kept:
             self._hear(self._reader.view(note.kept), note.arrived_ns)

@@ -37,6 +37,8 @@ class UrlInput(ThreadedInput):
             None, ge=0, description="Attempts in a row before giving up; endless."
         )
 
+    stop_wait_s = 0.5  # nothing cuts a read short; the thread ends when it does
+
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         self.live = True

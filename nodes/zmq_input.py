@@ -72,6 +72,7 @@ class ZmqInput(ThreadedInput):
         try:
             while not self.stopping.is_set():
                 if not self._socket.poll(POLL_MS):
+                    self._write_some()
                     continue
                 frames = self._socket.recv_multipart()
                 try:
@@ -95,16 +96,16 @@ class ZmqInput(ThreadedInput):
         block = pcm_samples(data, header.format, header.channels)
         self._expected = first + len(block)
         self._arrived_ns = now
-        if len(block):
-            if (
-                self.audio.stream.room()
-                <= len(self._pending) + len(block) * self.params.sample_rate // header.sample_rate
-            ):
-                self._lose(len(block), "dropped")
-            else:
-                self._hear(block, now)
-        self._write(now)
-        self.arrived()
+        self._write_some()
+        if len(block) and self._waiting:
+            self._lose(len(block), "dropped")
+        elif len(block):
+            self._hear(block, now)
+            self._write_some(now)
+
+    def _write_some(self, began_ns: int | None = None) -> None:
+        if self._write(began_ns):
+            self.arrived()
 
     def _account(self, header: PcmHeader, jump: int, now: int) -> None:
         """Mark what the numbering says is missing."""

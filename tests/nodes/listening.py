@@ -88,7 +88,10 @@ def listening(node: Input, start: int = 0) -> Iterator[tuple[LiveScheduler, List
         stopped = scheduler.wait(PATIENCE_S)
     assert stopped
     node.stop()
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(f"{node.name}-")]
+    for thread in threading.enumerate():
+        if thread.name == f"{node.name}-capture":
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
     check_statistics(node)
 
 
