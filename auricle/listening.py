@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auricle.client import Message, Subscriber
+from engine.wire import KINDS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,9 +23,6 @@ SILENT_S = 3.0
 """Seconds without a heartbeat after which an engine is called silent."""
 
 TICK_S = 0.1
-
-SPECIAL = ("events", "gap", "skip", "error", "end", "heartbeat")
-"""Kinds that are no predictions."""
 
 
 class View(Protocol):
@@ -124,7 +122,7 @@ class LiveView:
 
     def show(self, message: Message) -> None:
         self._lost += message.lost
-        if message.kind in SPECIAL:
+        if message.kind in KINDS:
             if message.kind != "heartbeat":
                 self._log.append(f"{message.topic}  {describe(message)}")
         elif message.array is None:
@@ -184,18 +182,21 @@ def listen(
         The latencies, and the message that was the last one; None if none came.
     """
     latencies, last = Latencies(), None
-    began = time.monotonic()
+    began = ticked = time.monotonic()
     told = False
     try:
         while not (stop and stop.is_set()) and (count is None or count > 0):
-            passed_s = time.monotonic() - began
+            now = time.monotonic()
+            passed_s = now - began
             if duration_s is not None and passed_s >= duration_s:
                 break
             if last is None and not told and passed_s > 1:
                 told = True
                 waiting()
             message = subscriber.receive(TICK_S)
-            view.tick(subscriber.silent_s)
+            if now - ticked >= TICK_S:  # not with every message: drawing takes longer than receiving
+                ticked = now
+                view.tick(subscriber.silent_s)
             if message is None:
                 continue
             last = message

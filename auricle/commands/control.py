@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 Examples:
   auricle control tcp://127.0.0.1:5682 list
   auricle control tcp://127.0.0.1:5682 add-head heads/mood
-  auricle control tcp://127.0.0.1:5682 stop"""
+  auricle control tcp://127.0.0.1:5682 stop
+  auricle control --key my.key_secret --server-key studio.key tcp://studio:5682 list"""
 )
 @click.argument("address")
 @click.option("--key", type=click.Path(), help="Own .key_secret file, for an engine beyond this machine.")

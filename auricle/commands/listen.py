@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 
 import click
 
@@ -46,27 +48,28 @@ def listen(
     from auricle.listening import JsonView, View, view_for_terminal
     from auricle.listening import listen as show
 
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     with Subscriber(address, topics or ("",), keys=keys_of(key, server_key)) as subscriber:
         view: View = JsonView() if as_json else view_for_terminal()
-        try:
-            latencies, last = show(
-                subscriber,
-                view,
-                until_end=until_end,
-                duration_s=duration,
-                count=count,
-                waiting=lambda: click.echo(f"waiting for {address}", err=True),
-            )
-        except KeyboardInterrupt:
-            return
+        latencies, last = show(
+            subscriber,
+            view,
+            until_end=until_end,
+            duration_s=duration,
+            count=count,
+            stop=stop,
+            waiting=lambda: click.echo(f"waiting for {address}", err=True),
+        )
         click.echo(
             f"{latencies.predictions} predictions, {subscriber.losses.total} messages lost", err=as_json
         )
         if table := latencies.table():
             click.echo(table, err=as_json)
-        if last is None:
+        if last is None and not stop.is_set():
             click.echo(f"auricle: {address}: nothing was heard; is an engine running there?", err=True)
             sys.exit(FAILED)
-        if last.kind == "error":
+        if until_end and last is not None and last.kind == "error":
             click.echo(f"auricle: {last.stream}: {last.content.get('error')}", err=True)
             sys.exit(FAILED)
