@@ -18,6 +18,9 @@ from nodes.conditioner import downmix, to_float
 LEAST_HOLE_S, LONGEST_HOLE_S = 0.01, 60.0
 """A jump of the time stamps between these is missing audio; less is rounding, more is another time base."""
 
+LONGEST_OVERLAP_S = 1.0
+"""A jump back by less repeats samples, as FFmpeg does at the start of HLS; by more is another time base."""
+
 WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
 """Formats that are packets and nothing else; FFmpeg guesses their length from their size and first packet."""
 
@@ -127,11 +130,13 @@ class Decoder:
             for packet in self._container.demux(self._stream):
                 try:
                     for frame in packet.decode():
-                        at_s = expected_s if frame.time is None else frame.time
+                        ahead_s = 0.0 if frame.time is None else frame.time - expected_s
                         # Some decoders and demuxers pass over damage in silence; the time stamps tell.
-                        if LEAST_HOLE_S < at_s - expected_s < LONGEST_HOLE_S:
-                            yield Damage(at_s - expected_s, "samples are missing")
-                        expected_s = at_s + frame.samples / frame.sample_rate
+                        if LEAST_HOLE_S < ahead_s < LONGEST_HOLE_S:
+                            yield Damage(ahead_s, "samples are missing")
+                        if frame.time is not None and not -LONGEST_OVERLAP_S < ahead_s <= 0:
+                            expected_s = frame.time
+                        expected_s += frame.samples / frame.sample_rate
                         yield frame
                 except av.InvalidDataError as error:
                     seconds = float((packet.duration or 0) * (packet.time_base or 0))

@@ -43,6 +43,7 @@ KINDS = [
     ("aac.m4a", 2, "-c:a aac"),
     ("hires.wav", 8, "-c:a pcm_s32le -ar 192000"),
     ("low.wav", 1, "-c:a pcm_s16le -ar 8000"),
+    ("list.m3u8", 2, "-c:a aac -f hls -hls_time 1"),
 ]
 
 PLACED = ["a.flac", "a.opus", "a.m4a"]
