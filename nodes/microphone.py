@@ -195,6 +195,8 @@ class Microphone(Input):
             written += self._write(self.began_ns)
         if written:
             return Status.OK
+        if self._waiting or self._notes:
+            return Status.NO_ROOM
         if self.began_ns - self._last_ns > LOST_S * 1e9 or not self._stream.active:
             raise InputError(f"{self.device}: the device has stopped; was it unplugged?")
         return Status.NO_INPUT

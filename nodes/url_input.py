@@ -20,9 +20,9 @@ the listeners of a station that comes back shall not all come at once."""
 class UrlInput(ThreadedInput):
     """Anything that FFmpeg opens by URL: http(s), Icecast, HLS, RTSP and so on.
 
-    A source that declares its length ends with it. One that does not is taken for endless: when it ends, or
-    sends nothing for `timeout_s`, it is connected again, and the time between is a gap. The first connection
-    has to succeed.
+    A source that declares its length ends with it, and to lose it before that is an error: connected again,
+    it would begin anew. One that does not is taken for endless: when it ends, or sends nothing for
+    `timeout_s`, it is connected again, and the time between is a gap. The first connection has to succeed.
     """
 
     class Params(InputParams):
@@ -53,6 +53,8 @@ class UrlInput(ThreadedInput):
                     return
                 reason = "the stream ended"
             except InputError as error:
+                if decoder.duration_s is not None:
+                    raise
                 reason = error.message
             finally:
                 decoder.close()
