@@ -121,6 +121,8 @@ def test_messages_lost_on_the_way_are_reported_with_the_next_one(server: Server)
         message = until(subscriber, lambda message: message.content["number"] == 3)
         assert message.missing == {"demo/tags": 2}
         assert message.lost == 2
+        server.publish("demo", "tags", {"number": 4})
+        assert until(subscriber, lambda message: message.content["number"] == 4).missing == {}
         assert subscriber.losses.total == 2
 
 
