@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import time
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,15 @@ def test_real_time_gives_the_same_samples(encode: Encode, start: int) -> None:
     _, offline = played(path)
     live = heard_live(FileInput("file", path=path, realtime=True), start)
     np.testing.assert_array_equal(live.samples, offline.samples)
+
+
+def test_sample_in_real_time_is_not_heard_before_its_time(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", np.zeros((15000, 1), "<i2"), 30000)
+    node, before = FileInput("file", path=tmp_path / "a.wav", realtime=True), time.monotonic_ns()
+    heard_live(node)
+    heard_s = (node.clock.monotonic_ns(15000) - before) / 1e9
+    # 0.1 s: a block and what is late by then.
+    assert 0.4 <= heard_s <= (time.monotonic_ns() - before) / 1e9 + 0.1
 
 
 @needs_ffmpeg
