@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class Decoder:
     def __init__(
         self, place: Path | str, options: dict[str, str] | None = None, timeout_s: float | None = None
     ) -> None:
-        self._place = place
+        self._place = without_password(str(place))
         # What stands before a colon in a file's name is not a protocol.
         url = f"file:{place}" if isinstance(place, Path) else place
         try:
@@ -67,18 +68,18 @@ class Decoder:
                 url, options=options or {}, timeout=timeout_s, metadata_errors="replace"
             )
         except av.FFmpegError as error:
-            raise InputError(f"{place}: {_reason(error)}") from error
+            raise InputError(f"{self._place}: {_reason(error)}") from error
         if not self._container.streams.audio:
             kinds = sorted({stream.type for stream in self._container.streams})
             self.close()
             raise InputError(
-                f"{place}: no audio in it, only {' and '.join(kinds) or 'nothing that is known'}"
+                f"{self._place}: no audio in it, only {' and '.join(kinds) or 'nothing that is known'}"
             )
         self._stream = self._container.streams.audio[0]
         self.sample_rate: int = self._stream.rate or 0
         if not self.sample_rate:
             self.close()
-            raise InputError(f"{place}: its audio cannot be decoded")
+            raise InputError(f"{self._place}: its audio cannot be decoded")
 
     @property
     def duration_s(self) -> float | None:
@@ -93,6 +94,12 @@ class Decoder:
         """Whether `duration_s` is too uncertain to say that something is missing."""
         # An MP3 that declares its length also declares the encoder's delay, and so starts late.
         return self._container.format.name in WITHOUT_LENGTH and not self._stream.start_time
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether the source goes on for ever, and has been cut off if it ends."""
+        # Radio servers send these headers, and some a length too, so that browsers show a player.
+        return self.duration_s is None or any(key.startswith("icy-") for key in self._container.metadata)
 
     def blocks(self, least: int = 1) -> Iterator[Block | Damage]:
         """The blocks, to the end of the source.
@@ -150,6 +157,11 @@ class Decoder:
     def close(self) -> None:
         """Let go of the source."""
         self._container.close()
+
+
+def without_password(url: str) -> str:
+    """A URL that can be shown: without the user and password in it."""
+    return re.sub(r"(?<=://)[^/?#]*@", "", url)
 
 
 def _block(frames: list[AudioFrame]) -> Block:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Literal
 
 from pydantic import Field
 
+from engine.errors import InputError
 from engine.wire import PCM_FORMATS
 from nodes.conditioner import pcm_samples
 from nodes.input import InputParams, ThreadedInput
@@ -37,7 +38,10 @@ class StdinInput(ThreadedInput):
 
     def capture(self) -> None:
         params = self.params
-        source = (self._file or sys.stdin.buffer).fileno()
+        file = self._file or (sys.stdin.buffer if sys.stdin else None)
+        if file is None:
+            raise InputError("standard input is closed")
+        source = file.fileno()
         frame_bytes = PCM_FORMATS[params.format] * params.channels
         self._open(params.rate)
         rest = b""

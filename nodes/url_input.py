@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from engine.errors import InputError
-from nodes.decoder import Block, Damage, Decoder
+from nodes.decoder import Block, Damage, Decoder, without_password
 from nodes.input import InputParams, ThreadedInput
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
@@ -21,8 +21,9 @@ class UrlInput(ThreadedInput):
     """Anything that FFmpeg opens by URL: http(s), Icecast, HLS, RTSP and so on.
 
     A source that declares its length ends with it, and to lose it before that is an error: connected again,
-    it would begin anew. One that does not is taken for endless: when it ends, or sends nothing for
-    `timeout_s`, it is connected again, and the time between is a gap. The first connection has to succeed.
+    it would begin anew. One that does not is taken for endless, as is one that says it is a radio: when it
+    ends, or sends nothing for `timeout_s`, it is connected again, and the time between is a gap. The first
+    connection has to succeed.
     """
 
     class Params(InputParams):
@@ -49,11 +50,11 @@ class UrlInput(ThreadedInput):
         while True:
             try:
                 self._play(decoder)
-                if self.stopping.is_set() or decoder.duration_s is not None:
+                if self.stopping.is_set() or not decoder.is_endless:
                     return
                 reason = "the stream ended"
             except InputError as error:
-                if decoder.duration_s is not None:
+                if not decoder.is_endless:
                     raise
                 reason = error.message
             finally:
@@ -87,7 +88,8 @@ class UrlInput(ThreadedInput):
             self._lose_seconds(away_s, "reconnect")
             self._write_all()
             return decoder
-        raise InputError(reason if self.params.url in reason else f"{self.params.url}: {reason}")
+        url = without_password(params.url)
+        raise InputError(reason if url in reason else f"{url}: {reason}")
 
     def _play(self, decoder: Decoder) -> None:
         for item in decoder.blocks():

@@ -8,7 +8,7 @@ from typing import Any
 import zmq
 from pydantic import Field
 
-from engine.address import is_local
+from engine.address import check_address, is_local
 from engine.errors import ConfigError, InputError, WireError
 from engine.wire import MAX_BLOCK, PcmHeader, decode_pcm
 from nodes.conditioner import pcm_samples
@@ -28,6 +28,8 @@ class ZmqInput(ThreadedInput):
     as the sender was silent. When the ring is full, blocks are dropped, which is a gap too.
 
     Raises, from `start`:
+        WireError: What is no address.
+        ConfigError: An address that others can reach.
         InputError: An address that cannot be had.
     """
 
@@ -48,6 +50,8 @@ class ZmqInput(ThreadedInput):
         self._arrived_ns = 0
 
     def start(self) -> None:
+        if not self.address.startswith("inproc://"):
+            check_address(self.address)
         if not self.params.connect and not is_local(self.address):
             raise ConfigError(
                 f"address={self.address!r}: PCM is taken from this machine only, such as tcp://127.0.0.1:5690"

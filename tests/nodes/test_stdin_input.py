@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, InputError
 from nodes.conditioner import Resampler, downmix, pcm_samples, to_float
 from nodes.stdin_input import StdinInput
 from tests.nodes.listening import heard_live, listening, one_line, tone
@@ -100,6 +100,12 @@ def test_standard_input_itself() -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, input=bytes(70001), capture_output=True, timeout=60, cwd=ROOT, check=True)
     assert done.stdout == b"70001\n"
+
+
+def test_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # as Python sets it
+    with pytest.raises(InputError, match="standard input is closed"):
+        heard_live(StdinInput("stdin"))
 
 
 @pytest.mark.parametrize("params", [{"format": "mp3"}, {"rate": 0}, {"channels": 0}])

@@ -20,6 +20,7 @@ import pytest
 
 from engine.errors import InputError
 from nodes import url_input
+from nodes.decoder import without_password
 from nodes.file_input import FileInput
 from nodes.url_input import UrlInput
 from tests.nodes.listening import (
@@ -62,6 +63,7 @@ class Radio:
 
     def __init__(self, clips: dict[str, Path]) -> None:
         self.mode = "endless"
+        self.headers: dict[str, str] = {}
         self.asked = 0
         self.closing = threading.Event()
         self.silent = threading.Event()
@@ -78,6 +80,8 @@ class Radio:
                 self.send_header("Content-Type", {"ogg": "audio/ogg", "mp3": "audio/mpeg"}[self.path[-3:]])
                 if radio.mode in ("finite", "half"):
                     self.send_header("Content-Length", str(len(data)))
+                for key, value in radio.headers.items():
+                    self.send_header(key, value)
                 self.end_headers()
                 with suppress(OSError):
                     self.give(data, radio.mode)
@@ -179,6 +183,33 @@ def test_finite_file_that_breaks_off_is_not_begun_anew(radio: Radio) -> None:
     assert "Input/output error" in error_of(node)
     # All of the half that came is heard.
     assert node.statistics()["seconds"] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("mode", ["finite", "half"])
+def test_length_of_a_radio_is_no_end(radio: Radio, mode: str) -> None:
+    radio.mode, radio.headers = mode, {"icy-name": "For ever"}
+    with listening(UrlInput("radio", url=radio.url("mp3"))) as (_, listener):
+        listener.wait_for(lambda: "reconnect" in listener.reasons())
+
+
+def test_password_is_not_told() -> None:
+    url = f"http://bob:s3cret@127.0.0.1:{closed_port()}/a.ogg"
+    with pytest.raises(InputError) as caught:
+        heard_live(UrlInput("radio", url=url))
+    assert url.replace("bob:s3cret@", "") in one_line(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://radio/a@b.ogg", "http://radio/a@b.ogg"),
+        ("http://radio?to=a@b", "http://radio?to=a@b"),
+        ("rtsp://bob@camera:554/a", "rtsp://camera:554/a"),
+        ("rtsp://bob:p@ss@camera/a", "rtsp://camera/a"),
+    ],
+)
+def test_without_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown
 
 
 def test_not_there(radio: Radio) -> None:
