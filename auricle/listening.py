@@ -165,6 +165,7 @@ def listen(
     duration_s: float | None = None,
     count: int | None = None,
     stop: threading.Event | None = None,
+    over: Callable[[], bool] = lambda: False,
     waiting: Callable[[], None] = lambda: None,
 ) -> tuple[Latencies, Message | None]:
     """Show messages until something ends it.
@@ -176,6 +177,7 @@ def listen(
         duration_s: Longest time.
         count: Most messages, heartbeats not counted.
         stop: Ends it when set.
+        over: Asked when nothing has come for a moment: whether nothing more can.
         waiting: Called once if nothing has come within a second.
 
     Returns:
@@ -198,6 +200,8 @@ def listen(
                 ticked = now
                 view.tick(subscriber.silent_s)
             if message is None:
+                if over():
+                    break
                 continue
             last = message
             latencies.add(message)

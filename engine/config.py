@@ -37,7 +37,7 @@ class NodeSpec(_Strict):
 
 
 class CurveSpec(_Strict):
-    """Who may connect, for addresses beyond this machine."""
+    """Who may connect, for addresses beyond this machine. Paths are relative to the graph file."""
 
     secret_key: Path = Field(description="This server's .key_secret file, as zmq.auth makes it.")
     clients: Path = Field(description="Folder with the public .key files of the clients let in.")
@@ -93,9 +93,14 @@ def load(path: Path) -> GraphFile:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: not a graph: a mapping with 'stream', 'nodes' and 'edges' is needed")
     try:
-        return GraphFile.model_validate(content)
+        file = GraphFile.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe(error)}") from None
+    if file.wire.curve is None:
+        return file
+    curve = file.wire.curve
+    beside = CurveSpec(secret_key=path.parent / curve.secret_key, clients=path.parent / curve.clients)
+    return file.model_copy(update={"wire": file.wire.model_copy(update={"curve": beside})})
 
 
 def build(file: GraphFile, catalogue: Catalogue, folder: Path, start: int = 0) -> Graph:

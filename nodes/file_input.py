@@ -55,6 +55,11 @@ class FileInput(Input):
         """Length that the file declares, in seconds; None before `start`, or if it declares none. A guess
         for formats that declare none but whose packets are alike."""
 
+    @property
+    def delay_s(self) -> Fraction:
+        # It reads ahead of the resampler.
+        return Fraction(BLOCK_S).limit_denominator() if self.params.realtime else Fraction(0)
+
     def start(self) -> None:
         path = self.params.path
         try:

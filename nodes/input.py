@@ -24,6 +24,10 @@ from nodes.predictions import FLOAT32
 LEAST_GAP = 512
 """Samples of silence for a gap of unknown length, so that no frame hears both sides of it."""
 
+RESAMPLER_DELAY_S = Fraction(12, 100)
+"""Seconds that soxr holds back at most: 116 ms from 8 kHz, 41 ms from 44.1 or 48 kHz, 79 ms from 192 kHz, and
+none where there is nothing to resample (measured; it works in blocks of its own)."""
+
 ROOM_POLL_S = 0.005
 """How often a capture thread looks whether a full ring has room again."""
 
@@ -61,6 +65,10 @@ class Input(Source):
         self._pending: Samples = np.zeros(0, np.float32)
         self.lost = 0
         """Samples of the source that were never heard."""
+
+    @property
+    def delay_s(self) -> Fraction:
+        return RESAMPLER_DELAY_S
 
     def _open(self, sample_rate: int, first_sample: int = 0) -> None:
         """Set the source's rate; a second time, if it has changed."""

@@ -16,7 +16,7 @@ from engine.clock import SourceClock
 from engine.errors import InputError
 from engine.node import Status
 from engine.stream import Axis, Stream, TokenType
-from nodes.input import Input, InputParams
+from nodes.input import RESAMPLER_DELAY_S, Input, InputParams
 from nodes.predictions import FLOAT32
 
 CAPTURE_S = 4
@@ -150,6 +150,10 @@ class Microphone(Input):
         self._notes: deque[_Block] = deque()
         self._next_adc_s: float | None = None
         self._last_ns = 0
+
+    @property
+    def delay_s(self) -> Fraction:
+        return RESAMPLER_DELAY_S + Fraction(POLL_NS, 1_000_000_000)
 
     def start(self) -> None:
         device = self.device = find_device(self.params.device)

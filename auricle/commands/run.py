@@ -79,7 +79,14 @@ def _listen(service: Service, stop: threading.Event, duration: float | None) -> 
     from auricle.listening import listen, view_for_terminal
 
     with Subscriber(service.server.addresses["publish"]) as subscriber:
-        latencies, _ = listen(subscriber, view_for_terminal(), until_end=True, duration_s=duration, stop=stop)
+        latencies, _ = listen(
+            subscriber,
+            view_for_terminal(),
+            until_end=True,
+            duration_s=duration,
+            stop=stop,
+            over=lambda: service.wait(0),
+        )
     click.echo(f"{latencies.predictions} predictions, {subscriber.losses.total} messages lost")
     if table := latencies.table():
         click.echo(table)
