@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from nodes.conditioner import downmix, to_float
 
-LEAST_HOLE_S, LONGEST_HOLE_S = 0.01, 60.0
-"""A jump of the time stamps between these is missing audio; less is rounding, more is another time base."""
-
-LEAST_VORBIS_HOLE_S = 0.1
-"""The same for Vorbis, whose frames FFmpeg stamps as if the packets before them were as long as they are:
-where lengths change, stamps are off by a quarter of the longest block, which is up to 46 ms."""
+LEAST_HOLE_S, LONGEST_HOLE_S = 0.05, 60.0
+"""A jump of the time stamps between these is missing audio; more is another time base. FFmpeg stamps frames
+of Vorbis as if the packets before them were as long as they are: where lengths change, stamps are off by a
+quarter of the longest block, up to 46 ms, also in files of other kinds that it made from Vorbis."""
 
 LONGEST_OVERLAP_S = 1.0
 """A jump back by less repeats samples, as FFmpeg does at the start of HLS; by more is another time base."""
@@ -137,15 +135,13 @@ class Decoder:
 
     def _frames(self) -> Iterator[AudioFrame | Damage]:
         expected_s = float("inf")  # the first frame is where it is
-        vorbis = self._stream.codec_context.name == "vorbis"
-        least_s = LEAST_VORBIS_HOLE_S if vorbis else LEAST_HOLE_S
         try:
             for packet in self._container.demux(self._stream):
                 try:
                     for frame in packet.decode():
                         ahead_s = 0.0 if frame.time is None else frame.time - expected_s
                         # Some decoders and demuxers pass over damage in silence; the time stamps tell.
-                        if least_s < ahead_s < LONGEST_HOLE_S:
+                        if LEAST_HOLE_S < ahead_s < LONGEST_HOLE_S:
                             yield Damage(ahead_s, "samples are missing")
                         if frame.time is not None and not -LONGEST_OVERLAP_S < ahead_s <= 0:
                             expected_s = frame.time

@@ -124,6 +124,13 @@ def test_sample_in_real_time_is_not_heard_before_its_time(tmp_path: Path) -> Non
 
 
 @needs_ffmpeg
+def test_rough_time_stamps_are_no_hole(tmp_path: Path) -> None:
+    demo = Path(__file__).parents[2] / "graphs/demo/demo.ogg"
+    ffmpeg("-i", demo, "-c:a", "alac", tmp_path / "a.m4a")  # with one stamp that is 10 ms late
+    assert not played(tmp_path / "a.m4a")[1].gaps
+
+
+@needs_ffmpeg
 @pytest.mark.parametrize("start", STARTS)
 def test_start_does_not_matter(encode: Encode, start: int) -> None:
     path = encode("a.mp3")
