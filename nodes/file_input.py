@@ -99,6 +99,8 @@ class FileInput(Input):
                 continue
             count = self._write(self.began_ns, most - written)
             if not count:
+                # Late already; not to be asked again and again until there is room.
+                self.wake_ns = self.began_ns + round(BLOCK_S * 1e9)
                 break
             written += count
         self._played += written
