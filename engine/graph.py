@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from engine.clock import SourceClock
 from engine.errors import GraphError
-from engine.node import InputPort, Node, OutputPort, Source
+from engine.node import Node, Source
+from engine.port import InputPort, OutputPort
 from engine.stream import Lineage, Stream
 
 Port = TypeVar("Port", InputPort, OutputPort)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.clock import SourceClock
-from engine.marks import Gap, Mark, Skip
+from engine.marks import Mark
+from engine.reader import Reader
 from engine.ring import Ring
 
 LOG_LENGTH = 256
@@ -218,94 +218,3 @@ class Stream:
             return self.token_type.rate, 1 / self.token_type.rate
         _, length = self.lineage.upstream._nominal()
         return self.token_type.rate, (self.lineage.size - 1) / self.lineage.upstream.token_type.rate + length
-
-
-class Reader:
-    """One consumer's place in a stream, in windows.
-
-    Window number `n` covers the `frame_size` tokens from `stream.start - before + n * hop_size` on. A view is
-    dead after `release`: the writer may overwrite it. Copy what is to be kept.
-
-    The consumer's loop, which both nodes and sinks follow::
-
-        while ready := reader.windows():
-            reader.new_marks()            # after the count: the writer marks before it commits
-            gap = reader.gap()            # forget what was heard, if there is one here
-            count, skip = reader.stretch(ready)
-            if skip is None:
-                use(reader.view(count))
-            reader.release(count)
-    """
-
-    def __init__(self, stream: Stream, frame_size: int, hop_size: int, before: int) -> None:
-        self.stream = stream
-        self.frame_size = frame_size
-        self.hop_size = hop_size
-        self.before = before
-        self.position = stream.start - before
-        self.number = 0
-        self.marks_seen = stream.marked
-        self.gaps: deque[Gap] = deque()
-        """Gaps noted and not yet passed, oldest first."""
-        self._gaps_ahead: deque[tuple[int, Gap]] = deque()
-        self._skips: deque[tuple[int, int, Skip]] = deque()
-
-    def windows(self) -> int:
-        """Complete windows that can be read now."""
-        return max(0, (self.stream.written - self.position - self.frame_size) // self.hop_size + 1)
-
-    def view(self, windows: int = 1) -> NDArray[Any]:
-        """Tokens of the next `windows` windows, which overlap: `frame_size + (windows - 1) * hop_size`."""
-        return self.stream.ring.window(self.position, self.frame_size + (windows - 1) * self.hop_size)
-
-    def rest(self) -> NDArray[Any]:
-        """View of what is there from the next window's beginning on, complete or not."""
-        return self.stream.ring.window(self.position, max(0, self.stream.written - self.position))
-
-    def release(self, windows: int = 1) -> None:
-        """Let go of everything before the window that follows the next `windows` ones."""
-        self.number += windows
-        self.position += windows * self.hop_size
-        while self.gaps and self.gaps[0].stop <= self.position:
-            self.gaps.popleft()
-
-    def new_marks(self) -> list[Mark]:
-        """Take note of the marks added since the last call; returns them, oldest first."""
-        if self.marks_seen == self.stream.marked:
-            return []
-        marks = self.stream.marks_since(self.marks_seen)
-        self.marks_seen += len(marks)
-        for mark in marks:
-            first, last = self.touching(mark)
-            if isinstance(mark, Gap):
-                self.gaps.append(mark)
-                self._gaps_ahead.append((first, mark))
-            elif isinstance(mark, Skip):
-                self._skips.append((first, last, mark))
-        return marks
-
-    def gap(self) -> Gap | None:
-        """The gap that the next window is the first to touch, once; None if there is none."""
-        if self._gaps_ahead and self._gaps_ahead[0][0] <= self.number:
-            return self._gaps_ahead.popleft()[1]
-        return None
-
-    def stretch(self, count: int) -> tuple[int, Skip | None]:
-        """How many of the next `count` windows can be taken together, and the skip they touch, if any."""
-        if self._gaps_ahead:
-            count = max(1, min(count, self._gaps_ahead[0][0] - self.number))
-        while self._skips and self._skips[0][1] <= self.number:
-            self._skips.popleft()
-        if self._skips:
-            first, last, skip = self._skips[0]
-            if first <= self.number:
-                return min(count, last - self.number), skip
-            count = min(count, first - self.number)
-        return count, None
-
-    def touching(self, mark: Mark) -> tuple[int, int]:
-        """Numbers `[first, last)` of the windows that touch `mark`."""
-        origin = self.stream.start - self.before
-        first = -((origin + self.frame_size - 1 - mark.start) // self.hop_size)
-        last = (mark.stop - 1 - origin) // self.hop_size + 1
-        return max(0, first), max(0, last)

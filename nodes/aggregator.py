@@ -8,8 +8,10 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from engine.node import InputPort, NodeParams, OutputPort, Transform
+from engine.node import NodeParams
+from engine.port import InputPort, OutputPort
 from engine.stream import Stream
+from engine.transform import Transform
 from nodes.aggregation import (
     Change,
     Hysteresis,

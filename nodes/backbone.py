@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from engine.errors import ConfigError
-from engine.node import InputPort, NodeParams, OutputPort, Transform
+from engine.node import NodeParams
+from engine.port import InputPort, OutputPort
 from engine.stream import Axis
+from engine.transform import Transform
 from models.errors import ModelError
 from models.registry import find, info
 from nodes.mel import FRONT_ENDS

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.node import InputPort, Node, Status
+from engine.node import Node, Status
+from engine.port import InputPort
 from nodes.predictions import FLOAT32, Prediction
 
 

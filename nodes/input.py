@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from engine.marks import Gap
-from engine.node import NodeParams, OutputPort, Source, Status
+from engine.node import NodeParams, Source, Status
+from engine.port import OutputPort
 from nodes.conditioner import Resampler, Samples, downmix, silence_the_unreal, to_float
 from nodes.predictions import FLOAT32
 

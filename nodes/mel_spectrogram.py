@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.node import InputPort, NodeParams, OutputPort, Transform
+from engine.node import NodeParams
+from engine.port import InputPort, OutputPort
 from engine.stream import Axis, Stream
+from engine.transform import Transform
 from nodes.mel import FRONT_ENDS, FrontEnd, MelKernel
 from nodes.predictions import FLOAT32
 

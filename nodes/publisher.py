@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from engine.errors import AuricleError, ConfigError
 from engine.marks import Mark, Skip
-from engine.node import InputPort, Node, Status
-from engine.stream import Reader, Stream
+from engine.node import Node, Status
+from engine.port import InputPort
+from engine.reader import Reader
+from engine.stream import Stream
 from engine.wire import KINDS
 from nodes.predictions import Event, Events, Prediction, Scores
 

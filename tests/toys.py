@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.marks import Gap, Mark
-from engine.node import InputPort, Node, NodeParams, OutputPort, Source, Status, Transform
+from engine.node import Node, NodeParams, Source, Status
+from engine.port import InputPort, OutputPort
 from engine.stream import Axis
+from engine.transform import Transform
 
 FLOAT32 = np.dtype(np.float32)
 

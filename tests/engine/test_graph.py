@@ -8,8 +8,10 @@ import pytest
 
 from engine.errors import ConfigError, GraphError
 from engine.graph import Graph
-from engine.node import InputPort, Node, OutputPort, Transform
+from engine.node import Node
+from engine.port import InputPort, OutputPort
 from engine.stream import Axis
+from engine.transform import Transform
 from tests.toys import FLOAT32, Counter, Sink, Sums
 
 

@@ -9,7 +9,8 @@ import pytest
 from engine.errors import ConfigError
 from engine.graph import Graph
 from engine.marks import Gap
-from engine.node import OutputPort, Source, Status
+from engine.node import Source, Status
+from engine.port import OutputPort
 from engine.scheduler import run_offline
 from nodes.aggregator import Aggregator
 from nodes.predictions import Events, Prediction, Scores

@@ -14,10 +14,12 @@ from auricle.client import Subscriber
 from engine.config import WireSpec
 from engine.errors import ConfigError, InputError
 from engine.graph import Graph
-from engine.node import InputPort, OutputPort, Status, Transform
+from engine.node import Status
+from engine.port import InputPort, OutputPort
 from engine.run import Run
 from engine.scheduler import run_offline
 from engine.server import Server
+from engine.transform import Transform
 from nodes.predictions import FLOAT32, Event, Events, Prediction, Scores
 from nodes.publisher import Publisher, latency_by_stage
 from tests.toys import Player

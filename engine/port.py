@@ -1,0 +1,115 @@
+"""Ports: what a node says it takes and gives, before anything is connected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from engine.errors import AuricleError
+from engine.reader import Reader
+from engine.stream import Axis, Stream, TokenType
+
+
+@dataclass
+class InputPort:
+    """A declared input.
+
+    Attributes:
+        name: Unique within the node's inputs.
+        doc: One sentence.
+        dtype: NumPy type or Python class of the tokens; None takes any array.
+        axes: Named axes of a token; None takes any.
+        rate: Tokens a second; None takes any.
+        frame_size: Tokens of a window.
+        hop_size: Tokens from one window to the next.
+        before: Tokens by which the first window begins ahead of the stream; zeros are read there.
+        many: Whether several streams may be connected.
+        optional: Whether none may be.
+    """
+
+    name: str
+    doc: str
+    dtype: np.dtype[Any] | type | None
+    axes: tuple[Axis, ...] | None = ()
+    rate: Fraction | None = None
+    frame_size: int = 1
+    hop_size: int = 1
+    before: int = 0
+    many: bool = False
+    optional: bool = False
+    offered: list[TokenType] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)
+
+    @property
+    def reader(self) -> Reader:
+        """The reader of a port that has exactly one stream."""
+        return self.readers[0]
+
+    def attach(self, stream: Stream) -> None:
+        """Read `stream` from now on."""
+        self.readers.append(stream.attach(self.frame_size, self.hop_size, self.before))
+
+    def refusal(self, offered: TokenType) -> str | None:
+        """Why this port cannot take `offered`; None if it can."""
+        if self.dtype is None:
+            if not isinstance(offered.dtype, np.dtype):
+                return f"takes arrays, not {offered}"
+        elif self.dtype != offered.dtype:
+            return f"takes {_dtype_name(self.dtype)}, not {_dtype_name(offered.dtype)}"
+        if self.axes is not None and self.axes != offered.axes:
+            return f"takes tokens of {_axes_name(self.axes)}, not of {_axes_name(offered.axes)}"
+        if self.rate is not None and self.rate != offered.rate:
+            return f"takes {float(self.rate):g} Hz, not {float(offered.rate):g} Hz"
+        return None
+
+
+@dataclass
+class OutputPort:
+    """A declared output.
+
+    Attributes:
+        name: Unique within the node's outputs.
+        doc: One sentence.
+        dtype: NumPy type or Python class of the tokens.
+        axes: Named axes of a token.
+        rate: Tokens a second, of a source.
+        follows: The input that gives one token for each of its windows, of any other node.
+        burst_s: Seconds that may be written before a reader has to come round.
+    """
+
+    name: str
+    doc: str
+    dtype: np.dtype[Any] | type
+    axes: tuple[Axis, ...] = ()
+    rate: Fraction | None = None
+    follows: InputPort | None = None
+    burst_s: float = 1.0
+    connected: Stream | None = None
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that the graph made for this port."""
+        if self.connected is None:
+            raise AuricleError(f"output {self.name!r} is used before its graph is built")
+        return self.connected
+
+    @property
+    def token_type(self) -> TokenType:
+        """What comes out; known once the input it follows is connected."""
+        rate = self.rate
+        if self.follows is not None:
+            rate = self.follows.offered[0].rate / self.follows.hop_size
+        if rate is None:
+            raise AuricleError(f"output {self.name!r} has neither a rate nor an input to follow")
+        return TokenType(self.dtype, self.axes, rate)
+
+
+def _dtype_name(dtype: np.dtype[Any] | type) -> str:
+    return dtype.name if isinstance(dtype, np.dtype) else dtype.__name__
+
+
+def _axes_name(axes: tuple[Axis, ...]) -> str:
+    return " x ".join(map(str, axes)) or "single values"

@@ -1,0 +1,103 @@
+"""The node that most nodes are: windows of one stream in, a token of each output for every window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from engine.marks import Gap, Skip
+from engine.node import Node, Status
+from engine.reader import Reader
+from engine.stream import Stream
+
+
+class Transform(Node):
+    """A node with one input, whose windows each give one token of every output.
+
+    A subclass declares the ports, the input first, and computes. What travels beside the tokens is looked
+    after here: marks go to every token whose window they touch, state is forgotten at gaps, windows over
+    skipped tokens are skipped, and the end is handed on when all is done.
+    """
+
+    most = 1_000_000
+    """Windows to compute in one call at most."""
+
+    rest = 0
+    """Tokens that `flush` may add."""
+
+    @property
+    def reader(self) -> Reader:
+        """Reader of the input."""
+        return next(iter(self.inputs.values())).reader
+
+    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+        """Turn windows into tokens.
+
+        Args:
+            windows: The tokens of `count` windows, which overlap where the hop is shorter than the frame.
+            outputs: By port, room for `count` tokens.
+        """
+        raise NotImplementedError
+
+    def flush(self, rest: NDArray[Any], write: dict[str, Stream]) -> None:
+        """Hand on what the end of the stream completes, at most `rest` tokens an output.
+
+        Args:
+            rest: Tokens of the input from the next window's beginning to the end.
+            write: By port, the streams to write to.
+        """
+
+    def declined(self, count: int) -> tuple[int, str | None]:
+        """Decide whether to leave out the next windows, of which `count` could be done.
+
+        Returns:
+            How many to take, and the reason if they are to be skipped.
+        """
+        return count, None
+
+    def process(self) -> Status:
+        reader = self.reader
+        streams = {name: port.stream for name, port in self.outputs.items()}
+        # In this order, since the writer may be at work: it marks, then commits, then ends.
+        ended = reader.stream.ended
+        available = reader.windows()
+        for mark in reader.new_marks():
+            if isinstance(mark, Gap):
+                first, last = reader.touching(mark)
+                for stream in streams.values():
+                    stream.mark(mark.moved(stream.start + first, stream.start + last))
+        room = min(stream.room() for stream in streams.values())
+        if available and room:
+            self._advance(reader, streams, min(available, room, self.most))
+            return Status.OK
+        if ended and not available:
+            if room < self.rest:
+                return Status.NO_ROOM
+            self.flush(reader.rest(), streams)
+            for stream in streams.values():
+                stream.end()
+            return Status.FINISHED
+        return Status.NO_ROOM if available else Status.NO_INPUT
+
+    def _advance(self, reader: Reader, streams: dict[str, Stream], count: int) -> None:
+        """Do or skip up to `count` windows."""
+        if reader.gap():
+            self.reset()
+        count, skip = reader.stretch(count)
+        reason = skip.reason if skip else None
+        if reason is None:
+            count, reason = self.declined(count)
+            if reason:
+                self.counts[reason] += count
+        outputs = {name: stream.reserve(count) for name, stream in streams.items()}
+        if reason is None:
+            self.compute(reader.view(count), outputs)
+        else:
+            for stream in streams.values():
+                start, stop = stream.written, stream.written + count
+                source = (stream.span(start)[0], stream.span(stop - 1)[1])
+                stream.mark(Skip(start, stop, reason, source))
+        for stream in streams.values():
+            stream.commit(count, self.began_ns)
+        reader.release(count)
