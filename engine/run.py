@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import threading
 import time
 from typing import Any
 
@@ -29,6 +30,7 @@ class Run:
 
     Attributes:
         error: Why the run failed; None unless `state` is FAILED.
+        started: Set once every node is open, or one could not be.
         spent_ns: Time in `process`, by node.
     """
 
@@ -36,6 +38,7 @@ class Run:
         self.graph = graph
         self.state = State.READY
         self.error: AuricleError | None = None
+        self.started = threading.Event()
         self.spent_ns = dict.fromkeys(graph.nodes, 0)
         self._unfinished: list[Node] = []
         self._stopping = False
@@ -53,13 +56,14 @@ class Run:
     def start(self) -> None:
         """Open every node, those that others read from last, so that nothing is heard before all can hear."""
         self.state = State.RUNNING
+        self._unfinished = list(self.graph.order)
         for node in reversed(self.graph.order):
             try:
                 node.start()
             except Exception as error:
                 self._fail(node, error)
-                return
-        self._unfinished = list(self.graph.order)
+                break
+        self.started.set()
 
     def advance(self) -> bool:
         """Call every node once; returns whether any made progress."""

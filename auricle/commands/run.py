@@ -62,7 +62,9 @@ def run(
         signal.signal(number, lambda *_: stop.set())
     with service:
         addresses = ", ".join(f"{name} {address}" for name, address in service.server.addresses.items())
-        click.echo(f"stream {service.graph.name}; {addresses or 'no wire'}", err=True)
+        service.run.started.wait()
+        if service.run.error is None:
+            click.echo(f"stream {service.graph.name}; {addresses or 'no wire'}", err=True)
         if listen:
             _listen(service, stop, duration)
         else:

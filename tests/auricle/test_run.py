@@ -212,17 +212,15 @@ def test_address_open_to_others_needs_keys(folder: Path) -> None:
 )
 def test_inputs_that_are_not_there(folder: Path, what: str, parts: list[str]) -> None:
     result = auricle("run", folder / "graph.yaml", "--input", what)
+    assert_one_line(result, *parts, code=result.returncode)
     assert result.returncode in (1, 2)
-    last = result.stderr.strip().splitlines()[-1]
-    assert all(part in last for part in parts), result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_no_such_device(folder: Path) -> None:
     result = auricle("run", folder / "graph.yaml", "--input", "mic:Theremin of the Neighbours")
     assert result.returncode == 1
-    last = result.stderr.strip().splitlines()[-1]
-    assert "Theremin" in last or "PortAudio is not installed" in last
+    (line,) = result.stderr.strip().splitlines()
+    assert "Theremin" in line or "PortAudio is not installed" in line
 
 
 @pytest.mark.parametrize(
