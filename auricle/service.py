@@ -163,7 +163,7 @@ class Service:
 
 def _summary_of(run: Run) -> dict[str, Any]:
     nodes = run.graph.order
-    counts: Counter[str] = sum((node.counts for node in nodes), Counter())
+    counts: Counter[str] = sum((Counter(dict(node.counts)) for node in nodes), Counter())
     source = next(node for node in nodes if isinstance(node, Source))
     heard = [port.stream for port in source.outputs.values()]
     return {

@@ -64,6 +64,13 @@ class SourceClock:
         observed, at_ns, _ = self._anchor
         return at_ns + (sample - observed) * 1_000_000_000 // self.sample_rate
 
+    def expected_sample(self, monotonic_ns: int) -> int:
+        """Index of the sample due at a time, going by the promptest arrival of the last `BUCKETS` seconds."""
+        if self._anchor is None:
+            return self.first_sample
+        least_s = min([self._bucket[2], *(delay_s for _, delay_s in self._residuals)])
+        return self.first_sample + int((monotonic_ns / 1e9 - least_s) * self.sample_rate)
+
     def utc_ns(self, sample: int) -> int:
         """UTC of the same moment, ns since 1970; follows the system's clock when that is set."""
         offset_ns = self._anchor[2] if self._anchor else time.time_ns() - time.monotonic_ns()

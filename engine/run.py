@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import threading
 import time
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from engine.errors import AuricleError, NodeError
 from engine.graph import Graph
 from engine.node import Node, Status
+
+log = logging.getLogger(__name__)
 
 
 class State(enum.Enum):
@@ -115,11 +118,17 @@ class Run:
             self.error = NodeError(f"{type(error).__name__}: {error}", node=node.name)
             self.error.__cause__ = error
         for each in self.graph.order:
-            each.fail(self.error)
+            try:
+                each.fail(self.error)
+            except Exception:  # the first error is the one to tell
+                log.exception("%s: could not hear of the failure", each.name)
         self._close(State.FAILED)
 
     def _close(self, state: State) -> None:
         for node in self.graph.order:
-            node.stop()
+            try:
+                node.stop()
+            except Exception:  # a node that cannot close must not keep the others open, here or elsewhere
+                log.exception("%s: could not be stopped", node.name)
         self._unfinished = []
         self.state = state

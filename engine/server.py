@@ -48,6 +48,26 @@ Item = tuple[str, str, str, dict[str, Any], NDArray[Any] | None, int | None]
 log = logging.getLogger(__name__)
 
 
+def check_addresses(spec: WireSpec) -> None:
+    """Refuse what cannot be bound, or must not be.
+
+    Raises:
+        WireError: An address that is none, or that is open to other machines without keys.
+    """
+    for name in ("publish", "arrays", "control"):
+        address = getattr(spec, name)
+        if address is None:
+            continue
+        try:
+            check_address(address)
+        except WireError as error:
+            raise WireError(f"wire.{name}: {error}") from None
+        if spec.curve is None and not is_local(address):
+            raise WireError(
+                f"wire.{name}: {address} is open to other machines; that needs wire.curve with keys"
+            )
+
+
 class Server:
     """Publishes messages and arrays, and answers commands.
 
@@ -113,6 +133,7 @@ class Server:
         self._wake_writer.setblocking(False)
         engine = secrets.token_hex(8)
         try:
+            check_addresses(self._spec)
             if self._spec.curve is not None:
                 self._guard = Guard(self._context, self._spec.curve)
             for name in ("publish", "arrays"):
@@ -161,14 +182,6 @@ class Server:
     # -- opening and closing ------------------------------------------------------------------------
 
     def _bind(self, name: str, address: str, kind: int) -> zmq.Socket[bytes]:
-        try:
-            check_address(address)
-        except WireError as error:
-            raise WireError(f"wire.{name}: {error}") from None
-        if self._guard is None and not is_local(address):
-            raise WireError(
-                f"wire.{name}: {address} is open to other machines; that needs wire.curve with keys"
-            )
         opened = self._context.socket(kind)
         opened.linger = LINGER_MS
         opened.sndhwm = HIGH_WATER

@@ -32,6 +32,9 @@ ENGINE = "_engine"
 KINDS = ("events", "gap", "skip", "error", "end", "heartbeat")
 """Kinds with a meaning of their own; any other is the name of a head, and holds its predictions."""
 
+KIND = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
+"""What the name of a head looks like, so that a topic has one slash."""
+
 DTYPES = ("float32", "float64", "int16", "int32", "int64", "uint8")
 """Types that an array may have."""
 

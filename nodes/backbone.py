@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.errors import ConfigError
+from engine.errors import AuricleError, ConfigError
 from engine.node import NodeParams
 from engine.port import InputPort, OutputPort
 from engine.stream import Axis
 from engine.transform import Transform
+from engine.wire import KIND
 from models.errors import ModelError
 from models.registry import find, info
 from nodes.mel import FRONT_ENDS
@@ -30,7 +31,7 @@ class Backbone(Transform):
     too. Both are counted and marked.
 
     Raises:
-        ModelError: A model that is not there, or whose card lacks what is needed here.
+        ConfigError: A model that is not there, or whose card does not say or have what is needed here.
     """
 
     class Params(NodeParams):
@@ -40,9 +41,7 @@ class Backbone(Transform):
         hop_size: int | None = Field(
             None, gt=0, description="Frames from one segment to the next; the card's."
         )
-        kind: str = Field(
-            "tags", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", description="Name of its predictions."
-        )
+        kind: str = Field("tags", pattern=f"^{KIND}$", description="Name of its predictions.")
         top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
         providers: tuple[str, ...] = Field(("cpu",), min_length=1, description="ONNX Runtime's, in order.")
         threads: int = Field(1, gt=0, description="Threads that share one inference.")
@@ -52,19 +51,21 @@ class Backbone(Transform):
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
-        self.card = info(self.params.model)
+        try:
+            self.card = info(self.params.model)
+        except ModelError as error:
+            raise ConfigError(str(error), node=name) from error
         front_end, segment_size = self.card.front_end, self.card.segment_size
         hop_size = self.params.hop_size or self.card.segment_hop_size
         if front_end is None or segment_size is None or hop_size is None:
-            raise ModelError(
-                f"{self.card.name}: its card has no front_end and segment sizes; is it a backbone?"
-            )
+            what = f"{self.card.name}: its card has no front_end and segment sizes; is it a backbone?"
+            raise ConfigError(what, node=name)
         known = FRONT_ENDS[front_end.name]
         for field in ("sample_rate", "frame_size", "hop_size", "n_mels", "window", "compression"):
             said, has = getattr(front_end, field), getattr(known, field)
             if said != has:
                 where = f"{self.card.name}: its card says {field}={said!r}"
-                raise ModelError(f"{where}, and the front end {known.name!r} has {has!r}")
+                raise ConfigError(f"{where}, and the front end {known.name!r} has {has!r}", node=name)
         self.segment_size = segment_size
         mel = self.add_input(
             InputPort(
@@ -91,10 +92,12 @@ class Backbone(Transform):
     def start(self) -> None:
         try:
             folder = find(self.params.model)
-            self._session = open_session(folder, self.card, self.params.providers, self.params.threads)
+            self._session = open_session(folder, self.params.providers, self.params.threads)
         except ConfigError as error:
             error.node = self.name
             raise
+        except ModelError as error:
+            raise AuricleError(str(error), node=self.name) from error
         self._input = self._session.get_inputs()[0].name
 
     def declined(self, count: int) -> tuple[int, str | None]:

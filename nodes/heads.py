@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -14,6 +15,7 @@ from engine.node import NodeParams
 from engine.port import InputPort, OutputPort
 from engine.stream import Axis
 from engine.transform import Transform
+from engine.wire import KIND, KINDS
 from models.head import Mlp, load_head
 from models.registry import find
 from nodes.head_bank import HeadBank
@@ -56,6 +58,12 @@ class Heads(Transform):
             Its name.
         """
         head = load_head(find(name_or_path))
+        name = head.card.name
+        if name in KINDS or not re.fullmatch(KIND, name):
+            what = f"head {name!r} cannot be published by this name"
+            raise ConfigError(
+                f"{what}: letters, digits and _.:- only, and none of {', '.join(KINDS)}", node=self.name
+            )
         with self._lock:
             size = self._size()
             if size not in (None, head.input_size):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +15,6 @@ from engine.reader import Reader
 from engine.stream import Stream
 from engine.wire import KINDS
 from nodes.predictions import Event, Events, Prediction, Scores
-
-REMEMBERED = 64
-"""Gaps and skips that are remembered as told, since each arrives once with every stream."""
 
 
 class Outlet(Protocol):
@@ -53,7 +49,7 @@ class Publisher(Node):
         self.stream = ""
         """Name of the stream on the wire, set likewise."""
         self._open = False
-        self._told: deque[tuple[type[Mark], tuple[int, int], str]] = deque(maxlen=REMEMBERED)
+        self._told: dict[tuple[type[Mark], str], tuple[int, int]] = {}
 
     def start(self) -> None:
         if self.outlet is None:
@@ -171,10 +167,11 @@ class Publisher(Node):
 
     def _tell(self, mark: Mark, stream: Stream) -> None:
         """Publish a gap or a skip, unless another stream has brought it already."""
-        key = (type(mark), mark.source, mark.reason)
-        if key in self._told:
+        # Every stream brings the marks in order, so what lies before the last one told has been told.
+        key = (type(mark), mark.reason)
+        if mark.source <= self._told.get(key, (-1, -1)):
             return
-        self._told.append(key)
+        self._told[key] = mark.source
         first, last = mark.source
         rate = stream.clock.sample_rate
         message = {

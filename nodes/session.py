@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from engine.errors import ConfigError
-from models.card import Card, model_path
+from models.card import model_path
 from models.errors import ModelError
-from models.files import sha256
+from models.registry import check
 
 SHORT_NAMES = {
     "cpu": "CPUExecutionProvider",
@@ -25,12 +25,11 @@ SHORT_NAMES = {
 _lock = threading.Lock()
 
 
-def open_session(folder: Path, card: Card, providers: tuple[str, ...], threads: int) -> Any:
+def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     """The session of a model, shared by all who ask for the same; it has run once.
 
     Args:
         folder: The model's folder.
-        card: Its card.
         providers: ONNX Runtime's execution providers in order of preference, by its names or `SHORT_NAMES`.
         threads: Threads that share the work of one run.
 
@@ -43,19 +42,19 @@ def open_session(folder: Path, card: Card, providers: tuple[str, ...], threads: 
     """
     with _lock:
         names = tuple(SHORT_NAMES.get(name.lower(), name) for name in providers)
-        return _open(model_path(folder, card), card.name, card.sha256, names, threads)
+        return _open(folder, names, threads)
 
 
 @functools.cache
-def _open(path: Path, name: str, expected: str | None, providers: tuple[str, ...], threads: int) -> Any:
+def _open(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     import onnxruntime
 
     known = onnxruntime.get_available_providers()
     for provider in providers:
         if provider not in known:
             raise ConfigError(f"no execution provider {provider!r} here; there are: {', '.join(known)}")
-    if expected is not None and sha256(path) != expected:
-        raise ModelError(f"{name}: {path} is damaged (not the file its card describes)")
+    card = check(folder)
+    path = model_path(folder, card)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -71,7 +70,7 @@ def _open(path: Path, name: str, expected: str | None, providers: tuple[str, ...
         session.run(None, inputs)
         return session
     except Exception as error:  # ONNX Runtime's own classes have no common base but this
-        raise ModelError(f"{name}: {path} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"{card.name}: {path} cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
 def _with_batch_of_one(shape: list[int | str]) -> list[int]:

@@ -84,8 +84,10 @@ class UrlInput(ThreadedInput):
             except InputError as error:
                 reason = error.message
                 continue
-            away_s = (time.monotonic_ns() - self._arrived_ns) / 1e9
-            self._lose_seconds(away_s, "reconnect")
+            now = time.monotonic_ns()
+            # FFmpeg lets go of its last frames when the source falters, so the last arrival says too little.
+            due_s = (self.clock.expected_sample(now) - self._next_sample) / self.clock.sample_rate
+            self._lose_seconds(max(due_s, (now - self._arrived_ns) / 1e9), "reconnect")
             self._write_all()
             return decoder
         url = without_password(params.url)

@@ -46,7 +46,6 @@ class ZmqInput(ThreadedInput):
         """The address in use; the port is known after `start` if it was `*`."""
         self._socket: zmq.Socket[bytes] | None = None
         self._expected: int | None = None
-        self._offset = 0
         self._arrived_ns = 0
 
     def start(self) -> None:

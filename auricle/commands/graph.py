@@ -63,5 +63,8 @@ def schema() -> None:
 def _build(file: Path) -> Graph:
     from auricle.service import build_graph
     from engine.config import load
+    from engine.server import check_addresses
 
-    return build_graph(load(file), file.parent)
+    content = load(file)
+    check_addresses(content.wire)
+    return build_graph(content, file.parent)

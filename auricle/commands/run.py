@@ -30,7 +30,8 @@ Examples:
     "--input",
     "source",
     metavar="WHAT",
-    help="Listen to this instead: a file, a URL, mic, mic:NAME, zmq:ADDRESS, or - for raw PCM on stdin.",
+    help="Listen to this instead: a file, a URL, mic, mic:NAME, zmq:ADDRESS, or raw PCM on standard input as "
+    "-:RATE,CHANNELS,FORMAT; - alone is -:44100,2,s16le.",
 )
 @click.option(
     "--set",

@@ -203,7 +203,7 @@ def test_truncated_mp3_is_tagged_as_far_as_it_goes(tiny: Path, tmp_path: Path) -
 
 def test_wrong_options(tiny: Path) -> None:
     unknown = auricle("tag", "--model", "musicnn-mtx", REFERENCE)
-    assert_one_line(unknown, "musicnn-mtx", "musicnn-mtt")
+    assert_one_line(unknown, "musicnn-mtx", "musicnn-mtt", code=2)
     result = auricle("tag", "--model", tiny, "--embeddings", REFERENCE)
     assert result.returncode == 2
     assert "--embeddings goes with --segments" in result.stderr

@@ -52,3 +52,11 @@ def test_drift_is_found_under_jitter(ppm: float, first: int, delays_ms: list[flo
         clock.observe(first + samples, start_ns + int(true_ns + delay_ns))
     # One clean block in each second: what is left is the rounding of times to the second's promptest block.
     assert clock.drift_ppm == pytest.approx(ppm, abs=1)
+
+
+def test_sample_that_is_due_goes_by_the_promptest_arrival() -> None:
+    clock = SourceClock(16000)
+    clock.observe(16000, 2_000_000_000)
+    clock.observe(32000, 3_000_000_000)
+    clock.observe(48000, 9_000_000_000)  # held back for five seconds
+    assert clock.expected_sample(10_000_000_000) == 16000 * 9

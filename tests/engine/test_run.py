@@ -221,3 +221,24 @@ def test_statistics_count_tokens_by_node() -> None:
     assert statistics["nodes"]["numbers"]["tokens"] == {"numbers": 100}
     assert statistics["nodes"]["sums"]["tokens"] == {"sums": len(expected(100))}
     assert statistics["state"] == "finished"
+
+
+class Stuck(Sink):
+    """Cannot be closed, nor told of an error."""
+
+    def fail(self, error: AuricleError) -> None:
+        raise OSError("no ears")
+
+    def stop(self) -> None:
+        raise OSError("jammed")
+
+
+def test_node_that_cannot_be_stopped_hurts_nobody_else() -> None:
+    stuck = Graph("bad", [Counter("a", total=100, breaks_at=30), Stuck("b")], [("a", "b")])
+    good, sink, _ = graph(name="good", total=20_000, blocks=(3,))
+    scheduler = LiveScheduler([stuck, good], workers=1)
+    scheduler.start()
+    assert scheduler.wait(60)
+    assert [run.state for run in scheduler.runs] == [State.FAILED, State.FINISHED]
+    assert str(scheduler.runs[0].error) == "a: the line was cut"
+    assert sink.values == expected(20_000)

@@ -8,10 +8,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from engine.errors import ConfigError, GraphError
+from engine.errors import AuricleError, ConfigError, GraphError
 from engine.graph import Graph
 from engine.scheduler import run_offline
-from models.errors import ModelError
 from nodes.backbone import Backbone
 from nodes.mel import FRONT_ENDS, mel_spectrogram
 from nodes.mel_spectrogram import MelSpectrogram
@@ -69,7 +68,7 @@ def test_numbers_are_those_of_the_model(tiny: Path) -> None:
     ],
 )
 def test_card_that_does_not_fit_the_front_end(tiny: Path, tmp_path: Path, fields: dict, message: str) -> None:
-    with pytest.raises(ModelError, match="tiny: ") as caught:
+    with pytest.raises(ConfigError, match="backbone: tiny: ") as caught:
         Backbone("backbone", model=str(changed(tiny, tmp_path / "model", **fields)))
     assert message in str(caught.value)
 
@@ -86,14 +85,14 @@ def test_other_front_end_is_refused_with_both_ends(tiny: Path) -> None:
 
 def test_model_that_was_changed_is_not_run(tiny: Path, tmp_path: Path) -> None:
     folder = changed(tiny, tmp_path / "model", sha256="0" * 64)
-    with pytest.raises(ModelError, match=r"tiny: .*model.onnx is damaged"):
+    with pytest.raises(AuricleError, match=r"b: model 'tiny': .*model.onnx is damaged"):
         Backbone("b", model=str(folder)).start()
 
 
 def test_model_that_is_no_model(tiny: Path, tmp_path: Path) -> None:
     folder = changed(tiny, tmp_path / "model", sha256=None)
     (folder / "model.onnx").write_bytes(b"not a graph")
-    with pytest.raises(ModelError, match=r"tiny: .*cannot be loaded") as caught:
+    with pytest.raises(AuricleError, match=r"b: tiny: .*cannot be loaded") as caught:
         Backbone("b", model=str(folder)).start()
     assert "\n" not in str(caught.value)
 
@@ -106,7 +105,6 @@ def test_provider_that_is_not_there(tiny: Path) -> None:
 
 
 def test_streams_share_one_session(tiny: Path) -> None:
-    card = Backbone("b", model=str(tiny)).card
-    first = open_session(tiny, card, ("cpu",), 1)
-    assert open_session(tiny, card, ("CPUExecutionProvider",), 1) is first
-    assert open_session(tiny, card, ("cpu",), 2) is not first
+    first = open_session(tiny, ("cpu",), 1)
+    assert open_session(tiny, ("CPUExecutionProvider",), 1) is first
+    assert open_session(tiny, ("cpu",), 2) is not first

@@ -88,6 +88,14 @@ def test_wrong_heads_are_refused(folder: Path) -> None:
     assert heads.names() == ["mood"]
 
 
+@pytest.mark.parametrize("name", ["events", "a/b", "heartbeat"])
+def test_head_that_cannot_be_published_by_its_name(folder: Path, name: str) -> None:
+    layer = Layer(np.ones((SIZE, 2)), np.zeros(2), "softmax")
+    save_head(folder / "named", [layer], name=name, labels=("a", "b"), embedding_model="tiny")
+    with pytest.raises(ConfigError, match=f"heads: head '{name}' cannot be published by this name"):
+        Heads("heads").add_head(str(folder / "named"))
+
+
 def test_head_for_another_backbone_is_refused_when_the_graph_is_built(folder: Path) -> None:
     with pytest.raises(GraphError, match="takes tokens of 9 embedding, not of 8 embedding"):
         graph_of(folder, Heads("heads", heads=[str(folder / "other")]))

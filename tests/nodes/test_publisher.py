@@ -195,6 +195,14 @@ def test_gaps_are_told_once_and_flag_what_touches_them(start: int, blocks: tuple
     ]
 
 
+def test_many_gaps_at_once_are_told_once_each() -> None:
+    """Three streams bring each of them, all in one pass."""
+    outbox = Outbox()
+    gaps = tuple((10 * n, 3, ("xrun", "hole")[n % 2]) for n in range(1, 301))
+    run_offline(graph(outbox, total=3200, blocks=(5000,), gaps=gaps)[0])
+    assert [message["span"][0] for message in outbox.kinds("gap")] == [first for first, _, _ in gaps]
+
+
 def test_a_gap_is_told_before_the_predictions_that_touch_it() -> None:
     outbox = Outbox()
     run_offline(graph(outbox, gaps=((500, 10, "xrun"),))[0])
