@@ -117,6 +117,17 @@ class Service:
         self.stop()
 
     @property
+    def heard(self) -> bool:
+        """Whether the source has given anything yet."""
+        streams = [
+            port.stream
+            for node in self.graph.order
+            if isinstance(node, Source)
+            for port in node.outputs.values()
+        ]
+        return any(stream.written > stream.start for stream in streams)
+
+    @property
     def warnings(self) -> list[str]:
         """What was wrong with the input, in words, where it was no error."""
         return [text for node in self.graph.order if isinstance(node, Input) for text in node.warnings]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import threading
 import time
 from typing import Any
 
@@ -33,7 +32,6 @@ class Run:
 
     Attributes:
         error: Why the run failed; None unless `state` is FAILED.
-        started: Set once every node is open, or one could not be.
         spent_ns: Time in `process`, by node.
     """
 
@@ -41,7 +39,6 @@ class Run:
         self.graph = graph
         self.state = State.READY
         self.error: AuricleError | None = None
-        self.started = threading.Event()
         self.spent_ns = dict.fromkeys(graph.nodes, 0)
         self._unfinished: list[Node] = []
         self._stopping = False
@@ -66,7 +63,6 @@ class Run:
             except Exception as error:
                 self._fail(node, error)
                 break
-        self.started.set()
 
     def advance(self) -> bool:
         """Call every node once; returns whether any made progress."""

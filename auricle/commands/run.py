@@ -13,6 +13,9 @@ import click
 if TYPE_CHECKING:
     from auricle.service import Service
 
+SETTLE_S = 1.0
+"""Longest wait for the first sound before the stream is announced."""
+
 POLL_S = 0.1
 """How often a signal or the end of the time is looked for."""
 
@@ -63,7 +66,8 @@ def run(
         signal.signal(number, lambda *_: stop.set())
     with service:
         addresses = ", ".join(f"{name} {address}" for name, address in service.server.addresses.items())
-        service.run.started.wait()
+        if not listen:  # who wants to see everything must not wait
+            _settle(service)
         if service.run.error is None:
             click.echo(f"stream {service.graph.name}; {addresses or 'no wire'}", err=True)
         if listen:
@@ -74,6 +78,13 @@ def run(
         click.echo(f"auricle: {warning}", err=True)
     if service.run.error is not None:
         raise service.run.error
+
+
+def _settle(service: Service) -> None:
+    """Wait until something is heard or has failed, a moment at most: an error is then the only line."""
+    deadline = time.monotonic() + SETTLE_S
+    while not (service.heard or service.wait(POLL_S / 10) or time.monotonic() > deadline):
+        pass
 
 
 def _listen(service: Service, stop: threading.Event, duration: float | None) -> None:
