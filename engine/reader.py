@@ -78,10 +78,11 @@ class Reader:
         return marks
 
     def gap(self) -> Gap | None:
-        """The gap that the next window is the first to touch, once; None if there is none."""
-        if self._gaps_ahead and self._gaps_ahead[0][0] <= self.number:
-            return self._gaps_ahead.popleft()[1]
-        return None
+        """The gap that the next window is the first to touch, once; the last, of several; None without."""
+        found = None
+        while self._gaps_ahead and self._gaps_ahead[0][0] <= self.number:
+            found = self._gaps_ahead.popleft()[1]
+        return found
 
     def stretch(self, count: int) -> tuple[int, Skip | None]:
         """How many of the next `count` windows can be taken together, and the skip they touch, if any."""

@@ -20,9 +20,6 @@ class Transform(Node):
     skipped tokens are skipped, and the end is handed on when all is done.
     """
 
-    most = 1_000_000
-    """Windows to compute in one call at most."""
-
     rest = 0
     """Tokens that `flush` may add."""
 
@@ -69,7 +66,7 @@ class Transform(Node):
                     stream.mark(mark.moved(stream.start + first, stream.start + last))
         room = min(stream.room() for stream in streams.values())
         if available and room:
-            self._advance(reader, streams, min(available, room, self.most))
+            self._advance(reader, streams, min(available, room))
             return Status.OK
         if ended and not available:
             if room < self.rest:

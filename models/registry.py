@@ -35,10 +35,6 @@ class ModelEntry:
     description: str
     size_bytes: int
 
-    @property
-    def installed(self) -> bool:
-        return self.state == "installed"
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -59,8 +59,7 @@ class Collector(Node):
         reader.new_marks()
         if not count:
             return Status.FINISHED if ended else Status.NO_INPUT
-        while reader.gap():
-            pass
+        reader.gap()
         count, skip = reader.stretch(count)
         if skip is None:
             for row, prediction in enumerate(reader.view(count)):

@@ -93,8 +93,7 @@ class Publisher(Node):
             self._tell(mark, reader.stream)
         left = ready
         while left:
-            while reader.gap():
-                pass
+            reader.gap()
             count, skip = reader.stretch(left)
             if skip is None:
                 publish(reader, count)

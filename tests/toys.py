@@ -113,8 +113,7 @@ class Sink(Node):
         self.marks += reader.new_marks()
         if not count:
             return Status.FINISHED if ended else Status.NO_INPUT
-        while reader.gap():
-            pass
+        reader.gap()
         count, skip = reader.stretch(count)
         if skip is None:
             self.values += reader.view(count).ravel().tolist()
@@ -183,8 +182,7 @@ class Recorder(Node):
         self.marks += reader.new_marks()
         if not count:
             return Status.FINISHED if ended else Status.NO_INPUT
-        while reader.gap():
-            pass
+        reader.gap()
         count, skip = reader.stretch(count)
         if skip is None:
             for row, token in enumerate(reader.view(count)):
