@@ -53,6 +53,11 @@ class Transform(Node):
         """
         return count, None
 
+    def anticipate(self) -> bool:
+        """Do ahead, while the next window is incomplete, what can be done of it; returns whether there was
+        anything to do."""
+        return False
+
     def process(self) -> Status:
         reader = self.reader
         streams = {name: port.stream for name, port in self.outputs.items()}
@@ -75,7 +80,9 @@ class Transform(Node):
             for stream in streams.values():
                 stream.end()
             return Status.FINISHED
-        return Status.NO_ROOM if available else Status.NO_INPUT
+        if available:
+            return Status.NO_ROOM
+        return Status.OK if self.anticipate() else Status.NO_INPUT
 
     def _advance(self, reader: Reader, streams: dict[str, Stream], count: int) -> None:
         """Do or skip up to `count` windows."""

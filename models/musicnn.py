@@ -20,6 +20,8 @@ Runtime:
 - *Channels in multiples of 16.* ONNX Runtime has fast blocked kernels only for such counts. 204 and 51
   channels are padded to 208 and 64 with zero kernels; the zeros they carry meet zero weights. Measured with
   one AVX-512 thread: 11.6 against 14.4 ms for the five front-end convolutions.
+- *Time along the rows behind the front end.* Where frequency is gone, ONNX Runtime's kernels want the one
+  long axis last: 0.42 against 0.73 ms for the first layer of the middle.
 - *Inference-time affine maps are folded* into the dense layer behind them.
 """
 
@@ -86,7 +88,7 @@ def build_musicnn(weights: Weights, metadata: Mapping[str, str]) -> bytes:
     _check(weights, MUSICNN_PARAMETERS, "MusiCNN")
     g = OnnxGraph("musicnn")
     x = _normalised_input(g, weights)
-    front, slots = _front_end(g, weights, x)  # (batch, sum of padded channels, 187, 1)
+    front, slots = _front_end(g, weights, x)  # (batch, sum of padded channels, 1, 187)
 
     mid1 = _mid_end_layer(g, weights, front, "conv2d_5", 6, slots)
     mid2 = g.op("Add", _mid_end_layer(g, weights, mid1, "conv2d_6", 7), mid1)
@@ -154,7 +156,7 @@ def _normalised_input(g: OnnxGraph, weights: Weights) -> str:
 
 
 def _front_end(g: OnnxGraph, weights: Weights, x: str) -> tuple[str, NDArray[np.bool_]]:
-    """Timbral and temporal layers, (batch, padded channels, 187, 1), and which of these channels are real."""
+    """Timbral and temporal layers, (batch, padded channels, 1, 187), and which of these channels are real."""
     maps, affine, slots = [], [], []
     for index, name in enumerate(_FRONT_END_KERNELS, start=1):
         scale, shift = _batch_norm(weights, index)
@@ -174,19 +176,20 @@ def _front_end(g: OnnxGraph, weights: Weights, x: str) -> tuple[str, NDArray[np.
     sign, scale, shift = (row.reshape(1, -1, 1, 1) for row in np.concatenate(affine, axis=1))
     x = g.op("Relu", g.op("Mul", g.op("Concat", *maps, axis=1), g.constant(sign, "front_sign")))
     x = g.op("Mul", x, g.constant(scale, "front_scale"))
-    return g.op("Add", x, g.constant(shift, "front_shift")), np.concatenate(slots)
+    x = g.op("Add", x, g.constant(shift, "front_shift"))
+    return g.op("Transpose", x, perm=[0, 1, 3, 2]), np.concatenate(slots)
 
 
 def _mid_end_layer(
     g: OnnxGraph, weights: Weights, x: str, name: str, norm: int, slots: NDArray[np.bool_] | None = None
 ) -> str:
-    """Convolution over 7 frames and all channels of `x` (batch, channels, 187, 1), ReLU, batch norm."""
-    kernel = weights[f"{name}/kernel"].transpose(3, 1, 0, 2)  # (7, features, 1, 64) -> (64, features, 7, 1)
+    """Convolution over 7 frames and all channels of `x` (batch, channels, 1, 187), ReLU, batch norm."""
+    kernel = weights[f"{name}/kernel"].transpose(3, 1, 2, 0)  # (7, features, 1, 64) -> (64, features, 1, 7)
     if slots is not None:
         wide = np.zeros((kernel.shape[0], len(slots), *kernel.shape[2:]), kernel.dtype)
         wide[:, slots] = kernel
         kernel = wide
-    x = _conv(g, x, kernel, weights[f"{name}/bias"], name, pads=[3, 0, 3, 0])
+    x = _conv(g, x, kernel, weights[f"{name}/bias"], name, pads=[0, 3, 0, 3])
     return _batch_norm_op(g, weights, g.op("Relu", x), norm)
 
 

@@ -17,10 +17,11 @@ from engine.transform import Transform
 from engine.wire import KIND
 from models.errors import ModelError
 from models.registry import find, info
+from nodes.incremental import IncrementalInference
 from nodes.mel import FRONT_ENDS
 from nodes.mel_spectrogram import mel_axis
 from nodes.predictions import FLOAT32, Prediction, Scores
-from nodes.session import open_session
+from nodes.session import open_session, open_split_session
 
 
 class Backbone(Transform):
@@ -44,6 +45,9 @@ class Backbone(Transform):
         kind: str = Field("tags", pattern=f"^{KIND}$", description="Name of its predictions.")
         top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
         providers: tuple[str, ...] = Field(("cpu",), min_length=1, description="ONNX Runtime's, in order.")
+        incremental: bool = Field(
+            True, description="Compute what overlapping segments share once, where the model allows it."
+        )
         threads: int = Field(1, gt=0, description="Threads that share one inference.")
         max_lag_s: float = Field(1.5, gt=0, description="Live: lag from which segments are skipped, seconds.")
 
@@ -88,17 +92,24 @@ class Backbone(Transform):
             self.add_output(OutputPort("embeddings", "What heads take.", FLOAT32, axes, follows=mel))
         self._scale = (front_end.mean, front_end.std)
         self._session: Any = None
+        self._incremental: IncrementalInference | None = None
 
     def start(self) -> None:
+        params, hop_size = self.params, self.inputs["mel"].hop_size
         try:
-            folder = find(self.params.model)
-            self._session = open_session(folder, self.params.providers, self.params.threads)
+            folder = find(params.model)
+            split = None
+            if params.incremental:
+                split = open_split_session(folder, hop_size, params.providers, params.threads)
+            if split is not None:
+                self._incremental = IncrementalInference(split, self.segment_size, hop_size)
+            else:
+                self._session = open_session(folder, params.providers, params.threads)
         except ConfigError as error:
             error.node = self.name
             raise
         except ModelError as error:
             raise AuricleError(str(error), node=self.name) from error
-        self._input = self._session.get_inputs()[0].name
 
     def declined(self, count: int) -> tuple[int, str | None]:
         reader = self.reader
@@ -117,12 +128,21 @@ class Backbone(Transform):
         _, arrived_ns = source.committed(token)
         return (time.monotonic_ns() - arrived_ns) / 1e9
 
-    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
-        mean, std = self._scale
-        if (mean, std) != (0.0, 1.0):
-            windows = (windows - np.float32(mean)) / np.float32(std)
+    def anticipate(self) -> bool:
+        if self._incremental is None:
+            return False
         began = time.monotonic_ns()
-        results = self._session.run(self._names, {self._input: windows[None]})
+        done = self._incremental.advance(self.reader.position, self._scaled(self.reader.rest()))
+        self.elsewhere_ns["inference"] += time.monotonic_ns() - began
+        return done
+
+    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+        segment = self._scaled(windows)
+        began = time.monotonic_ns()
+        if self._incremental is not None:
+            results = self._incremental.run(self._names, self.reader.position, segment)
+        else:
+            results = self._session.run(self._names, {self._session.get_inputs()[0].name: segment[None]})
         self.elsewhere_ns["inference"] += time.monotonic_ns() - began
         card, params = self.card, self.params
         scores = Scores(params.kind, card.name, card.version, card.classes, results[0][0], params.top_k)
@@ -130,8 +150,17 @@ class Backbone(Transform):
         if len(results) > 1:
             outputs["embeddings"][:] = results[1]
 
+    def _scaled(self, frames: NDArray[Any]) -> NDArray[Any]:
+        """Frames as the model was trained on them."""
+        mean, std = self._scale
+        return frames if (mean, std) == (0.0, 1.0) else (frames - np.float32(mean)) / np.float32(std)
+
     def stop(self) -> None:
-        self._session = None
+        self._session = self._incremental = None
 
     def statistics(self) -> dict[str, Any]:
-        return {"model": self.card.name, "version": self.card.version}
+        return {
+            "model": self.card.name,
+            "version": self.card.version,
+            "incremental": self._incremental is not None,
+        }

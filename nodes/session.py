@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from engine.errors import ConfigError
 from models.card import model_path
 from models.errors import ModelError
+from models.incremental import split
 from models.registry import check
 
 SHORT_NAMES = {
@@ -41,20 +44,82 @@ def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
         ModelError: The model is not what its card says, or cannot be loaded.
     """
     with _lock:
-        names = tuple(SHORT_NAMES.get(name.lower(), name) for name in providers)
-        return _open(folder, names, threads)
+        return _open(folder, _full_names(providers), threads)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSession:
+    """A model in two parts; see `models.incremental`.
+
+    Attributes:
+        front: Session from frames to feature columns.
+        back: Session from a segment and its columns to the model's outputs.
+        input: Name of the model's own input.
+        history: Frames that the front takes beside the new ones.
+        width: Feature columns of a segment.
+        channels: Values of a column.
+    """
+
+    front: Any
+    back: Any
+    input: str
+    history: int
+    width: int
+    channels: int
+
+
+def open_split_session(
+    folder: Path, hop_size: int, providers: tuple[str, ...], threads: int
+) -> SplitSession | None:
+    """The session of a model in two parts, shared by all who ask for the same; both have run once.
+
+    Args:
+        hop_size: Frames from one segment to the next.
+
+    Other arguments and errors are those of `open_session`.
+
+    Returns:
+        None for a model that has nothing to share between segments so far apart.
+    """
+    with _lock:
+        return _open_split(folder, hop_size, _full_names(providers), threads)
+
+
+def _full_names(providers: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(SHORT_NAMES.get(name.lower(), name) for name in providers)
 
 
 @functools.cache
 def _open(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
+    card = check(folder)
+    path = model_path(folder, card)
+    return _load(path, f"{card.name}: {path}", providers, threads)
+
+
+@functools.cache
+def _open_split(folder: Path, hop_size: int, providers: tuple[str, ...], threads: int) -> SplitSession | None:
+    card = check(folder)
+    path = model_path(folder, card)
+    try:
+        parts = split(path, hop_size)
+    except ModelError as error:
+        raise ModelError(f"{card.name}: {error}") from error
+    if parts is None:
+        return None
+    what = f"{card.name}: {path}, split"
+    front = _load(parts.front, what, providers, threads, frames=parts.history + 1)
+    back = _load(parts.back, what, providers, threads)
+    return SplitSession(front, back, back.get_inputs()[0].name, parts.history, parts.width, parts.channels)
+
+
+def _load(model: Path | bytes, what: str, providers: tuple[str, ...], threads: int, **sizes: int) -> Any:
+    """A session that has run once, with `sizes` for the sizes that the model leaves open, else one."""
     import onnxruntime
 
     known = onnxruntime.get_available_providers()
     for provider in providers:
         if provider not in known:
             raise ConfigError(f"no execution provider {provider!r} here; there are: {', '.join(known)}")
-    card = check(folder)
-    path = model_path(folder, card)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -62,17 +127,18 @@ def _open(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        source = model if isinstance(model, bytes) else str(model)
+        session = onnxruntime.InferenceSession(source, options, providers=list(providers))
         # The first run allocates; better now than when sound is waiting.
         inputs = {
-            each.name: np.zeros(_with_batch_of_one(each.shape), np.float32) for each in session.get_inputs()
+            each.name: np.zeros([_size(size, sizes) for size in each.shape], np.float32)
+            for each in session.get_inputs()
         }
         session.run(None, inputs)
         return session
     except Exception as error:  # ONNX Runtime's own classes have no common base but this
-        raise ModelError(f"{card.name}: {path} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"{what} cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
-def _with_batch_of_one(shape: list[int | str]) -> list[int]:
-    """A shape with one for each size that the model leaves open."""
-    return [size if isinstance(size, int) else 1 for size in shape]
+def _size(size: int | str, sizes: Mapping[str, int]) -> int:
+    return size if isinstance(size, int) else sizes.get(size, 1)

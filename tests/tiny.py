@@ -17,17 +17,32 @@ SIZE = 8
 """Length of the embeddings."""
 
 
+LAYERS = ((7, 38), (32, 1), (16, 1))
+"""Frames and bands of the kernels."""
+
+
 def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed: int = 1) -> Path:
-    """A model folder: embeddings are products of the mean frame, activations products of those."""
+    """A model folder. The network begins as MusiCNN does, with layers local in time; embeddings are products
+    of the features' means, activations products of those."""
     rng = np.random.default_rng(seed)
-    weights = {
-        "to_embedding": rng.normal(0, 0.05, (96, SIZE)).astype(np.float32),
-        "to_label": rng.normal(size=(SIZE, len(LABELS))).astype(np.float32),
-        "axes": np.array([1], np.int64),
-    }
-    ops = [
-        helper.make_node("ReduceMean", ["mel", "axes"], ["mean"], keepdims=0),
-        helper.make_node("MatMul", ["mean", "to_embedding"], ["embeddings"]),
+    weights, ops, maps = {"axis": np.array([1], np.int64)}, [], []
+    ops.append(helper.make_node("Unsqueeze", ["mel", "axis"], ["image"]))
+    for i, (frames, bands) in enumerate(LAYERS):
+        weights[f"kernel_{i}"] = rng.normal(0, (frames * bands) ** -0.5, (4, 1, frames, bands))
+        pads = [(frames - 1) // 2, 0, frames // 2, 0]
+        conv = helper.make_node(
+            "Conv", ["image", f"kernel_{i}"], [f"conv_{i}"], kernel_shape=[frames, bands], pads=pads
+        )
+        pool = helper.make_node("MaxPool", [f"conv_{i}"], [f"pool_{i}"], kernel_shape=[1, 96 - bands + 1])
+        ops += [conv, pool]
+        maps.append(f"pool_{i}")
+    weights["to_embedding"] = rng.normal(0, 0.3, (4 * len(LAYERS), SIZE))
+    weights["to_label"] = rng.normal(size=(SIZE, len(LABELS)))
+    ops += [
+        helper.make_node("Concat", maps, ["features"], axis=1),
+        helper.make_node("GlobalAveragePool", ["features"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["vector"]),
+        helper.make_node("MatMul", ["vector", "to_embedding"], ["embeddings"]),
         helper.make_node("MatMul", ["embeddings", "to_label"], ["logits"]),
         helper.make_node("Sigmoid", ["logits"], ["activations"]),
     ]
@@ -39,9 +54,12 @@ def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed
             helper.make_tensor_value_info("activations", TensorProto.FLOAT, ["batch", len(LABELS)]),
             helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["batch", SIZE]),
         ],
-        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+        [
+            numpy_helper.from_array(value if name == "axis" else value.astype(np.float32), name)
+            for name, value in weights.items()
+        ],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     folder.mkdir(parents=True)
     onnx.save(model, folder / "model.onnx")
     card = Card(
