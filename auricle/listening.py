@@ -11,13 +11,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auricle.client import Message, Subscriber
+from engine.histogram import Histogram
 from engine.wire import KINDS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-KEPT = 100_000
-"""Latencies kept for the summary, of each stage: the latest."""
+MOST_BARS = 4
+"""Topics shown as bars; more are shown as a line each."""
+
+MOST_LINES = 40
+"""Topics shown at all; the latest."""
 
 SILENT_S = 3.0
 """Seconds without a heartbeat after which an engine is called silent."""
@@ -38,36 +42,36 @@ class View(Protocol):
         """Stop showing."""
 
 
-class Latencies:
-    """Latencies of predictions, by stage, for a summary."""
+class LatencyTable:
+    """Latencies of predictions from the sound to this listener, by stage."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, deque[float]] = {}
+        self._histograms: dict[str, Histogram] = {}
         self.predictions = 0
 
     def add(self, message: Message) -> None:
-        """Take note of a prediction; other messages bear no latency."""
+        """Take note of a prediction; other messages are left out."""
         latency = message.content.get("latency")
-        if not isinstance(latency, dict) or message.content.get("retained"):
+        is_prediction = message.kind not in KINDS and message.array is None
+        if not (is_prediction and isinstance(latency, dict)) or message.content.get("retained"):
             return
         self.predictions += 1
         stages = {**latency, "transport": message.transport_s}
         stages["total"] = latency.get("total", 0.0) + message.transport_s
         for stage, seconds in stages.items():
-            self._seconds.setdefault(stage, deque(maxlen=KEPT)).append(seconds)
+            self._histograms.setdefault(stage, Histogram()).record(seconds)
 
     def percentiles(self, stage: str) -> list[float]:
         """p50, p95, p99 and the longest, in ms."""
-        import numpy as np
+        histogram = self._histograms[stage]
+        return [1000 * seconds for seconds in (*histogram.percentiles(), histogram.longest_s)]
 
-        return [float(x) * 1000 for x in np.percentile(list(self._seconds[stage]), (50, 95, 99, 100))]
-
-    def table(self) -> str:
-        """The summary as text; empty if there was no prediction."""
-        if not self._seconds:
+    def __str__(self) -> str:
+        """The table; empty if there was no prediction."""
+        if not self._histograms:
             return ""
         lines = [f"{'latency, ms':<12} {'p50':>8} {'p95':>8} {'p99':>8} {'max':>8}"]
-        for stage in sorted(self._seconds, key="total".__eq__):
+        for stage in sorted(self._histograms, key="total".__eq__):
             lines.append(f"{stage:<12} " + " ".join(f"{ms:8.2f}" for ms in self.percentiles(stage)))
         return "\n".join(lines)
 
@@ -114,7 +118,7 @@ class LiveView:
 
         self._predictions: dict[str, Message] = {}
         self._log: deque[str] = deque(maxlen=6)
-        self._latencies = Latencies()
+        self._latencies = LatencyTable()
         self._lost = 0
         self._silent_s = 0.0
         self._live = Live(self._picture(), refresh_per_second=10)
@@ -126,6 +130,9 @@ class LiveView:
             if message.kind != "heartbeat":
                 self._log.append(f"{message.topic}  {describe(message)}")
         elif message.array is None:
+            # The latest one last, so that those that have fallen silent are the first to be left out.
+            if len(self._predictions) >= MOST_LINES:
+                self._predictions.pop(message.topic, None)
             self._predictions[message.topic] = message
             self._latencies.add(message)
 
@@ -137,13 +144,32 @@ class LiveView:
         self._live.update(self._picture())
         self._live.stop()
 
+    def _lines(self) -> RenderableType:
+        """Many streams, a line each."""
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False)
+        for name in ("topic", "at, s", "labels"):
+            table.add_column(name, no_wrap=True, justify="right" if name == "at, s" else "left")
+        for topic in sorted(list(self._predictions)[-MOST_LINES:]):
+            message = self._predictions[topic]
+            labels = [f"{label} {activation:.2f}" for label, activation in list(message.values.items())[:4]]
+            table.add_row(
+                topic, f"{message.content['end']:.1f}", "  ".join([*labels, _flags(message.content)])
+            )
+        if (hidden := len(self._predictions) - MOST_LINES) > 0:
+            table.caption = f"and {hidden} more"
+        return table
+
     def _picture(self) -> RenderableType:
         from rich.console import Group
         from rich.panel import Panel
         from rich.text import Text
 
         panels: list[RenderableType] = []
-        for topic, message in self._predictions.items():
+        if len(self._predictions) > MOST_BARS:
+            panels.append(self._lines())
+        for topic, message in self._predictions.items() if not panels else ():
             place = _place(message)
             panels.append(
                 Panel(_bars(message), title=topic, title_align="left", subtitle=place, subtitle_align="right")
@@ -167,7 +193,7 @@ def listen(
     stop: threading.Event | None = None,
     over: Callable[[], bool] = lambda: False,
     waiting: Callable[[], None] = lambda: None,
-) -> tuple[Latencies, Message | None]:
+) -> tuple[LatencyTable, Message | None]:
     """Show messages until something ends it.
 
     Args:
@@ -183,7 +209,7 @@ def listen(
     Returns:
         The latencies, and the message that was the last one; None if none came.
     """
-    latencies, last = Latencies(), None
+    latencies, last = LatencyTable(), None
     began = ticked = time.monotonic()
     told = False
     try:
@@ -243,7 +269,9 @@ def describe(message: Message) -> str:
 
 
 def _flags(content: dict[str, Any]) -> str:
-    return " ".join(f"[{flag}]" for flag in content.get("flags", ()))
+    """What to know about a prediction, and the rung it was made on if not in full."""
+    rung = [f"rung {content['rung']}"] if content.get("rung") else []
+    return " ".join(f"[{flag}]" for flag in [*content.get("flags", ()), *rung])
 
 
 def _bars(message: Message) -> RenderableType:

@@ -1,18 +1,22 @@
-"""A graph at work: its nodes on worker threads, its sockets open, until it ends or is told to stop."""
+"""A graph at work, for one stream or many: nodes on worker threads, sockets open, until all has ended."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import ValidationError
+
 from auricle import __version__
-from engine.config import GraphFile, build, find_class, load, with_values
+from engine.config import GraphFile, StreamSpec, build, find_class, load, streams_of, with_values
 from engine.errors import ConfigError
 from engine.graph import Graph
-from engine.node import Source
+from engine.node import Source, describe
 from engine.run import Run
 from engine.scheduler import LiveScheduler
 from engine.server import Server
@@ -36,6 +40,8 @@ def load_graph(path: Path, values: Mapping[str, Any] | None = None, source: str 
     """
     file = load(path)
     if source is not None:
+        if file.streams is not None:
+            raise ConfigError(f"{path}: it has streams of its own, so another input has no place")
         file = _with_input(file, source)
     return with_values(file, values or {})
 
@@ -45,12 +51,27 @@ def build_graph(file: GraphFile, folder: Path) -> Graph:
     return build(file, CLASSES, folder)
 
 
-def _with_input(file: GraphFile, source: str) -> GraphFile:
+def for_stream(file: GraphFile, spec: StreamSpec, folder: Path) -> GraphFile:
+    """The same graph for one of its streams.
+
+    Raises:
+        ConfigError: A source or a parameter that cannot be used.
+    """
+    try:
+        file = with_values(_with_input(file, spec.input, folder), spec.values)
+    except ConfigError as error:
+        raise ConfigError(f"stream {spec.name!r}: {error}") from None
+    return file.model_copy(update={"stream": spec.name})
+
+
+def _with_input(file: GraphFile, source: str, folder: Path = Path()) -> GraphFile:
     """The same graph with another source in the place of its only one."""
     sources = [spec for spec in file.nodes if issubclass(find_class(spec.class_, CLASSES, spec.id), Source)]
     if len(sources) != 1:
-        raise ConfigError(f"--input replaces the source of a graph that has one; this has {len(sources)}")
-    class_name, params = input_for(source)
+        raise ConfigError(
+            f"another input replaces the source of a graph that has one; this has {len(sources)}"
+        )
+    class_name, params = input_for(source, folder)
     kept = {name: value for name, value in sources[0].params.items() if name == "sample_rate"}
     changed = sources[0].model_copy(update={"class_": class_name, "params": {**kept, **params}})
     nodes = [changed if spec is sources[0] else spec for spec in file.nodes]
@@ -58,11 +79,14 @@ def _with_input(file: GraphFile, source: str) -> GraphFile:
 
 
 class Service:
-    """Runs a graph and serves its sockets.
+    """Runs a graph, for one stream or for many, and serves its sockets.
+
+    Streams come and go while it runs; sessions of models are shared between them.
 
     Args:
         file: The graph file.
         folder: What paths in it are relative to.
+        ended: Called, on a thread of the service, with each run that is over.
 
     Raises:
         AuricleError, ModelError: A graph that cannot be built.
@@ -73,24 +97,33 @@ class Service:
         ...     run = service.wait()
     """
 
-    def __init__(self, file: GraphFile, folder: Path) -> None:
-        self.graph = build_graph(file, folder)
+    def __init__(
+        self, file: GraphFile, folder: Path, ended: Callable[[Run], None] = lambda run: None
+    ) -> None:
+        self._file, self._folder = file, folder
+        self._ended = ended
+        self._lock = threading.RLock()
+        self._removed: set[str] = set()
         self.server = Server(file.wire, __version__)
-        self._scheduler = LiveScheduler([self.graph])
-        for node in self.graph.order:
-            if isinstance(node, Publisher):
-                node.outlet, node.stream = self.server, self.graph.name
-        self.server.status = self._summary
+        cores = 1 if file.streams is None else len(os.sched_getaffinity(0))
+        self._scheduler = LiveScheduler(workers=file.workers or cores, ended=self._end)
+        if file.streams is None:
+            self._add(file)
+        for spec in streams_of(file, folder):
+            self._add(for_stream(file, spec, folder))
+        self.server.status = self._status
         self.server.handle("list", self._summary)
         self.server.handle("statistics", self.statistics)
         self.server.handle("stop", self._stop)
+        self.server.handle("add-stream", self.add_stream)
+        self.server.handle("remove-stream", self.remove_stream)
         self.server.handle("add-head", self._add_head)
         self.server.handle("remove-head", self._remove_head)
 
     @property
-    def run(self) -> Run:
-        """The run of the graph."""
-        return self._scheduler.runs[0]
+    def runs(self) -> list[Run]:
+        """The run of every stream."""
+        return self._scheduler.runs
 
     def start(self) -> None:
         """Open the sockets, then the nodes. Raises WireError for an address that cannot be had."""
@@ -98,13 +131,12 @@ class Service:
         self._scheduler.start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the graph to end; returns whether it has."""
-        return self._scheduler.wait(timeout_s)
+        """Wait for all streams to end; returns whether they have. Without streams there is more to come."""
+        return self._scheduler.wait(timeout_s) and bool(self.runs)
 
     def stop(self) -> None:
-        """Stop the graph, send what is left, close the sockets."""
-        self._scheduler.stop()
-        self._scheduler.wait()
+        """Stop all streams, send what is left, close the sockets."""
+        self._scheduler.close()
         self.server.stop()
 
     def __enter__(self) -> Self:
@@ -118,37 +150,102 @@ class Service:
 
     @property
     def heard(self) -> bool:
-        """Whether the source has given anything yet."""
-        streams = [
-            port.stream
-            for node in self.graph.order
+        """Whether any source has given anything yet."""
+        return any(
+            port.stream.written > port.stream.start
+            for run in self.runs
+            for node in run.graph.order
             if isinstance(node, Source)
             for port in node.outputs.values()
-        ]
-        return any(stream.written > stream.start for stream in streams)
+        )
 
-    @property
-    def warnings(self) -> list[str]:
-        """What was wrong with the input, in words, where it was no error."""
-        return [text for node in self.graph.order if isinstance(node, Input) for text in node.warnings]
+    def add_stream(self, stream: str, input: str, values: Mapping[str, Any] | None = None) -> str:
+        """Run the graph for another stream, or again for one that has ended. From any thread.
 
-    def statistics(self, stream: str | None = None) -> dict[str, Any]:
-        """What every node counted, by stream; of one stream if named.
+        Args:
+            stream: Its name.
+            input: What it listens to; see `nodes.inputs.input_for`.
+            values: Parameters that differ from the graph's, by `node.param`.
+
+        Returns:
+            Its name.
+
+        Raises:
+            AuricleError, ModelError: A stream of this name is running, or something cannot be used.
+        """
+        try:
+            spec = StreamSpec(name=stream, input=input, values=dict(values or {}))
+        except ValidationError as error:
+            raise ConfigError(describe(error)) from None
+        file = for_stream(self._file, spec, self._folder)
+        with self._lock:
+            for run in self.runs:
+                if run.graph.name == stream:
+                    if not run.over:
+                        raise ConfigError(f"there is a stream {stream!r} already")
+                    self._scheduler.remove(run)
+            self._add(file)
+        return stream
+
+    def remove_stream(self, stream: str) -> str:
+        """Stop a stream, and forget it once it has. From any thread.
+
+        Returns:
+            Its name.
 
         Raises:
             ConfigError: There is no such stream.
         """
-        return {run.graph.name: run.statistics() for run in self._chosen(stream)}
+        (run,) = self._chosen(stream)
+        with self._lock:
+            if run.over:
+                self._forget(run)
+            else:
+                self._removed.add(stream)
+                self._scheduler.stop(stream)
+        return stream
+
+    def _add(self, file: GraphFile) -> None:
+        graph = build_graph(file, self._folder)
+        for node in graph.order:
+            if isinstance(node, Publisher):
+                node.outlet, node.stream = self.server, graph.name
+        self._scheduler.add(graph)
+
+    def _end(self, run: Run) -> None:
+        with self._lock:
+            if run.graph.name in self._removed:
+                self._removed.discard(run.graph.name)
+                self._forget(run)
+        self._ended(run)
+
+    def _forget(self, run: Run) -> None:
+        self._scheduler.remove(run)
+        self.server.forget(run.graph.name)
+
+    def statistics(self, stream: str | None = None) -> dict[str, Any]:
+        """What every node counted, and latencies by stage, by stream; of one stream if named.
+
+        Raises:
+            ConfigError: There is no such stream.
+        """
+        return {
+            run.graph.name: {**run.statistics(), "latency": self.server.latencies.summary(run.graph.name)}
+            for run in self._chosen(stream)
+        }
+
+    def _status(self) -> dict[str, Any]:
+        """For every heartbeat."""
+        return {"rung": self._scheduler.ladder.rung, "streams": self._summary()}
 
     def _summary(self) -> dict[str, Any]:
-        """How each stream is, in a few words; for every heartbeat."""
-        return {run.graph.name: _summary_of(run) for run in self._scheduler.runs}
+        """How each stream is, in a few words."""
+        return {run.graph.name: _summary_of(run) for run in self.runs}
 
     def _chosen(self, stream: str | None) -> list[Run]:
-        runs = [run for run in self._scheduler.runs if stream in (None, run.graph.name)]
-        if not runs:
-            names = ", ".join(run.graph.name for run in self._scheduler.runs)
-            raise ConfigError(f"no stream {stream!r}; streams are: {names}")
+        runs = [run for run in self.runs if stream in (None, run.graph.name)]
+        if not runs and stream is not None:
+            raise ConfigError(f"no stream {stream!r}; streams are: {_few([r.graph.name for r in self.runs])}")
         return runs
 
     def _stop(self, stream: str | None = None) -> list[str]:
@@ -172,13 +269,25 @@ class Service:
         return found
 
 
+def warnings_of(run: Run) -> list[str]:
+    """What was wrong with a stream's input, in words, where it was no error."""
+    return [text for node in run.graph.order if isinstance(node, Input) for text in node.warnings]
+
+
+def _few(names: list[str]) -> str:
+    """Names for a message; not hundreds."""
+    shown = ", ".join(names[:10]) or "none"
+    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown
+
+
 def _summary_of(run: Run) -> dict[str, Any]:
-    nodes = run.graph.order
-    counts: Counter[str] = sum((Counter(dict(node.counts)) for node in nodes), Counter())
-    source = next(node for node in nodes if isinstance(node, Source))
+    counts: Counter[str] = Counter()
+    for node in run.graph.order:
+        counts.update(dict(node.counts))
+    source = next(node for node in run.graph.order if isinstance(node, Source))
     heard = [port.stream for port in source.outputs.values()]
     return {
-        "state": run.state.value,
+        "state": (run.ending or run.state).value,
         "error": str(run.error) if run.error else None,
         "seconds": float((heard[0].written - heard[0].start) / heard[0].token_type.rate) if heard else 0.0,
         "counts": dict(counts),

@@ -24,11 +24,12 @@ class Channel:
         self._engine = engine
         self._last: dict[bytes, int] = {}
         self._retained: dict[bytes, dict[str, Any]] = {}
+        self._forgotten: set[bytes] = set()
 
     @property
     def last_seq(self) -> dict[str, int]:
-        """Number of the last message of every topic, sent or lost on the way here."""
-        return {head.decode(): number for head, number in self._last.items()}
+        """Number of the last message of every topic that is not forgotten, sent or lost on the way here."""
+        return {head.decode(): number for head, number in self._last.items() if head not in self._forgotten}
 
     def send(
         self, stream: str, kind: str, message: dict[str, Any], array: NDArray[Any] | None = None
@@ -57,7 +58,16 @@ class Channel:
     def leave_out(self, stream: str, kind: str, count: int = 1) -> None:
         """Use up numbers of a topic."""
         head = topic(stream, kind)
+        self._forgotten.discard(head)
         self._last[head] = self._last.get(head, -1) + count
+
+    def forget(self, stream: str) -> None:
+        """Repeat nothing of a stream from now on; its numbers go on if it comes back."""
+        prefix = topic(stream, "")
+        heads = {head for head in self._last if head.startswith(prefix)}
+        self._forgotten |= heads
+        for head in heads:
+            self._retained.pop(head, None)
 
     def greet(self) -> None:
         """Read what a subscriber asks for, and send the last message of every topic that it will hear.

@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import itertools
+import re
+from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -54,18 +56,53 @@ class WireSpec(_Strict):
     curve: CurveSpec | None = Field(None, description="Required for addresses beyond this machine.")
 
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
+"""What the name of a stream looks like."""
+
+
+class StreamSpec(_Strict):
+    """One of the streams that a graph is run for, each with its own source."""
+
+    name: str = Field(pattern=f"^{NAME}$", description="Name of the stream, first part of its topics.")
+    input: str = Field(
+        description="What it listens to, in the place of the graph's own source: a file, a URL, mic:NAME, "
+        "zmq:ADDRESS."
+    )
+    values: dict[str, Any] = Field(default_factory=dict, description="Parameters that differ, by node.param.")
+
+
+class StreamList(_Strict):
+    """Streams as a text file with a source a line."""
+
+    name: str = Field(
+        description="Pattern of their names: {number} is the line's number from 1, {stem} the last part of "
+        "the source without its ending."
+    )
+    sources: Path = Field(
+        description="Text file, relative to the graph file; empty lines and lines that begin with # are left "
+        "out."
+    )
+    values: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters that differ from the graph's, by node.param."
+    )
+
+
 class GraphFile(_Strict):
     """A graph file as read."""
 
-    stream: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", description="Name of the stream, first part of its topics."
-    )
+    stream: str = Field(pattern=f"^{NAME}$", description="Name of the stream, first part of its topics.")
     description: str = Field("", description="What the graph is for.")
     nodes: list[NodeSpec] = Field(min_length=1, description="The nodes, in any order.")
     edges: list[str] = Field(
         description="Chains such as 'input -> mel -> backbone'; 'node.port' where several ports fit."
     )
     wire: WireSpec = Field(default_factory=WireSpec, description="The addresses it speaks on.")
+    streams: list[StreamSpec] | StreamList | None = Field(
+        None, description="Run the graph once for each of these, instead of once for its own source."
+    )
+    workers: int | None = Field(
+        None, gt=0, description="Threads that share the streams; one a core, if left out."
+    )
 
     @field_validator("edges")
     @classmethod
@@ -101,6 +138,51 @@ def load(path: Path) -> GraphFile:
     curve = file.wire.curve
     beside = CurveSpec(secret_key=path.parent / curve.secret_key, clients=path.parent / curve.clients)
     return file.model_copy(update={"wire": file.wire.model_copy(update={"curve": beside})})
+
+
+def streams_of(file: GraphFile, folder: Path) -> list[StreamSpec]:
+    """The streams that a file with `streams` names, one by one.
+
+    Args:
+        file: As read.
+        folder: What the path of a list is relative to.
+
+    Raises:
+        ConfigError: A list that cannot be read, a name that is none, or that two streams have.
+    """
+    streams = file.streams
+    if isinstance(streams, StreamList):
+        streams = _listed(streams, folder)
+    names = Counter(spec.name for spec in streams or ())
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ConfigError(f"streams: {names[twice[0]]} streams have the name {twice[0]!r}")
+    return list(streams or ())
+
+
+def _listed(streams: StreamList, folder: Path) -> list[StreamSpec]:
+    path = folder / streams.sources
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise ConfigError(f"streams.sources: {path}: {reason}") from None
+    specs = []
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        stem = re.sub(r"[^A-Za-z0-9_.:-]+", "-", PurePosixPath(line.partition("?")[0]).stem).strip("-.")
+        try:
+            name = streams.name.format(number=number, stem=stem)
+        except (KeyError, IndexError, ValueError):
+            raise ConfigError(
+                f"streams.name: {streams.name!r}: only {{number}} and {{stem}} can stand in braces"
+            ) from None
+        try:
+            specs.append(StreamSpec(name=name, input=line, values=streams.values))
+        except ValidationError as error:
+            raise ConfigError(f"{path}, line {number}: {describe(error)}") from None
+    return specs
 
 
 def build(file: GraphFile, catalogue: Catalogue, folder: Path, start: int = 0) -> Graph:

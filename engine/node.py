@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.clock import SourceClock
 from engine.errors import AuricleError, ConfigError
+from engine.overload import Member
 from engine.port import InputPort, OutputPort
 
 
@@ -61,6 +62,10 @@ class Node:
         self.live = False
         """Whether the source keeps its own time, so that falling behind has to be made good. Set by the
         graph for all nodes, from what the source says of itself."""
+        self.load: Member | None = None
+        """What says which windows to leave out when there are too many; set by the live scheduler."""
+        self.rung = 0
+        """On which rung of the ladder it works; stamped on its tokens."""
         self.wake_ns: int | None = None
         """Monotonic time at which `process` should be called again even if nothing arrives."""
         self.began_ns = 0
@@ -114,6 +119,9 @@ class Source(Node):
         self.clock = SourceClock()
         self.arrived: Callable[[], None] = lambda: None
         """To be called by a capture thread when there is something new; set by the scheduler."""
+
+    def interrupt(self) -> None:
+        """Hear that `stop` is to come, and wait for nothing more. From any thread."""
 
 
 def describe(error: ValidationError) -> str:

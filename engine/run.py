@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import AuricleError, NodeError
 from engine.graph import Graph
-from engine.node import Node, Status
+from engine.node import Node, Source, Status
 
 log = logging.getLogger(__name__)
 
@@ -27,17 +27,19 @@ class State(enum.Enum):
 class Run:
     """Starts the nodes of a graph, moves tokens through them, and stops them.
 
-    One thread calls `start` and `advance`; any may call `statistics` and `request_stop`. A node that fails
-    ends this run and nothing else.
+    One thread at a time calls `start`, `advance` and `close`, in this order; any may call `statistics` and
+    `request_stop`. A node that fails ends this run and nothing else.
 
     Attributes:
-        error: Why the run failed; None unless `state` is FAILED.
+        ending: What `state` will be once the run is closed, as soon as nothing is left to do but that.
+        error: Why the run failed; None unless `ending` is FAILED.
         spent_ns: Time in `process`, by node.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.state = State.READY
+        self.ending: State | None = None
         self.error: AuricleError | None = None
         self.spent_ns = dict.fromkeys(graph.nodes, 0)
         self._unfinished: list[Node] = []
@@ -45,7 +47,7 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether it is closed."""
         return self.state in (State.FINISHED, State.FAILED, State.STOPPED)
 
     @property
@@ -69,7 +71,7 @@ class Run:
         progress = False
         clock = time.monotonic_ns
         if self._stopping:
-            self._close(State.STOPPED)
+            self.ending = State.STOPPED
             return False
         for node in tuple(self._unfinished):
             began = node.began_ns = clock()
@@ -84,13 +86,28 @@ class Run:
             elif status is Status.FINISHED:
                 progress = True
                 self._unfinished.remove(node)
-        if not self._unfinished and not self.over:
-            self._close(State.FINISHED)
+        if not self._unfinished:
+            self.ending = State.FINISHED
         return progress
 
     def request_stop(self) -> None:
-        """Ask that the next `advance` stop the run. From any thread."""
+        """Ask that the next `advance` be the last. From any thread."""
         self._stopping = True
+        for node in self.graph.order:
+            if isinstance(node, Source):
+                node.interrupt()
+
+    def close(self) -> None:
+        """Stop every node. What a node waits for is waited for here."""
+        if self.over:
+            return
+        for node in self.graph.order:
+            try:
+                node.stop()
+            except Exception:  # a node that cannot close must not keep the others open, here or elsewhere
+                log.exception("%s: could not be stopped", node.name)
+        self._unfinished = []
+        self.state = self.ending = self.ending or State.STOPPED
 
     def statistics(self) -> dict[str, Any]:
         """State, and what each node counted; for the control socket and the heartbeat."""
@@ -104,7 +121,7 @@ class Run:
                 **node.statistics(),
             }
         error = str(self.error) if self.error else None
-        return {"state": self.state.value, "error": error, "nodes": nodes}
+        return {"state": (self.ending or self.state).value, "error": error, "nodes": nodes}
 
     def _fail(self, node: Node, error: Exception) -> None:
         if isinstance(error, AuricleError):
@@ -118,13 +135,4 @@ class Run:
                 each.fail(self.error)
             except Exception:  # the first error is the one to tell
                 log.exception("%s: could not hear of the failure", each.name)
-        self._close(State.FAILED)
-
-    def _close(self, state: State) -> None:
-        for node in self.graph.order:
-            try:
-                node.stop()
-            except Exception:  # a node that cannot close must not keep the others open, here or elsewhere
-                log.exception("%s: could not be stopped", node.name)
-        self._unfinished = []
-        self.state = state
+        self.ending = State.FAILED

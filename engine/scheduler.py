@@ -1,22 +1,33 @@
 """Who calls the nodes, and when.
 
-Offline: one graph, from end to end, as fast as it goes. Live: worker threads that each own a set of graphs
-and sleep while nothing can be done. Capture has threads of its own, in the input nodes.
+Offline: one graph, from end to end, as fast as it goes. Live: worker threads that each own a set of graphs,
+call those for which something has arrived or whose time has come, in turn, and sleep while there is none.
+Capture has threads of its own, in the input nodes; opening and closing, which may wait for a device or a
+server, have a few of theirs.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from engine.errors import AuricleError
 from engine.graph import Graph
 from engine.node import Source
-from engine.run import Run, State
+from engine.overload import Ladder
+from engine.run import Run
 
-IDLE_S = 0.25
-"""Longest sleep of a worker; bounds how late it hears that it is to stop."""
+IDLE_S = 1.0
+"""Longest time for which a graph is not called, even if nothing asks for it."""
+
+OPENERS = 8
+"""Graphs that are opened or closed at the same time."""
 
 
 def passes(graph: Graph) -> Iterator[Run]:
@@ -33,14 +44,12 @@ def passes(graph: Graph) -> Iterator[Run]:
     run = Run(graph)
     run.start()
     try:
-        while not run.over:
-            if not run.advance() and not run.over:
+        while run.ending is None:
+            if not run.advance() and run.ending is None:
                 raise AuricleError(f"graph {graph.name!r} stands still: no node can go on")
             yield run
     finally:
-        if not run.over:
-            run.request_stop()
-            run.advance()
+        run.close()
     if run.error is not None:
         raise run.error
 
@@ -52,75 +61,201 @@ def run_offline(graph: Graph) -> None:
 
 
 class LiveScheduler:
-    """Runs graphs on worker threads until they end or are stopped.
+    """Runs graphs on worker threads until they end or are stopped; they come and go while it works.
 
     Args:
-        graphs: Dealt out to the workers in turn.
+        graphs: To begin with.
         workers: Threads.
-        ended: Called, on the worker's thread, with each run that is over.
+        ended: Called, on a thread of the scheduler, with each run that is over.
+
+    Attributes:
+        ladder: What all graphs leave out when they come faster than they can be served.
     """
 
     def __init__(
-        self, graphs: Iterable[Graph], workers: int = 1, ended: Callable[[Run], None] | None = None
+        self, graphs: Iterable[Graph] = (), workers: int = 1, ended: Callable[[Run], None] | None = None
     ) -> None:
-        self.runs = [Run(graph) for graph in graphs]
-        self._workers = [_Worker(self.runs[i::workers], ended, f"worker-{i}") for i in range(workers)]
+        self.ladder = Ladder()
+        self._ended = ended
+        self._tasks: list[_Task] = []
+        self._changed = threading.Condition()
+        self._workers = [_Worker(self._finish, f"worker-{i}") for i in range(workers)]
+        self._openers = ThreadPoolExecutor(OPENERS, "opener")
+        self._started = False
+        for graph in graphs:
+            self.add(graph)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs, in the order in which they were added."""
+        return [task.run for task in self._tasks]
+
+    @property
+    def workers(self) -> int:
+        """Threads."""
+        return len(self._workers)
+
+    def add(self, graph: Graph) -> Run:
+        """Run another graph, on the worker that has the fewest."""
+        with self._changed:
+            worker = min(self._workers, key=lambda each: each.owned)
+            task = _Task(Run(graph), worker)
+            worker.adopt()
+            member = self.ladder.join()
+            for node in graph.order:
+                node.load = member
+                if isinstance(node, Source):
+                    node.arrived = partial(worker.queue, task)
+            self._tasks = [*self._tasks, task]
+            if self._started:
+                self._openers.submit(self._open, task)
+        return task.run
+
+    def remove(self, run: Run) -> None:
+        """Forget a run that is over."""
+        with self._changed:
+            self._tasks = [task for task in self._tasks if task.run is not run or not run.over]
 
     def start(self) -> None:
-        """Start the workers; each starts its graphs."""
-        for worker in self._workers:
-            worker.start()
+        """Start the graphs that are there; those added later start at once."""
+        with self._changed:
+            self._started = True
+            for task in self._tasks:
+                self._openers.submit(self._open, task)
 
     def stop(self, name: str | None = None) -> bool:
         """Ask the graph of this name to stop, or all; returns whether there was one."""
-        found = [run for run in self.runs if name in (None, run.graph.name) and not run.over]
-        for run in found:
-            run.request_stop()
-        for worker in self._workers:
-            worker.wake.set()
+        found = [task for task in self._tasks if name in (None, task.run.graph.name) and not task.run.over]
+        for task in found:
+            task.run.request_stop()
+        for task in found:
+            task.worker.queue(task)
         return bool(found)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until all runs are over; returns whether they are."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        for worker in self._workers:
-            worker.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        return all(run.over for run in self.runs)
+        with self._changed:
+            return self._changed.wait_for(lambda: all(task.run.over for task in self._tasks), timeout_s)
+
+    def close(self) -> None:
+        """Stop all graphs, and wait for that."""
+        self.stop()
+        self.wait()
+        self._openers.shutdown()
+
+    def _open(self, task: _Task) -> None:
+        task.run.start()
+        if task.run.ending is None:
+            task.worker.queue(task)
+        else:
+            self._close(task)
+
+    def _finish(self, task: _Task) -> None:
+        """Close a run that has ended, elsewhere than on its worker, which the others are waiting for."""
+        self._openers.submit(self._close, task)
+
+    def _close(self, task: _Task) -> None:
+        task.run.close()
+        if (member := task.run.graph.order[0].load) is not None:
+            self.ladder.leave(member)
+        if self._ended is not None:
+            self._ended(task.run)
+        task.worker.release()
+        with self._changed:
+            self._changed.notify_all()
 
 
-class _Worker(threading.Thread):
-    """A thread that owns some runs."""
+class _Task:
+    """A run and its worker."""
 
-    def __init__(self, runs: list[Run], ended: Callable[[Run], None] | None, name: str) -> None:
-        super().__init__(name=name, daemon=True)
-        self.runs = runs
-        self.wake = threading.Event()
-        self._ended = ended
+    def __init__(self, run: Run, worker: _Worker) -> None:
+        self.run = run
+        self.worker = worker
+        self.queued = False
+        self.wake_ns: int | None = None
+        """Time of its next timer."""
 
-    def run(self) -> None:
-        for run in self.runs:
-            for node in run.graph.order:
-                if isinstance(node, Source):
-                    node.arrived = self.wake.set
-            run.start()
-        active = list(self.runs)
-        while active:
-            # Cleared before the nodes look: what arrives while they do sets it again.
-            self.wake.clear()
-            progress = False
-            for run in tuple(active):
-                if run.state is State.RUNNING:
-                    progress |= run.advance()
-                if run.over:
-                    active.remove(run)
-                    if self._ended is not None:
-                        self._ended(run)
-            if active and not progress:
-                self.wake.wait(self._pause_s(active))
 
-    def _pause_s(self, active: list[Run]) -> float:
-        """Seconds until a node wants to be called, at most `IDLE_S`."""
-        wake_ns = min((run.wake_ns for run in active if run.wake_ns is not None), default=None)
-        if wake_ns is None:
-            return IDLE_S
-        return min(IDLE_S, max(0.0, (wake_ns - time.monotonic_ns()) / 1e9))
+class _Worker:
+    """Advances the runs it owns, those that have something to do in turn, on a thread while it owns any.
+
+    Attributes:
+        owned: Runs it owns.
+    """
+
+    def __init__(self, finished: Callable[[_Task], None], name: str) -> None:
+        self.owned = 0
+        self._finished = finished
+        self._name = name
+        self._condition = threading.Condition()
+        self._ready: deque[_Task] = deque()
+        self._timers: list[tuple[int, int, _Task]] = []
+        self._numbers = itertools.count()
+        self._running = False
+
+    def adopt(self) -> None:
+        """Own one run more."""
+        with self._condition:
+            self.owned += 1
+
+    def release(self) -> None:
+        """Own one run less."""
+        with self._condition:
+            self.owned -= 1
+            self._condition.notify()
+
+    def queue(self, task: _Task) -> None:
+        """Advance a run as soon as those before it have been. From any thread."""
+        if task.queued:  # without the lock: whoever clears it looks at the run after that
+            return
+        with self._condition:
+            if not task.queued:
+                task.queued = True
+                self._ready.append(task)
+                self._condition.notify()
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            progress = task.run.advance()
+            if task.run.ending is not None:
+                # Queued for good: what is called late finds nothing to do.
+                task.queued = True
+                self._finished(task)
+            elif progress:
+                self.queue(task)
+            else:
+                self._set_timer(task)
+
+    def _next(self) -> _Task | None:
+        """The next run to advance, when there is one; None when none is owned any more."""
+        with self._condition:
+            while self.owned:
+                now = time.monotonic_ns()
+                while self._timers and self._timers[0][0] <= now:
+                    at, _, task = heapq.heappop(self._timers)
+                    if task.wake_ns == at:
+                        task.wake_ns = None
+                        if not task.queued:
+                            task.queued = True
+                            self._ready.append(task)
+                if self._ready:
+                    task = self._ready.popleft()
+                    task.queued = False
+                    return task
+                self._condition.wait((self._timers[0][0] - now) / 1e9 if self._timers else None)
+            self._running = False
+            self._timers.clear()
+        return None
+
+    def _set_timer(self, task: _Task) -> None:
+        """Queue a run when it wants to be, unless something arrives before."""
+        at = time.monotonic_ns() + round(IDLE_S * 1e9)
+        if (wanted := task.run.wake_ns) is not None:
+            at = min(at, wanted)
+        # A timer that is earlier than needed does no harm; setting one anew every time does.
+        if task.wake_ns is None or at < task.wake_ns:
+            task.wake_ns = at
+            heapq.heappush(self._timers, (at, next(self._numbers), task))

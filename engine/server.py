@@ -25,8 +25,9 @@ from engine.channel import Channel
 from engine.commands import Commands, Handler
 from engine.config import WireSpec
 from engine.errors import AuricleError, WireError
+from engine.histogram import Latencies
 from engine.security import Guard
-from engine.wire import ENGINE, MAX_MESSAGE, encode
+from engine.wire import ENGINE, KINDS, MAX_MESSAGE, encode
 
 HEARTBEAT_S = 1.0
 
@@ -41,6 +42,9 @@ LINGER_MS = 500
 
 STOP_S = 5.0
 """Longest time that `stop` waits for a command at work."""
+
+FORGET = "forget"
+"""In the place of a socket's name: no message, but the end of all there were of a stream."""
 
 Item = tuple[str, str, str, dict[str, Any], NDArray[Any] | None, int | None]
 """A message to send: socket, stream, kind, message, array, start of `latency.publish`."""
@@ -76,9 +80,10 @@ class Server:
         version: Of the program; part of every heartbeat.
 
     Attributes:
-        status: Called every second for the statistics of the heartbeat.
+        status: Called every second for what the heartbeat says beside the server's own.
         addresses: The addresses in use, by the names of `spec`; ports are known after `start`.
         dropped: Messages that were not sent: more than could wait, or not of a kind that can be encoded.
+        latencies: Of the predictions published, by stage.
     """
 
     def __init__(self, spec: WireSpec, version: str = "") -> None:
@@ -87,6 +92,7 @@ class Server:
         self.status: Callable[[], dict[str, Any]] = dict
         self.addresses: dict[str, str] = {}
         self.dropped = 0
+        self.latencies = Latencies()
         self._handlers: dict[str, Handler] = {}
         self._lock = threading.Lock()
         self._outbox: list[Item] = []
@@ -106,14 +112,26 @@ class Server:
             stream: First part of the topic.
             kind: Second part.
             message: What to say; `v`, `engine`, `stream`, `kind`, `seq` and `published` are added.
-            since_ns: Monotonic time from which on `latency.publish` counts; the total is added too.
+            since_ns: Monotonic time from which on `latency.publish` counts, of a message with a `latency`;
+                the total is added too.
         """
         self._post(("publish", stream, kind, message, None, since_ns))
 
-    def publish_array(self, stream: str, kind: str, header: dict[str, Any], values: NDArray[Any]) -> None:
-        """Send an array on the socket for arrays. It is copied."""
+    def publish_array(
+        self,
+        stream: str,
+        kind: str,
+        header: dict[str, Any],
+        values: NDArray[Any],
+        since_ns: int | None = None,
+    ) -> None:
+        """Send an array, which is copied, on the socket for arrays; other arguments as for `publish`."""
         if "arrays" in self._channels:
-            self._post(("arrays", stream, kind, header, np.array(values), None))
+            self._post(("arrays", stream, kind, header, np.array(values), since_ns))
+
+    def forget(self, stream: str) -> None:
+        """Keep nothing of a stream that is gone but the numbers of its messages."""
+        self._post((FORGET, stream, "", {}, None, None))
 
     def handle(self, command: str, function: Handler) -> None:
         """Answer `command` by what `function`, called with the arguments of the request, returns.
@@ -255,31 +273,40 @@ class Server:
         array: NDArray[Any] | None,
         since_ns: int | None,
     ) -> None:
+        if name == FORGET:
+            self.latencies.forget(stream)
+            for channel in self._channels.values():
+                channel.forget(stream)
         if name not in self._channels:
             return
         if since_ns is not None:
             latency = {**message["latency"], "publish": (time.monotonic_ns() - since_ns) / 1e9}
-            message = {**message, "latency": {**latency, "total": sum(latency.values())}}
+            latency["total"] = sum(latency.values())
+            if name == "publish" and kind not in KINDS:
+                self.latencies.record(stream, latency)
+            message = {**message, "latency": latency}
         self._channels[name].send(stream, kind, message, array)
 
     def _beat(self, uptime_s: float) -> None:
-        streams = self._checked_status()
+        status = self._checked_status()
         for channel in self._channels.values():
             beat = {
                 "version": self._version,
                 "uptime": uptime_s,
                 "last_seq": channel.last_seq,
                 "dropped": self.dropped,
-                "streams": streams,
+                "latency": self.latencies.summary(),
+                "streams": {},
+                **status,
             }
             channel.send(ENGINE, "heartbeat", beat)
 
     def _checked_status(self) -> dict[str, Any]:
         """The statistics; none if they cannot be had or encoded, since the heart has to go on beating."""
         try:
-            streams = self.status()
-            encode(streams)
+            status = self.status()
+            encode(status)
         except Exception:
             log.exception("no statistics for the heartbeat")
             return {}
-        return streams
+        return status

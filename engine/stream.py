@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,20 @@ from engine.ring import Ring
 
 LOG_LENGTH = 256
 """Commits whose times a stream remembers; at 20 ms a block, five seconds."""
+
+
+class Commit(NamedTuple):
+    """When and how tokens were made.
+
+    Attributes:
+        began_ns: Monotonic time at which work on them began.
+        done_ns: Monotonic time at which they were there.
+        rung: How far computing them was cut back.
+    """
+
+    began_ns: int
+    done_ns: int
+    rung: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +127,7 @@ class Stream:
         self.ring = Ring(capacity, tuple(axis.size for axis in token_type.axes), dtype)
         self._marks: list[Mark] = []
         self._mark_lock = threading.Lock()
-        self._log: list[tuple[int, int, int]] = [(start, 0, 0)] * LOG_LENGTH
+        self._log: list[tuple[int, Commit]] = [(start, Commit(0, 0, 0))] * LOG_LENGTH
         self._logged = 0
 
     # -- writing ------------------------------------------------------------------------------------
@@ -128,26 +142,33 @@ class Stream:
         """View to write the next `count` tokens into, `count <= room()`; they count from `commit` on."""
         return self.ring.window(self.written, count)
 
-    def commit(self, count: int, began_ns: int | None = None) -> None:
+    def commit(
+        self, count: int, began_ns: int | None = None, rung: int = 0, done_ns: int | None = None
+    ) -> None:
         """Publish `count` tokens written to `reserve(count)`.
 
         Args:
             count: How many.
             began_ns: Monotonic time at which work on them began; now, if left out.
+            rung: How far computing them was cut back.
+            done_ns: Monotonic time at which they were there to be taken; now, if left out.
         """
         now = time.monotonic_ns()
         self.ring.mirror(self.written, count)
         written = self.written + count
-        self._log[self._logged % LOG_LENGTH] = (written, now if began_ns is None else began_ns, now)
+        self._log[self._logged % LOG_LENGTH] = (
+            written,
+            Commit(now if began_ns is None else began_ns, now if done_ns is None else done_ns, rung),
+        )
         self._logged += 1
         self.written = written
 
-    def write(self, tokens: NDArray[Any], began_ns: int | None = None) -> int:
-        """Write as many of `tokens` as there is room for; returns how many."""
+    def write(self, tokens: NDArray[Any], began_ns: int | None = None, done_ns: int | None = None) -> int:
+        """Write as many of `tokens` as there is room for, with times as for `commit`; returns how many."""
         count = min(len(tokens), self.room())
         if count:
             self.reserve(count)[:] = tokens[:count]
-            self.commit(count, began_ns)
+            self.commit(count, began_ns, done_ns=done_ns)
         return count
 
     def mark(self, mark: Mark) -> None:
@@ -178,8 +199,8 @@ class Stream:
 
     # -- time ---------------------------------------------------------------------------------------
 
-    def committed(self, token: int) -> tuple[int, int]:
-        """Monotonic times, in ns, at which work on `token` began and at which it was there."""
+    def committed(self, token: int) -> Commit:
+        """When and how `token` was made; that of the oldest one known, if it is older."""
         logged = self._logged
         found = self._log[(logged - 1) % LOG_LENGTH]
         for number in range(logged - 1, max(logged - LOG_LENGTH, 0) - 1, -1):
@@ -187,7 +208,7 @@ class Stream:
             if entry[0] <= token:
                 break
             found = entry
-        return found[1], found[2]
+        return found[1]
 
     def ancestry(self, token: int) -> Iterator[tuple[Stream, int]]:
         """This stream and those before it, each with the last of its tokens that `token` needs."""

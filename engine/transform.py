@@ -103,5 +103,5 @@ class Transform(Node):
                 source = (stream.span(start)[0], stream.span(stop - 1)[1])
                 stream.mark(Skip(start, stop, reason, source))
         for stream in streams.values():
-            stream.commit(count, self.began_ns)
+            stream.commit(count, self.began_ns, self.rung)
         reader.release(count)

@@ -23,13 +23,17 @@ from nodes.mel_spectrogram import mel_axis
 from nodes.predictions import FLOAT32, Prediction, Scores
 from nodes.session import open_session, open_split_session
 
+LEAST_DEADLINE_S = 0.5
+"""However short the hop: a pause of the machine is no overload."""
+
 
 class Backbone(Transform):
     """A model from segments of mel frames to embeddings and activations.
 
-    Each segment is a view of the ring that goes into ONNX Runtime as it is. When a live source gets ahead by
-    more than `max_lag_s`, segments are skipped, never samples; segments that lie wholly in a gap are skipped
-    too. Both are counted and marked.
+    Each segment is a view of the ring that goes into ONNX Runtime as it is; what overlapping segments share
+    is computed once where the model allows it, as the frames come. With a live source that is ahead of the
+    machine, segments are left out, never samples: see `engine.overload`. Segments that lie wholly in a gap
+    are skipped too. All of that is counted by reason and marked.
 
     Raises:
         ConfigError: A model that is not there, or whose card does not say or have what is needed here.
@@ -49,7 +53,12 @@ class Backbone(Transform):
             True, description="Compute what overlapping segments share once, where the model allows it."
         )
         threads: int = Field(1, gt=0, description="Threads that share one inference.")
-        max_lag_s: float = Field(1.5, gt=0, description="Live: lag from which segments are skipped, seconds.")
+        deadline_s: float | None = Field(
+            None,
+            gt=0,
+            description="Live: seconds after its last sample until which a segment has to be begun; the time "
+            "from one segment to the next, and at least half a second.",
+        )
 
     stage = "inference"
 
@@ -71,6 +80,7 @@ class Backbone(Transform):
                 where = f"{self.card.name}: its card says {field}={said!r}"
                 raise ConfigError(f"{where}, and the front end {known.name!r} has {has!r}", node=name)
         self.segment_size = segment_size
+        self.deadline_s = self.params.deadline_s or max(LEAST_DEADLINE_S, float(hop_size / known.rate))
         mel = self.add_input(
             InputPort(
                 "mel",
@@ -117,19 +127,23 @@ class Backbone(Transform):
             inside = (gap.stop - reader.position - self.segment_size) // reader.hop_size + 1
             if gap.start <= reader.position and inside > 0:
                 return min(count, inside), "gap"
-        if self.live and self._lag_s() > self.params.max_lag_s:
-            return 1, "overload"
-        return 1, None
+        if self.load is None or not self.live:
+            return 1, None
+        left_out = self.load.wanted(reader.number)
+        if left_out:
+            return min(count, left_out), "hop"
+        self.rung = self.load.ladder.rung
+        in_time = self.load.begin(self._late_s(), self.deadline_s)
+        return 1, None if in_time else "overload"
 
-    def _lag_s(self) -> float:
+    def _late_s(self) -> float:
         """Seconds since the last sample of the next segment came in."""
         reader = self.reader
         source, token = list(reader.stream.ancestry(reader.position + self.segment_size - 1))[-1]
-        _, arrived_ns = source.committed(token)
-        return (time.monotonic_ns() - arrived_ns) / 1e9
+        return (time.monotonic_ns() - source.committed(token).done_ns) / 1e9
 
     def anticipate(self) -> bool:
-        if self._incremental is None:
+        if self._incremental is None or (self.load and self.live and self.load.wanted(self.reader.number)):
             return False
         began = time.monotonic_ns()
         done = self._incremental.advance(self.reader.position, self._scaled(self.reader.rest()))

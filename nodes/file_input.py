@@ -76,39 +76,52 @@ class FileInput(Input):
         self._open(self._decoder.sample_rate)
 
     def process(self) -> Status:
-        rate = self.params.sample_rate
         if self.params.realtime:
-            now = time.monotonic_ns()
-            if self._began_ns is None:
-                self._began_ns = now
-            due = (now - self._began_ns) * rate // 1_000_000_000 - self._played
-            block = round(BLOCK_S * rate)
-            self.wake_ns = self._began_ns + (self._played + block) * 1_000_000_000 // rate
-            if due < block:
-                return Status.NO_INPUT
-            most = due
-        else:
-            most = round(AT_ONCE_S * rate)
+            return self._play()
+        written = self._write_up_to(round(AT_ONCE_S * self.params.sample_rate))
+        if self.audio.stream.ended:
+            return Status.FINISHED
+        return Status.OK if written else Status.NO_ROOM
+
+    def _play(self) -> Status:
+        """Write the blocks whose time has come, each as if it had come then."""
+        rate = self.params.sample_rate
+        block = round(BLOCK_S * rate)
+        now = time.monotonic_ns()
+        if self._began_ns is None:
+            self._began_ns = now
+        written = 0
+        while (due_ns := self._began_ns + (self._played + block) * 1_000_000_000 // rate) <= now:
+            count = self._write_up_to(block, due_ns)
+            written += count
+            self._played += count
+            if self.audio.stream.ended:
+                return Status.FINISHED
+            if count < block:
+                # Late already; not to be asked again and again until there is room.
+                self.wake_ns = now + round(BLOCK_S * 1e9)
+                return Status.OK if written else Status.NO_ROOM
+            # A sample is heard when its time has come, not when it was decoded.
+            played = Fraction(self._played * self.clock.sample_rate, rate)
+            self.clock.observe(self.clock.first_sample + int(played), due_ns)
+        self.wake_ns = due_ns
+        return Status.OK if written else Status.NO_INPUT
+
+    def _write_up_to(self, most: int, done_ns: int | None = None) -> int:
+        """Decode and write, as far as there is room and audio; ends the stream with the audio."""
         written = 0
         while written < most:
             if not self._waiting:
                 if self._decoded:
                     self.audio.stream.end()
-                    return Status.FINISHED
+                    break
                 self._decode()
                 continue
-            count = self._write(self.began_ns, most - written)
+            count = self._write(self.began_ns, most - written, done_ns)
             if not count:
-                # Late already; not to be asked again and again until there is room.
-                self.wake_ns = self.began_ns + round(BLOCK_S * 1e9)
                 break
             written += count
-        self._played += written
-        if self.params.realtime and written:
-            # A sample is heard when its time has come, not when it was decoded.
-            played = Fraction(self._played * self.clock.sample_rate, rate)
-            self.clock.observe(self.clock.first_sample + int(played), self.began_ns)
-        return Status.OK if written else Status.NO_ROOM
+        return written
 
     def _decode(self) -> None:
         """Take the next block, or the end."""

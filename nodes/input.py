@@ -142,7 +142,7 @@ class Input(Source):
         if self._resampler is not None:
             self._pending = np.concatenate([self._pending, self._resampler.flush()])
 
-    def _write(self, began_ns: int | None = None, most: int | None = None) -> int:
+    def _write(self, began_ns: int | None = None, most: int | None = None, done_ns: int | None = None) -> int:
         """Write what is pending, as far as there is room; returns the samples written.
 
         Silence for what was lost is made here, a second at a time: an outage of hours takes no memory.
@@ -156,7 +156,7 @@ class Input(Source):
                 self._advance(np.zeros(count, np.float32))
                 continue
             wanted = self._pending if most is None else self._pending[: most - total]
-            written = self.audio.stream.write(wanted, began_ns)
+            written = self.audio.stream.write(wanted, began_ns, done_ns)
             if not written:
                 break
             self._pending = self._pending[written:]
@@ -207,6 +207,9 @@ class ThreadedInput(Input):
         if self._error is not None:
             raise self._error
         return Status.FINISHED if self.audio.stream.ended else Status.NO_INPUT
+
+    def interrupt(self) -> None:
+        self.stopping.set()
 
     def stop(self) -> None:
         self.stopping.set()

@@ -8,12 +8,13 @@ from typing import Any
 from engine.errors import ConfigError
 
 
-def input_for(what: str) -> tuple[str, dict[str, Any]]:
+def input_for(what: str, folder: Path = Path()) -> tuple[str, dict[str, Any]]:
     """Class and parameters of the input that `what` asks for.
 
     Args:
         what: `mic` or `mic:NAME`, a sound device; `zmq:ADDRESS`, PCM blocks over ZeroMQ; `-` or
             `-:RATE,CHANNELS,FORMAT`, raw PCM on standard input; anything with a scheme, a URL; else a file.
+        folder: What the path of a file is relative to.
 
     Raises:
         ConfigError: The form is known, and not kept.
@@ -29,7 +30,7 @@ def input_for(what: str) -> tuple[str, dict[str, Any]]:
         return "StdinInput", _pcm(what, rest) if colon else {}
     if "://" in what:
         return "UrlInput", {"url": what}
-    return "FileInput", {"path": Path(what).absolute()}
+    return "FileInput", {"path": (folder / what).absolute()}
 
 
 def _pcm(what: str, form: str) -> dict[str, Any]:

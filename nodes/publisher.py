@@ -23,7 +23,14 @@ class Outlet(Protocol):
     def publish(self, stream: str, kind: str, message: dict[str, Any], since_ns: int | None = None) -> None:
         """Send a message."""
 
-    def publish_array(self, stream: str, kind: str, header: dict[str, Any], values: NDArray[Any]) -> None:
+    def publish_array(
+        self,
+        stream: str,
+        kind: str,
+        header: dict[str, Any],
+        values: NDArray[Any],
+        since_ns: int | None = None,
+    ) -> None:
         """Send an array."""
 
 
@@ -115,21 +122,26 @@ class Publisher(Node):
                     self._send(scores.head, message, done_ns)
 
     def _publish_events(self, reader: Reader, count: int) -> None:
-        for events in reader.view(count):
-            for event in events.events:
-                self._send("events", self._event(reader.stream, event))
+        for row, events in enumerate(reader.view(count)):
+            if events.events:
+                latency, done_ns = latency_by_stage(reader.stream, reader.position + row)
+                for event in events.events:
+                    message = {**self._event(reader.stream, event), "latency": dict(latency)}
+                    self._send("events", message, done_ns)
 
     def _publish_array(self, reader: Reader, count: int) -> None:
         stream = reader.stream
+        latency, done_ns = latency_by_stage(stream, reader.position + count - 1)
         header = {
             **self._place(reader, reader.position, count),
+            "latency": latency,
             "count": count,
             "rate": float(stream.token_type.rate),
             "axes": ["token", *(axis.name for axis in stream.token_type.axes)],
         }
         assert self.outlet is not None
         kind = stream.name.partition(".")[2]
-        self.outlet.publish_array(self.stream, kind, header, np.asarray(reader.view(count)))
+        self.outlet.publish_array(self.stream, kind, header, np.asarray(reader.view(count)), done_ns)
 
     def _place(self, reader: Reader, token: int, count: int = 1) -> dict[str, Any]:
         """Where and when `count` tokens from `token` on were heard."""
@@ -144,7 +156,7 @@ class Publisher(Node):
             "start": float(stream.seconds(token)[0]),
             "end": float(stream.seconds(stop - 1)[1]),
             "utc": stream.clock.utc_ns(last) / 1e9,
-            "rung": 0,
+            "rung": max(each.committed(index).rung for each, index in stream.ancestry(stop - 1)),
             "flags": [f"gap:{reason}" for reason in dict.fromkeys(gaps)],
         }
 
@@ -207,11 +219,11 @@ def latency_by_stage(stream: Stream, token: int) -> tuple[dict[str, float], int]
     """
     path = list(stream.ancestry(token))[::-1]
     source, sample = path[0]
-    _, before_ns = source.committed(sample)
+    before_ns = source.committed(sample).done_ns
     captured_ns = stream.clock.monotonic_ns(stream.span(token)[1])
     stages = {"capture": max(0, before_ns - captured_ns) / 1e9, "queue": 0.0}
     for each, index in path[1:]:
-        began_ns, done_ns = each.committed(index)
+        began_ns, done_ns, _ = each.committed(index)
         # A node may have begun before the last token came: it works on what is there.
         began_ns = max(began_ns, before_ns)
         stages["queue"] += (began_ns - before_ns) / 1e9

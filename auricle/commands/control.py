@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auricle.commands.run import values_of
+
 if TYPE_CHECKING:
     from auricle.client import Keys
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 Examples:
   auricle control tcp://127.0.0.1:5682 list
   auricle control tcp://127.0.0.1:5682 add-head heads/mood
+  auricle control tcp://127.0.0.1:5682 add-stream fip http://radio.example/fip.mp3
   auricle control tcp://127.0.0.1:5682 stop
   auricle control --key my.key_secret --server-key studio.key tcp://studio:5682 list"""
 )
@@ -48,8 +51,35 @@ def statistics(target: tuple[str, Keys | None], stream: str | None) -> None:
 @click.argument("stream", required=False)
 @click.pass_obj
 def stop(target: tuple[str, Keys | None], stream: str | None) -> None:
-    """Stop a stream, or all."""
+    """Stop a stream, or all; it stays in the list."""
     _ask(target, "stop", **({"stream": stream} if stream else {}))
+
+
+@control.command(
+    epilog="Example: auricle control tcp://127.0.0.1:5682 add-stream fip http://radio.example/fip.mp3"
+)
+@click.argument("stream")
+@click.argument("source", metavar="INPUT")
+@click.option(
+    "--set",
+    "settings",
+    metavar="NODE.PARAM=VALUE",
+    multiple=True,
+    help="A parameter that differs from the graph's; the value is read as YAML.",
+)
+@click.pass_obj
+def add_stream(target: tuple[str, Keys | None], stream: str, source: str, settings: tuple[str, ...]) -> None:
+    """Run the graph for another STREAM, which listens to INPUT: a file, a URL, mic:NAME, zmq:ADDRESS."""
+    place = str(Path(source).absolute()) if Path(source).exists() else source
+    _ask(target, "add-stream", stream=stream, input=place, values=values_of(settings))
+
+
+@control.command()
+@click.argument("stream")
+@click.pass_obj
+def remove_stream(target: tuple[str, Keys | None], stream: str) -> None:
+    """Stop a stream and forget it."""
+    _ask(target, "remove-stream", stream=stream)
 
 
 @control.command()

@@ -65,7 +65,7 @@ def listen(
         click.echo(
             f"{latencies.predictions} predictions, {subscriber.losses.total} messages lost", err=as_json
         )
-        if table := latencies.table():
+        if table := str(latencies):
             click.echo(table, err=as_json)
         if last is None and not stop.is_set():
             click.echo(f"auricle: {address}: nothing was heard; is an engine running there?", err=True)

@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from auricle.service import Service
+    from engine.run import Run
 
 SETTLE_S = 1.0
 """Longest wait for the first sound before the stream is announced."""
@@ -26,6 +27,7 @@ Examples:
   auricle run graphs/demo.yaml --listen
   auricle run graphs/live.yaml --input mic
   auricle run graphs/live.yaml --input http://radio.example/stream.mp3 --duration 60
+  auricle run graphs/radio.yaml            # many streams
   auricle run graphs/live.yaml --input zmq:tcp://127.0.0.1:5690 --set backbone.hop_size=16"""
 )
 @click.argument("graph", type=click.Path(path_type=Path))
@@ -50,34 +52,52 @@ Examples:
 def run(
     graph: Path, source: str | None, settings: tuple[str, ...], duration: float | None, listen: bool
 ) -> None:
-    """Run GRAPH until its input ends, --duration is over, or it is interrupted.
+    """Run GRAPH until its inputs end, --duration is over, or it is interrupted.
 
     Predictions, events and the like go to the addresses of the graph file; docs/wire.md says how to read
     them, `auricle listen` shows them.
     """
-    from auricle.service import Service, load_graph
+    from auricle.service import Service, load_graph, warnings_of
+    from engine.errors import AuricleError
 
-    file = load_graph(graph, _values(settings), source)
+    file = load_graph(graph, values_of(settings), source)
     if listen and file.wire.publish is None:
         raise click.UsageError(f"--listen shows what is published, and {graph} has no wire.publish")
-    service = Service(file, graph.parent)
+    many = file.streams is not None
+    service = Service(file, graph.parent, ended=_tell if many else lambda run: None)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with service:
         addresses = ", ".join(f"{name} {address}" for name, address in service.server.addresses.items())
-        if not listen:  # who wants to see everything must not wait
+        if not (listen or many):  # who wants to see everything must not wait
             _settle(service)
-        if service.run.error is None:
-            click.echo(f"stream {service.graph.name}; {addresses or 'no wire'}", err=True)
+        runs = service.runs
+        if many or runs[0].error is None:
+            what = f"{len(runs)} streams" if many else f"stream {runs[0].graph.name}"
+            click.echo(f"{what}; {addresses or 'no wire'}", err=True)
         if listen:
-            _listen(service, stop, duration)
+            _listen(service, stop, duration, many)
         else:
             _wait(service, stop, duration)
-    for warning in service.warnings:
+        runs = service.runs
+    if many:
+        failed = [run for run in runs if run.error is not None]
+        if failed and not stop.is_set():
+            raise AuricleError(f"{len(failed)} of {len(runs)} streams failed")
+        return
+    for warning in warnings_of(runs[0]):
         click.echo(f"auricle: {warning}", err=True)
-    if service.run.error is not None:
-        raise service.run.error
+    if runs[0].error is not None:
+        raise runs[0].error
+
+
+def _tell(run: Run) -> None:
+    """Say at once what is to be said of one of many streams that is over."""
+    from auricle.service import warnings_of
+
+    for text in [*warnings_of(run), *([str(run.error)] if run.error else [])]:
+        click.echo(f"auricle: {run.graph.name}: {text}", err=True)
 
 
 def _settle(service: Service) -> None:
@@ -87,7 +107,7 @@ def _settle(service: Service) -> None:
         pass
 
 
-def _listen(service: Service, stop: threading.Event, duration: float | None) -> None:
+def _listen(service: Service, stop: threading.Event, duration: float | None, many: bool) -> None:
     """Show what the service publishes, through its own socket."""
     from auricle.client import Subscriber
     from auricle.listening import listen, view_for_terminal
@@ -96,13 +116,13 @@ def _listen(service: Service, stop: threading.Event, duration: float | None) -> 
         latencies, _ = listen(
             subscriber,
             view_for_terminal(),
-            until_end=True,
+            until_end=not many,
             duration_s=duration,
             stop=stop,
             over=lambda: service.wait(0),
         )
     click.echo(f"{latencies.predictions} predictions, {subscriber.losses.total} messages lost")
-    if table := latencies.table():
+    if table := str(latencies):
         click.echo(table)
 
 
@@ -114,7 +134,7 @@ def _wait(service: Service, stop: threading.Event, duration: float | None) -> No
             return
 
 
-def _values(settings: tuple[str, ...]) -> dict[str, Any]:
+def values_of(settings: tuple[str, ...]) -> dict[str, Any]:
     """What `--set` asks for, by `node.param`."""
     import yaml
 

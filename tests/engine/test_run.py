@@ -130,6 +130,8 @@ def test_error_at_start_stops_what_was_started() -> None:
     sink = Sink("sink")
     run = Run(Graph("g", [Closed("a"), sink], [("a", "sink")]))
     run.start()
+    assert run.ending is State.FAILED
+    run.close()
     assert run.state is State.FAILED
     assert str(run.error) == "a: no such device"
     assert sink.stops == 1

@@ -153,7 +153,7 @@ def test_a_late_joiner_gets_the_last_value_at_once(start: Start, listen: Listen)
 
 def test_heartbeats_name_the_last_number_of_every_topic(start: Start, listen: Listen) -> None:
     server = start()
-    server.status = lambda: {"demo": {"state": "running"}}
+    server.status = lambda: {"streams": {"demo": {"state": "running"}}}
     listener = listen(server.addresses["publish"], "_engine/")
     server.publish("demo", "tags", {})
     server.publish("demo", "tags", {})

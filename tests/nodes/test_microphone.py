@@ -290,7 +290,7 @@ def test_silent_callback_is_an_error(audio: FakeAudio, monkeypatch: pytest.Monke
     card.work()
     monkeypatch.setattr(microphone, "LOST_S", -1.0)
     card.work()
-    assert card.run.state is State.FAILED
+    assert card.run.ending is State.FAILED
     assert "Line, ALSA: the device has stopped" in one_line(str(card.run.error))
 
 
@@ -313,7 +313,7 @@ def test_stopped_stream_is_an_error_after_what_it_gave(audio: FakeAudio) -> None
     card.hear(500)
     audio.stream.active = False
     card.work()
-    assert card.run.state is State.FAILED
+    assert card.run.ending is State.FAILED
     assert "unplugged" in one_line(str(card.run.error))
     assert card.node.audio.stream.written == 500
 

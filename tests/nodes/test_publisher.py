@@ -42,7 +42,14 @@ class Outbox:
         assert stream == "demo"
         self.sent.append((kind, message))
 
-    def publish_array(self, stream: str, kind: str, header: dict[str, Any], values: NDArray[Any]) -> None:
+    def publish_array(
+        self,
+        stream: str,
+        kind: str,
+        header: dict[str, Any],
+        values: NDArray[Any],
+        since_ns: int | None = None,
+    ) -> None:
         assert stream == "demo"
         self.arrays.append((kind, header, values.copy()))
 
@@ -229,6 +236,7 @@ def test_events_say_what_when_and_why() -> None:
     events = outbox.kinds("events")
     assert [event["sample"] for event in events] == [0, 600]
     assert abs(events[1].pop("utc") - time.time()) < 60
+    assert {"capture", "queue", "inference"} <= events[1].pop("latency").keys()
     assert events[1] == {
         "head": "tags",
         "model": "musicnn",
@@ -247,6 +255,9 @@ def test_arrays_go_out_under_the_name_of_their_port() -> None:
     outbox = Outbox()
     run_offline(graph(outbox, blocks=(5000,))[0])
     assert {kind for kind, _, _ in outbox.arrays} == {"means"}
+    assert all(
+        {"capture", "queue", "inference"} <= header["latency"].keys() for _, header, _ in outbox.arrays
+    )
     assert [header["index"] for _, header, _ in outbox.arrays] == [0, 1, 2, 3]
     _, header, values = outbox.arrays[-1]
     assert (header["span"], header["count"], header["end"]) == ([600, 1000], 1, 1000 / RATE)
@@ -281,6 +292,7 @@ def test_a_stream_that_is_stopped_ends_too() -> None:
     run.advance()
     run.request_stop()
     run.advance()
+    run.close()
     assert outbox.sent == [("end", {"reason": "stopped", "seconds": 10 / RATE})]
 
 

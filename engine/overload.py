@@ -1,0 +1,149 @@
+"""What to leave out when windows come faster than they can be served.
+
+One ladder for all streams of an engine, so that all are served alike. On rung 0 every window is served; on
+each rung above it a smaller part: every second, every third and so on, the longer hop. On any rung a window
+that could not be begun by its deadline is skipped. Nothing else is left out: samples and the tokens of nodes
+that remember are never dropped, so indices stay true, and what was skipped is marked.
+
+The ladder goes by how late windows are begun, as a part of their deadline. It climbs while many streams are
+late and not catching up, and steps down after a time on time. A step down that has to be taken back doubles
+that time for its rung, so that the ladder does not swing; one that holds halves it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+PARTS = (1, 2, 3, 4, 6, 8, 12, 16)
+"""By rung: one window in so many is served."""
+
+LATE = 0.5
+"""Part of the deadline beyond which a window is late for the ladder: there is still time to act."""
+
+ON_TIME = 0.2
+"""Part of the deadline below which there is room for more."""
+
+MANY = 0.2
+"""Part of the streams that have to be late: one bad stream of many must not cost the others anything."""
+
+CATCHING_UP = 0.9
+"""Lateness falling by this from one look to the next: the present rung is enough."""
+
+LOOK_S = 0.5
+"""Time between two looks."""
+
+SETTLE_S = 1.5
+"""Time for which a step up is given to show its effect."""
+
+HOLD_S = 3.0
+"""Time on time after which a step down is tried."""
+
+LONGEST_HOLD_S = 60.0
+
+
+class Member:
+    """One stream's place on the ladder. Used by the thread that runs the stream.
+
+    Attributes:
+        number: Spreads the windows that are left out over the streams.
+        lateness: Of the latest window until the next look, as a part of its deadline; None if there was none.
+    """
+
+    def __init__(self, ladder: Ladder, number: int) -> None:
+        self.ladder = ladder
+        self.number = number
+        self.lateness: float | None = None
+
+    def wanted(self, window: int) -> int:
+        """Windows to leave out from `window` on before the next one that the rung lets through."""
+        return (self.number - window) % PARTS[self.ladder.rung]
+
+    def begin(self, late_s: float, deadline_s: float) -> bool:
+        """Say how long ago the next window was complete; returns whether it is in time."""
+        lateness = late_s / deadline_s
+        self.lateness = max(lateness, self.lateness or 0.0)
+        self.ladder.look(time.monotonic())
+        return lateness <= 1
+
+
+class Ladder:
+    """The rung that all streams of an engine are on.
+
+    Attributes:
+        rung: From 0, in full, up.
+        highest: The highest rung so far.
+    """
+
+    def __init__(self) -> None:
+        self.rung = 0
+        self.highest = 0
+        self._lock = threading.Lock()
+        self._members: list[Member] = []
+        self._joined = 0
+        self._look_at = -math.inf
+        self._before = 0.0
+        self._on_time_since: float | None = None
+        self._stepped_up_at = self._stepped_down_at = -math.inf
+        self._holds_s = [HOLD_S] * len(PARTS)  # before leaving each rung downwards
+
+    def join(self) -> Member:
+        """A place for another stream."""
+        with self._lock:
+            member = Member(self, self._joined)
+            self._joined += 1
+            self._members = [*self._members, member]
+            return member
+
+    def leave(self, member: Member) -> None:
+        """Give a place up."""
+        with self._lock:
+            self._members = [each for each in self._members if each is not member]
+
+    def look(self, now: float) -> None:
+        """See how late the streams are, and step up or down.
+
+        Args:
+            now: Monotonic time in seconds; nothing happens until `LOOK_S` after the last look.
+        """
+        if now < self._look_at:
+            return
+        with self._lock:
+            if now < self._look_at:
+                return
+            self._look_at = now + LOOK_S
+            found = sorted((m.lateness for m in self._members if m.lateness is not None), reverse=True)
+            for member in self._members:
+                member.lateness = None
+            if found:
+                # What the last of the `MANY` latest streams suffers.
+                self._judge(found[math.ceil(MANY * len(found)) - 1], now)
+
+    def _judge(self, lateness: float, now: float) -> None:
+        before, self._before = self._before, lateness
+        if lateness > ON_TIME:
+            self._on_time_since = None
+        if lateness > LATE:
+            if lateness > before * CATCHING_UP and now - self._stepped_up_at >= SETTLE_S:
+                self._step_up(now)
+        elif lateness <= ON_TIME and self.rung:
+            if self._on_time_since is None:
+                self._on_time_since = now
+            if now - self._on_time_since >= self._holds_s[self.rung]:
+                self._step_down(now)
+
+    def _step_up(self, now: float) -> None:
+        self.rung = min(self.rung + 1, len(PARTS) - 1)
+        self.highest = max(self.highest, self.rung)
+        if now - self._stepped_down_at < LONGEST_HOLD_S:
+            self._holds_s[self.rung] = min(2 * self._holds_s[self.rung], LONGEST_HOLD_S)
+        self._stepped_down_at = -math.inf
+        self._stepped_up_at = now
+
+    def _step_down(self, now: float) -> None:
+        if self._stepped_down_at > -math.inf:
+            # The last step was down too, and was right.
+            self._holds_s[self.rung + 1] = max(self._holds_s[self.rung + 1] / 2, HOLD_S)
+        self.rung -= 1
+        self._stepped_down_at = self._on_time_since = now
