@@ -32,6 +32,7 @@ EXTRAS = {
     # What `make test` and .ci/run need.
     "test": [
         "hypothesis>=6.100",
+        "matplotlib>=3.8",
         "mypy>=1.13",
         "pytest>=8",
         "pytest-timeout>=2.3",
@@ -39,6 +40,8 @@ EXTRAS = {
         "scipy>=1.11",
         "types-PyYAML",
     ],
+    # Plots of `auricle bench`, and the faster transform for its NumPy contender.
+    "bench": ["matplotlib>=3.8", "scipy>=1.11"],
     # AGPL-licensed reference, compared with in tests only; those tests are skipped without it.
     "reference": ["essentia"],
 }

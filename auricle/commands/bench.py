@@ -2,47 +2,221 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from bench.report import Report
+
+Measure = Callable[..., "Report"]
+"""A subcommand's body: takes its options, `runs` and `tell`, and returns what it found."""
 
 
 @click.group()
 def bench() -> None:
-    """Measure speed, and where the time goes."""
+    """Measure speed, and where the time goes.
+
+    Every measurement prints a table with speed and error, and the targets beside what was seen.
+    """
 
 
-@bench.command(epilog="Example: auricle bench pipeline song.flac --threads 1 --json")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--model", default="musicnn-mtt", show_default=True, help="Model by name, or its folder.")
-@click.option(
-    "--hop-frames", type=click.IntRange(1), help="Frames from one segment to the next (the model card's)."
+def measurement(example: str, runs: int, plot: str = "") -> Callable[[Measure], click.Command]:
+    """Makes a subcommand of a function: adds the options that all have, and shows the report.
+
+    Args:
+        example: Command line for the help.
+        runs: Default of `--runs`.
+        plot: Name of the function of `bench.drawings` that draws the report; none without.
+    """
+
+    def decorate(body: Measure) -> click.Command:
+        @functools.wraps(body)
+        def command(
+            as_json: bool, save: bool, results: Path | None, draw: bool = False, **options: Any
+        ) -> None:
+            from bench import drawings, plots
+            from bench.report import results_folder
+
+            if draw:
+                plots.check()
+            report = body(tell=_tell, **options)
+            _tell("")
+            click.echo(json.dumps(report.as_dict()) if as_json else report.text())
+            folder = results or results_folder()
+            if save or results:
+                click.echo(f"written: {report.save(folder)}", err=True)
+            if draw:
+                click.echo(f"written: {getattr(drawings, plot)(report, folder)}", err=True)
+            if report.wrong:
+                from engine.errors import AuricleError
+
+                raise AuricleError("; ".join(f"wrong numbers: {_seen(target)}" for target in report.wrong))
+
+        options = [
+            click.option(
+                "--runs", type=click.IntRange(1), default=runs, show_default=True, help="Measured rounds."
+            ),
+            click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table."),
+            click.option("--save", is_flag=True, help="Write the JSON into bench/results of the checkout."),
+            click.option("--results", type=click.Path(path_type=Path), help="Write it into this folder."),
+        ]
+        if plot:
+            options.append(click.option("--plot", "draw", is_flag=True, help="Draw a PNG beside the JSON."))
+        for option in options[::-1]:
+            command = option(command)
+        return bench.command(epilog=f"Example: {example}")(command)
+
+    return decorate
+
+
+def _seen(target: Any) -> str:
+    return f"{target.what} is {target.seen:.2g}, at most {target.at_most:g} is allowed"
+
+
+def _tell(line: str) -> None:
+    """Shows how far it is, where someone is looking; an empty line takes it away."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{line}")
+        sys.stderr.flush()
+
+
+_model = click.option(
+    "--model", default="musicnn-mtt", show_default=True, help="Model by name, or its folder."
 )
-@click.option(
+_threads = click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of one inference."
 )
-@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Measured runs; medians.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def pipeline(file: Path, model: str, hop_frames: int | None, threads: int, runs: int, as_json: bool) -> None:
-    """Tag FILE at full speed: times real time, and the share of each part."""
+_cores = click.option("--cores", help="Cores for all contenders, as in 0,1.  [default: the first]")
+_environment = click.option(
+    "--environment",
+    type=click.Path(path_type=Path),
+    help="Virtual environment that `make peers` made.  [default: $AURICLE_PEERS, or .venv-peers]",
+)
+_file = click.argument("file", type=click.Path(path_type=Path), required=False)
+
+
+def _seconds(default: float) -> Callable[[Measure], Measure]:
+    option: Callable[[Measure], Measure] = click.option(
+        "--seconds",
+        type=click.FloatRange(5),
+        default=default,
+        show_default=True,
+        help="Length of the clip that is made where no FILE is named.",
+    )
+    return option
+
+
+def _hops(*default: int) -> Callable[[Measure], Measure]:
+    option: Callable[[Measure], Measure] = click.option(
+        "--hop-frames",
+        "hops",
+        type=click.IntRange(1),
+        multiple=True,
+        default=default,
+        show_default=True,
+        help="Frames from one segment to the next; may be repeated.",
+    )
+    return option
+
+
+@measurement("auricle bench ring --runs 5", runs=5)
+@click.option(
+    "--window", "window_s", type=click.FloatRange(0.1), default=30.0, show_default=True, help="Seconds."
+)
+def ring(**options: Any) -> Report:
+    """Rings against np.roll: write 20 ms, read a window."""
+    from bench.ring import measure
+
+    return measure(**options)
+
+
+@measurement("auricle bench mel --cores 0", runs=5)
+@_cores
+@_environment
+def mel(**options: Any) -> Report:
+    """Mel frames against NumPy and Essentia."""
+    from bench.mel import measure
+
+    return measure(**options)
+
+
+@measurement("auricle bench backbone --hop-frames 16 --hop-frames 93", runs=3, plot="backbone")
+@_model
+@_hops(16, 31, 93, 187)
+def backbone(**options: Any) -> Report:
+    """One segment in ONNX Runtime, and by hop."""
+    from bench.backbone import measure
+
+    return measure(**options)
+
+
+@measurement("auricle bench heads --heads 50", runs=5)
+@_model
+@click.option("--heads", "count", type=click.IntRange(1), default=50, show_default=True, help="How many.")
+@click.option("--hop-frames", "hop_size", type=click.IntRange(1), help="The model card's, if left out.")
+def heads(**options: Any) -> Report:
+    """What shallow heads add to a backbone."""
+    from bench.heads import measure
+
+    return measure(**options)
+
+
+@measurement("auricle bench pipeline song.flac --threads 1 --json", runs=3)
+@_file
+@_seconds(240)
+@_model
+@click.option("--hop-frames", "hop_size", type=click.IntRange(1), help="The model card's, if left out.")
+@_threads
+def pipeline(file: Path | None, seconds: float, **options: Any) -> Report:
+    """A file through the whole graph, part by part.
+
+    Without FILE it is the demo clip, repeated.
+    """
+    from bench.audio import clip
     from bench.pipeline import measure
 
-    figures = measure(file, model, hop_frames, threads, runs)
-    if as_json:
-        click.echo(json.dumps(figures.as_dict()))
-        return
-    click.echo(
-        f"{figures.x_real_time:.1f}x real time: {figures.audio_s:.1f} s of audio in {figures.wall_s:.3f} s, "
-        f"{figures.segments} segments, {figures.model}, {figures.threads} thread(s), median of {figures.runs}"
-    )
-    others_s = figures.engine_s - figures.mel_s
-    parts = {
-        "decoding": figures.decode_s,
-        "mel": figures.mel_s,
-        "inference": figures.inference_s,
-        "the rest": others_s,
-    }
-    for part, seconds in parts.items():
-        click.echo(f"  {part:<10} {seconds:8.3f} s {100 * seconds / figures.wall_s:6.1f} %")
-    click.echo(f"all but decoding and inference: {100 * figures.engine_share:.1f} %")
+    with clip(file, seconds) as path:
+        return measure(path, **options)
+
+
+@measurement("auricle bench wire --plot", runs=3, plot="wire")
+@click.option(
+    "--messages", type=click.IntRange(10), default=1000, show_default=True, help="Of a run for latency."
+)
+@click.option(
+    "--burst", type=click.IntRange(10), default=20000, show_default=True, help="Messages at full speed."
+)
+def wire(**options: Any) -> Report:
+    """Latency and throughput to a subscriber."""
+    from bench.wire import measure
+
+    return measure(**options)
+
+
+@measurement("auricle bench peers --cores 0 --hop-frames 93", runs=3, plot="peers")
+@_file
+@_seconds(60)
+@_model
+@_hops(93, 16)
+@_cores
+@_environment
+def peers(file: Path | None, seconds: float, **options: Any) -> Report:
+    """Essentia and librosa against Auricle.
+
+    Essentia-TensorFlow, librosa with ONNX Runtime and Auricle tag the same file with the same weights on the
+    same cores, in turn, and have to agree. Without FILE it is the demo clip, repeated. `make peers` installs
+    them.
+    """
+    from bench.audio import clip
+    from bench.peers import measure
+    from bench.workers import peers_python
+
+    peers_python(options["environment"])
+    with clip(file, seconds) as path:
+        return measure(path, **options)

@@ -1,0 +1,92 @@
+"""Audio to measure with where the user names none."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import soxr
+from av.audio.frame import AudioFrame
+from numpy.typing import NDArray
+
+from bench.machine import CHECKOUT
+from engine.errors import InputError
+
+SAMPLE_RATE = 16000
+DEMO = CHECKOUT / "graphs" / "demo" / "demo.ogg"
+
+
+@contextmanager
+def clip(file: Path | None, seconds: float) -> Iterator[Path]:
+    """`file` as it is, or else `seconds` of the demo clip, again and again, as 16 kHz mono FLAC.
+
+    The clip is gone when the context ends. Where there is no demo clip, since only the package is
+    installed, it is a chord in noise.
+    """
+    if file is not None:
+        yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="auricle-bench-") as folder:
+        path = Path(folder) / f"clip-{seconds:g}s.flac"
+        once = decode(DEMO) if DEMO.is_file() else chord()
+        write_flac(path, np.resize(once, round(seconds * SAMPLE_RATE)))
+        yield path
+
+
+def decode(path: Path, sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
+    """All samples of a file at `sample_rate`, channels mixed by their mean, shape `(samples,)`.
+
+    Raises:
+        InputError: It cannot be opened or has no audio.
+    """
+    samples, rate = decode_native(path)
+    return samples if rate == sample_rate else np.asarray(soxr.resample(samples, rate, sample_rate))
+
+
+def decode_native(path: Path) -> tuple[NDArray[np.float32], int]:
+    """All samples of a file at its own rate, channels mixed by their mean, and the rate.
+
+    Raises:
+        InputError: It cannot be opened or has no audio.
+    """
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise InputError(f"{path}: no audio stream")
+            # Only the type of the samples changes; FFmpeg's mixing is not the mean.
+            to_float = av.AudioResampler(format="fltp")
+            frames = [out for frame in container.decode(audio=0) for out in to_float.resample(frame)]
+            frames += to_float.resample(None)
+    except (OSError, av.FFmpegError) as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if not frames:
+        raise InputError(f"{path}: no audio could be decoded")
+    channels = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+    return np.ascontiguousarray(channels.mean(axis=0, dtype=np.float32)), frames[0].sample_rate
+
+
+def write_flac(path: Path, samples: NDArray[np.float32], sample_rate: int = SAMPLE_RATE) -> None:
+    """Write `samples`, shape `(samples,)`, full scale 1, as 16 bit mono FLAC."""
+    pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    with av.open(str(path), "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=sample_rate, layout="mono")
+        for start in range(0, len(pcm), 4096):
+            frame = AudioFrame.from_ndarray(pcm[None, start : start + 4096], format="s16", layout="mono")
+            frame.sample_rate = sample_rate
+            frame.pts = start
+            frame.time_base = Fraction(1, sample_rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def chord(seconds: float = 10.0) -> NDArray[np.float32]:
+    """Four tones in noise, shape `(samples,)` at 16 kHz."""
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    tones = sum(np.sin(2 * np.pi * hz * time) for hz in (220.0, 277.2, 329.6, 440.0))
+    noise = np.random.default_rng(0).standard_normal(len(time))
+    return np.asarray(0.1 * tones + 0.01 * noise, np.float32)

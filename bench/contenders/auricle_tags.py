@@ -1,0 +1,31 @@
+"""Auricle: a file through `FileTagger`, as `auricle tag` does it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from protocol import Answer, serve  # type: ignore[import-not-found]
+
+
+def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
+    """Settings: `file`, `model`, `threads`. Requests: `hop_frames`, and `output` for the activations."""
+    from auricle import FileTagger
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        began = time.perf_counter_ns()
+        tagger = FileTagger(
+            settings["file"], settings["model"], request["hop_frames"], threads=settings["threads"]
+        )
+        segments = list(tagger)
+        seconds = (time.perf_counter_ns() - began) / 1e9
+        activations = [list(segment.activations.values()) for segment in segments]
+        np.save(request["output"], np.array(activations, np.float32))
+        return {"seconds": seconds, "audio_s": tagger.decoded_s}
+
+    return {}, answer
+
+
+if __name__ == "__main__":
+    serve(prepare)

@@ -1,0 +1,42 @@
+"""Which curve each report has. A function takes the report and the folder, and returns the PNG's path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.plots import accuracy_against_speed, curves, percentile_curves
+from bench.report import Report
+from bench.timing import Spread
+
+
+def backbone(report: Report, folder: Path) -> Path:
+    """Time of a segment against the hop."""
+    lines: dict[str, list[tuple[float, Spread]]] = {}
+    for name, figures in report.rows.items():
+        hop, spread = figures.get("hop"), figures.get("ms a segment")
+        if isinstance(hop, int) and isinstance(spread, Spread):
+            lines.setdefault(name.partition(", ")[2], []).append((hop, spread))
+    return curves(
+        folder / "backbone.png", "One segment", "frames from one segment to the next", "ms a segment", lines
+    )
+
+
+def wire(report: Report, folder: Path) -> Path:
+    """Latency by percentile."""
+    return percentile_curves(folder / "wire.png", "Publisher to subscriber", "us", report.series)
+
+
+def peers(report: Report, folder: Path) -> Path:
+    """Difference from us against speed."""
+    points = {}
+    for name, figures in report.rows.items():
+        speed, error = figures["x real time"], figures["error"]
+        if isinstance(speed, Spread) and isinstance(error, float):
+            points[name] = (speed.median, error)
+    return accuracy_against_speed(
+        folder / "peers.png",
+        "Whole pipelines",
+        "times real time",
+        "largest difference of activations from auricle's",
+        points,
+    )

@@ -1,0 +1,78 @@
+"""Where something was measured: the machine, the versions of what took part, the commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("auricle", "av", "msgpack", "numba", "numpy", "onnxruntime", "pyzmq", "scipy", "soxr")
+"""Packages whose version has an effect on some figure."""
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+"""The repository, if this is a checkout; else the folder of installed packages."""
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory, system, and how busy it is. What cannot be found out is None."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "memory_gib": _memory_gib(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load_average": list(os.getloadavg()),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Version of Python and of `PACKAGES`; None for those that are not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def commit() -> dict[str, Any]:
+    """`hash` of the checkout, and whether it is `dirty`: tracked files differ. None of both without git."""
+    if not in_checkout():
+        return {"hash": None, "dirty": None}
+    try:
+        head = _git("rev-parse", "HEAD")
+        return {"hash": head, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"hash": None, "dirty": None}
+
+
+def in_checkout() -> bool:
+    """Whether this runs from the repository, not from an installed package."""
+    return (CHECKOUT / ".git").exists()
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(CHECKOUT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _cpu() -> str | None:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or None
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError):
+        return None

@@ -1,0 +1,69 @@
+"""Nodes to measure parts of a graph with: a source of tokens made beforehand, a sink that keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.graph import Graph
+from engine.node import Node, Source, Status
+from engine.port import InputPort, OutputPort
+from engine.run import Run
+from engine.scheduler import passes
+from engine.stream import Axis
+from nodes.predictions import FLOAT32
+
+
+class Replay(Source):
+    """Gives `tokens`, shape `(tokens, *axes)`, `block` at a time, as fast as they are taken."""
+
+    def __init__(
+        self, name: str, tokens: NDArray[np.float32], axes: tuple[Axis, ...], rate: Fraction, block: int
+    ) -> None:
+        super().__init__(name)
+        self._tokens, self._block, self._given = tokens, block, 0
+        self._out = self.add_output(
+            OutputPort("tokens", "Made beforehand.", FLOAT32, axes, rate, burst_s=float(2 * block / rate))
+        )
+
+    def process(self) -> Status:
+        stream = self._out.stream
+        if self._given == len(self._tokens):
+            stream.end()
+            return Status.FINISHED
+        written = stream.write(self._tokens[self._given : self._given + self._block], self.began_ns)
+        self._given += written
+        return Status.OK if written else Status.NO_ROOM
+
+
+class Kept(Node):
+    """Keeps every token of one stream: copies of arrays, objects as they are."""
+
+    def __init__(self, name: str, dtype: np.dtype[Any] | type | None) -> None:
+        super().__init__(name)
+        axes = None if dtype is None else ()
+        self._in = self.add_input(InputPort("tokens", "What is to be kept.", dtype, axes=axes))
+        self.tokens: list[Any] = []
+
+    def process(self) -> Status:
+        reader = self._in.reader
+        ended, count = reader.stream.ended, reader.windows()
+        if not count:
+            return Status.FINISHED if ended else Status.NO_INPUT
+        view = reader.view(count)
+        self.tokens.extend(view.copy() if view.dtype != object else view)
+        reader.release(count)
+        return Status.OK
+
+
+def run_through(nodes: Sequence[Node], edges: Sequence[tuple[str, str]]) -> Run:
+    """Run a graph of `nodes` to its end and return the run, with the time that each node took."""
+    run: Run | None = None
+    for run in passes(Graph("bench", nodes, edges)):  # noqa: B007
+        pass
+    assert run is not None
+    return run

@@ -1,0 +1,165 @@
+"""How things are timed: warm-up, rounds in which the contenders take turns, medians and spread.
+
+A machine that others use is faster in one minute than in the next. So contenders are never measured one after
+another, but in rounds, each of which has every contender once; and what counts is the ratio within a round.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from engine.errors import ConfigError
+
+Measurement = Callable[[], float]
+"""Does its work once and returns what it measured: seconds, as a rule."""
+
+Tell = Callable[[str], None]
+"""Takes a line that says how far a measurement has come."""
+
+
+def silent(line: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What several runs gave: the middle, and how far apart they were.
+
+    Attributes:
+        median: The middle value; the mean of the middle two, of an even number.
+        low: The smallest.
+        high: The largest.
+        runs: How many there were.
+    """
+
+    median: float
+    low: float
+    high: float
+    runs: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """The spread of at least one value."""
+        return cls(float(median(values)), float(min(values)), float(max(values)), len(values))
+
+    def scaled(self, factor: float) -> Spread:
+        """The same in another unit; `factor` is positive."""
+        return Spread(self.median * factor, self.low * factor, self.high * factor, self.runs)
+
+    def inverse(self, amount: float = 1.0) -> Spread:
+        """`amount` over it: seconds for an amount of work become a rate."""
+        return Spread(amount / self.median, amount / self.high, amount / self.low, self.runs)
+
+
+def timed(work: Callable[[], object], times: int = 1) -> Measurement:
+    """A measurement of the seconds that one call of `work` takes, from `times` calls in a row."""
+
+    def measure() -> float:
+        began = time.perf_counter_ns()
+        for _ in range(times):
+            work()
+        return (time.perf_counter_ns() - began) / 1e9 / times
+
+    return measure
+
+
+def calls_for(work: Callable[[], object], seconds: float) -> int:
+    """How many calls of `work` take about `seconds`; at least one. Calls it a few times to see."""
+    calls = 1
+    while True:
+        taken = timed(work, calls)() * calls
+        if taken >= seconds / 10:
+            return max(1, round(calls * seconds / taken))
+        calls *= 4
+
+
+def alternate(
+    measurements: Mapping[str, Measurement], runs: int, warm_up: int = 1, tell: Tell = silent
+) -> dict[str, list[float]]:
+    """Measure contenders in turn.
+
+    Each round has every contender once, and begins with another one than the round before, so that none
+    always follows the same.
+
+    Args:
+        measurements: By the contender's name.
+        runs: Rounds that count.
+        warm_up: Rounds before them that do not: code is compiled, files and weights get into caches.
+        tell: Hears before each measurement which one it is.
+
+    Returns:
+        What was measured, by name, in the order of the rounds.
+    """
+    names = list(measurements)
+    measured: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(-warm_up, runs):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            tell(f"{'warm-up' if number < 0 else f'run {number + 1} of {runs}'}: {name}")
+            value = measurements[name]()
+            if number >= 0:
+                measured[name].append(value)
+    return measured
+
+
+def ratios(numerator: Sequence[float], denominator: Sequence[float]) -> Spread:
+    """The spread of `numerator / denominator`, round by round."""
+    return Spread.of([a / b for a, b in zip(numerator, denominator, strict=True)])
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """`p50`, `p95`, `p99` and `max` of at least one value; linear between neighbours."""
+    p50, p95, p99 = np.percentile(np.asarray(values, np.float64), [50, 95, 99]).tolist()
+    return {"p50": p50, "p95": p95, "p99": p99, "max": float(max(values))}
+
+
+def parse_cores(text: str | None) -> tuple[int, ...]:
+    """The numbers in a list of cores such as `0` or `0,1`; the first that is to be had, if there is no list.
+
+    Raises:
+        ConfigError: It is none, or names a core that this process may not use.
+    """
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if text is None:
+        return tuple(usable[:1]) or (0,)
+    try:
+        cores = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise ConfigError(f"cores={text!r}; numbers with commas between them are needed, as in 0,1") from None
+    if usable and not set(cores) <= set(usable):
+        raise ConfigError(f"cores={text!r}; the cores to be had are: {', '.join(map(str, usable))}")
+    return cores
+
+
+@contextmanager
+def pinned(cores: Sequence[int]) -> Iterator[bool]:
+    """Keep this process, with the threads it has and those it starts meanwhile, on some cores.
+
+    Yields whether that is so: macOS knows no such thing, and no cores means to leave it.
+    """
+    if not cores or not hasattr(os, "sched_setaffinity"):
+        yield False
+        return
+    before = os.sched_getaffinity(0)
+    _move_threads(set(cores))
+    try:
+        yield True
+    finally:
+        _move_threads(before)
+
+
+def _move_threads(cores: set[int]) -> None:
+    # The call moves one thread, and the pools of BLAS and ONNX Runtime have threads already.
+    for entry in Path("/proc/self/task").iterdir():
+        try:
+            os.sched_setaffinity(int(entry.name), cores)
+        except ProcessLookupError:  # a thread that has just ended
+            continue

@@ -1,0 +1,155 @@
+"""Contenders in processes of their own, which stay warm and are told when to run.
+
+Others need their own environment, and nobody should run in a process in which another has left caches,
+threads and allocations. A contender is a script in `bench/contenders/`; `protocol.py` there has the two
+kinds of lines that are exchanged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bench.machine import CHECKOUT
+from engine.errors import AuricleError, ConfigError
+
+CONTENDERS = Path(__file__).resolve().parent / "contenders"
+
+STOP_S = 5.0
+"""Longest wait for a contender to end before it is killed."""
+
+ENVIRONMENT = "AURICLE_PEERS"
+"""Environment variable with the folder of the peers' virtual environment."""
+
+
+def peers_python(environment: Path | None = None) -> Path:
+    """The Python of the peers' virtual environment: the one named, `$AURICLE_PEERS`, or `.venv-peers`.
+
+    Raises:
+        ConfigError: There is none; says how to make it.
+    """
+    folder = environment or Path(os.environ.get(ENVIRONMENT) or CHECKOUT / ".venv-peers")
+    python = folder / "bin" / "python"
+    if not python.exists():
+        raise ConfigError(f"{folder}: no environment with the peers; make it with: make peers")
+    return python
+
+
+class Worker:
+    """A contender's process.
+
+    Args:
+        name: For messages.
+        python: Interpreter of its environment.
+        script: What it runs.
+        settings: Handed to it at the start.
+        threads: How many threads of BLAS, OpenMP and TensorFlow it may use; None leaves that to them.
+
+    Attributes:
+        versions: What it says it is made of.
+
+    Raises:
+        ConfigError: It does not start: something that it needs is not installed, say.
+        AuricleError: From `ask` and `answer`: it failed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        python: Path,
+        script: Path,
+        settings: Mapping[str, Any],
+        threads: int | None = None,
+    ) -> None:
+        self.name = name
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
+        if threads is not None:
+            environment |= dict.fromkeys(_THREADS, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
+        if python == Path(sys.executable):
+            environment["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *sys.path])
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [str(python), str(script), json.dumps(dict(settings))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=environment,
+        )
+        try:
+            self.versions: dict[str, str] = self.answer()["versions"]
+        except AuricleError as error:
+            self.close()
+            raise ConfigError(error.message) from error
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Let it do its work once; returns what it says of it."""
+        self.begin(**request)
+        return self.answer()
+
+    def begin(self, **request: Any) -> None:
+        """Let it begin, and do not wait; `answer` does."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has ended, and `answer` says how
+
+    def answer(self) -> dict[str, Any]:
+        """What it says when it is done."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait(STOP_S)
+            raise AuricleError(
+                f"{self.name} ended with code {self._process.returncode}: {self._last_words()}"
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise AuricleError(f"{self.name}: {answer['error']}")
+        return answer
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+    def close(self) -> None:
+        """End the process. May be called twice."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_THREADS: Sequence[str] = (
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
