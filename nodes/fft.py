@@ -32,6 +32,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from nodes.compiled import OPTIONS, compiled_and_kept
+
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.uint16]
 
@@ -50,9 +52,6 @@ Compiled = Any
 Scalar = Any
 Scalars = Any
 
-# error_model: a division by zero gives infinity, as in hardware; a test for it would stop vectorisation.
-_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-
 
 def _compiled(function: Callable[..., Any]) -> Compiled:
     """Compiles a helper into each function that calls it.
@@ -61,15 +60,7 @@ def _compiled(function: Callable[..., Any]) -> Compiled:
     the caller finds depends on whether it was just compiled or came from the cache, and their last bits
     differ.
     """
-    return numba.njit(forceinline=True, **_OPTIONS)(function)
-
-
-def _compiled_and_kept(function: Callable[..., Any]) -> Compiled:
-    """Like `_compiled`, and keeps the machine code on disk, where there is a place to keep it."""
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # numba finds no folder it may write to: a read-only installation without a home
-        return numba.njit(**_OPTIONS)(function)
+    return numba.njit(forceinline=True, **OPTIONS)(function)
 
 
 def _generated(function: Callable[..., Any]) -> Compiled:
@@ -230,7 +221,7 @@ def transform(packed: FloatArray, work: FloatArray) -> FloatArray:
     return x
 
 
-@_compiled_and_kept
+@compiled_and_kept
 def _rfft(samples: FloatArray, packed: FloatArray, work: FloatArray) -> FloatArray:
     for i in range(HALF):
         packed[i] = samples[2 * i] * _HALF_F
@@ -339,7 +330,7 @@ def _band_sums(
         bands[first + 3] = s3
 
 
-@_compiled_and_kept
+@compiled_and_kept
 def mel_frames(
     samples: FloatArray,
     out: FloatArray,

@@ -2,18 +2,24 @@
 
 All first layers side by side are one matrix; the layers after it are stacked, padded with zeros to the
 largest, so each is one batched product whatever the number of heads. Zeros keep the padding out of every
-result: an absent unit is 0 after `relu`, and its weights onward are 0.
+result: weights onward from an absent unit are 0. An activation function is applied to all heads that have it
+at once.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.card import Activation
 from models.head import Mlp
 from models.mlp import ACTIVATIONS, Layer
+from nodes.compiled import compiled_and_kept
+
+Array = NDArray[np.float32]
 
 
 class HeadBank:
@@ -25,73 +31,111 @@ class HeadBank:
 
     def __init__(self, heads: Sequence[Mlp]) -> None:
         self.heads = tuple(heads)
-        first = [head.layers[0] for head in heads]
-        self._weight = np.concatenate([layer.weight for layer in first], axis=1)
-        self._bias = np.concatenate([layer.bias for layer in first])
-        self._bounds = np.cumsum([0, *(layer.size for layer in first)])
-        self._activate_first = _Activation([(layer, slice(*bounds)) for layer, bounds in self._pieces(first)])
         depth = max(len(head.layers) for head in heads)
+        # Heads of one kind stand together, so that each kind is one slice.
+        self._order = sorted(range(len(heads)), key=lambda i: [layer.activation for layer in heads[i].layers])
+        ordered = [heads[i] for i in self._order]
+        self._first = _First([head.layers[0] for head in ordered])
         self._stacks = [
-            _Stack([head.layers[level] if level < len(head.layers) else None for head in heads])
+            _Stack([head.layers[level] if level < len(head.layers) else None for head in ordered])
             for level in range(1, depth)
         ]
+        # The first call compiles; better now than when sound is waiting.
+        self._first(np.zeros((1, self.heads[0].input_size), np.float32))
 
-    def _pieces(self, layers: Sequence[Layer]) -> list[tuple[Layer, tuple[int, int]]]:
-        bounds = self._bounds.tolist()
-        return [(layer, (bounds[i], bounds[i + 1])) for i, layer in enumerate(layers)]
-
-    def __call__(self, embeddings: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def __call__(self, embeddings: Array) -> list[Array]:
         """Activations of each head, shape `(n, labels)`, of embeddings of shape `(n, length)`."""
-        hidden = embeddings @ self._weight + self._bias
-        self._activate_first(hidden)
-        results = [hidden[:, a:b] for a, b in zip(self._bounds, self._bounds[1:], strict=False)]
+        results = self._first(embeddings)
         for stack in self._stacks:
             results = stack(results)
-        return results
+        in_order = sorted(zip(self._order, results, strict=True), key=lambda pair: pair[0])
+        return [result for _, result in in_order]
 
 
-class _Activation:
-    """Activation functions of pieces of the last axis, in place; those of one kind in a run at once."""
+@compiled_and_kept
+def _affine(x: Array, weight: Array, bias: Array, outputs: Array) -> None:
+    """x @ weight + bias, on the calling thread alone.
 
-    def __init__(self, pieces: list[tuple[Layer, slice]]) -> None:
-        self._runs: list[tuple[str, slice]] = []
-        for layer, piece in pieces:
-            # Softmax looks at a whole head, so heads are not joined for it.
-            joins = self._runs and self._runs[-1][0] == layer.activation != "softmax"
-            if joins:
-                self._runs[-1] = (layer.activation, slice(self._runs[-1][1].start, piece.stop))
-            else:
-                self._runs.append((layer.activation, piece))
+    The same time as a BLAS with one thread. With more, BLAS threads wait for each other, which takes ten
+    times as long where another stream has the other core.
+    """
+    rows, length, size = x.shape[0], x.shape[1], bias.size
+    for row in range(rows):
+        outputs[row] = bias
+        i = 0
+        while i + 4 <= length:
+            a, b, c, d = x[row, i], x[row, i + 1], x[row, i + 2], x[row, i + 3]
+            for j in range(size):
+                more = a * weight[i, j] + b * weight[i + 1, j] + c * weight[i + 2, j] + d * weight[i + 3, j]
+                outputs[row, j] += more
+            i += 4
+        while i < length:
+            for j in range(size):
+                outputs[row, j] += x[row, i] * weight[i, j]
+            i += 1
 
-    def __call__(self, values: NDArray[np.float32]) -> None:
-        for kind, piece in self._runs:
-            if kind == "relu":
-                np.maximum(values[:, piece], 0, out=values[:, piece])
-            elif kind != "linear":
-                values[:, piece] = ACTIVATIONS[kind](values[:, piece])  # type: ignore[index]
+
+class _First:
+    """The first layer of every head, side by side."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._weight = np.concatenate([layer.weight for layer in layers], axis=1)
+        self._bias = np.concatenate([layer.bias for layer in layers])
+        bounds = np.cumsum([0, *(layer.size for layer in layers)]).tolist()
+        self._pieces = [slice(*pair) for pair in itertools.pairwise(bounds)]
+        # Softmax looks at a whole head, which is only a part of a row here.
+        self._kinds = [
+            (kind, slice(self._pieces[a].start, self._pieces[b - 1].stop))
+            for kind, a, b in _runs(layers, apart=("softmax",))
+        ]
+
+    def __call__(self, x: Array) -> list[Array]:
+        outputs = np.empty((len(x), len(self._bias)), np.float32)
+        _affine(x, self._weight, self._bias, outputs)
+        for kind, piece in self._kinds:
+            outputs[:, piece] = ACTIVATIONS[kind](outputs[:, piece])
+        return [outputs[:, piece] for piece in self._pieces]
 
 
 class _Stack:
     """One further layer of every head that has it, as a batched product."""
 
     def __init__(self, layers: Sequence[Layer | None]) -> None:
-        self._layers = layers
         present = [layer for layer in layers if layer is not None]
+        self._rows = [row for row, layer in enumerate(layers) if layer is not None]
+        self._sizes = [layer.size for layer in present]
         fan_in = max(layer.weight.shape[0] for layer in present)
-        fan_out = max(layer.size for layer in present)
-        self._weight = np.zeros((len(present), fan_in, fan_out), np.float32)
-        self._bias = np.zeros((len(present), 1, fan_out), np.float32)
+        self._weight = np.zeros((len(present), fan_in, max(self._sizes)), np.float32)
+        self._bias = np.zeros((len(present), 1, max(self._sizes)), np.float32)
         for row, layer in enumerate(present):
             self._weight[row, : layer.weight.shape[0], : layer.size] = layer.weight
             self._bias[row, 0, : layer.size] = layer.bias
+            if layer.activation == "softmax":  # an absent label takes no part in the sum
+                self._bias[row, 0, layer.size :] = -np.inf
+        self._kinds = [(kind, slice(a, b)) for kind, a, b in _runs(present)]
 
-    def __call__(self, inputs: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        taken = [x for x, layer in zip(inputs, self._layers, strict=True) if layer is not None]
-        stacked = np.zeros((len(taken), len(taken[0]), self._weight.shape[1]), np.float32)
-        for row, x in enumerate(taken):
-            stacked[row, :, : x.shape[1]] = x
-        outputs = iter(stacked @ self._weight + self._bias)
-        return [
-            x if layer is None else ACTIVATIONS[layer.activation](next(outputs)[:, : layer.size])
-            for x, layer in zip(inputs, self._layers, strict=True)
-        ]
+    def __call__(self, inputs: list[Array]) -> list[Array]:
+        stacked = np.zeros((len(self._rows), len(inputs[0]), self._weight.shape[1]), np.float32)
+        for row, source in enumerate(self._rows):
+            stacked[row, :, : inputs[source].shape[1]] = inputs[source]
+        outputs = stacked @ self._weight
+        outputs += self._bias
+        for kind, piece in self._kinds:
+            outputs[piece] = ACTIVATIONS[kind](outputs[piece])
+        results = list(inputs)
+        for row, source in enumerate(self._rows):
+            results[source] = outputs[row, :, : self._sizes[row]]
+        return results
+
+
+def _runs(layers: Sequence[Layer], apart: Sequence[str] = ()) -> list[tuple[Activation, int, int]]:
+    """Kinds of activation in a row, with the first layer of each run and the one after its last; kinds that
+    are to stay `apart` have runs of one."""
+    runs: list[tuple[Activation, int, int]] = []
+    for index, layer in enumerate(layers):
+        kind = layer.activation
+        if runs and runs[-1][0] == kind and kind not in apart:
+            runs[-1] = (kind, runs[-1][1], index + 1)
+        else:
+            runs.append((kind, index, index + 1))
+    return runs
