@@ -13,10 +13,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
 
 from engine.errors import ConfigError
 from engine.graph import Graph
@@ -87,6 +87,13 @@ class StreamList(_Strict):
     )
 
 
+# Told apart by their form, so that an error speaks of one of them only.
+Streams = Annotated[
+    Annotated[list[StreamSpec], Tag("list")] | Annotated[StreamList, Tag("file")],
+    Discriminator(lambda value: "file" if isinstance(value, dict | StreamList) else "list"),
+]
+
+
 class GraphFile(_Strict):
     """A graph file as read."""
 
@@ -97,7 +104,7 @@ class GraphFile(_Strict):
         description="Chains such as 'input -> mel -> backbone'; 'node.port' where several ports fit."
     )
     wire: WireSpec = Field(default_factory=WireSpec, description="The addresses it speaks on.")
-    streams: list[StreamSpec] | StreamList | None = Field(
+    streams: Streams | None = Field(
         None, description="Run the graph once for each of these, instead of once for its own source."
     )
     workers: int | None = Field(

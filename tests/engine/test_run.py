@@ -244,3 +244,108 @@ def test_node_that_cannot_be_stopped_hurts_nobody_else() -> None:
     assert [run.state for run in scheduler.runs] == [State.FAILED, State.FINISHED]
     assert str(scheduler.runs[0].error) == "a: the line was cut"
     assert sink.values == expected(20_000)
+
+
+def test_graphs_come_and_go_while_others_run() -> None:
+    first, sink, _ = graph(name="first", endless=True)
+    scheduler = LiveScheduler([first], workers=2)
+    scheduler.start()
+    assert sink.enough.wait(30)
+    for n in range(20):
+        g, _, _ = graph(name=f"g{n}", total=200)
+        run = scheduler.add(g)
+        if n % 2:
+            scheduler.stop(g.name)
+        while not run.over:
+            time.sleep(0.001)
+        assert run.state in (State.FINISHED, State.STOPPED)
+        scheduler.remove(run)
+    assert [run.graph.name for run in scheduler.runs] == ["first"]
+    scheduler.remove(scheduler.runs[0])
+    assert len(scheduler.runs) == 1, "what runs is not forgotten"
+    scheduler.close()
+    assert scheduler.runs[0].state is State.STOPPED
+
+
+def test_graphs_are_dealt_out_evenly() -> None:
+    graphs = [graph(name=f"g{n}", endless=True)[0] for n in range(6)]
+    scheduler = LiveScheduler(graphs[:4], workers=2)
+    assert [worker.owned for worker in scheduler._workers] == [2, 2]
+    scheduler.start()
+    scheduler.stop("g0")
+    scheduler.stop("g2")
+    while sum(worker.owned for worker in scheduler._workers) > 2:
+        time.sleep(0.001)
+    for g in graphs[4:]:
+        scheduler.add(g)
+    assert [worker.owned for worker in scheduler._workers] == [2, 2]
+    scheduler.close()
+    assert [worker.owned for worker in scheduler._workers] == [0, 0]
+
+
+class Slow(Sink):
+    """Takes its time to open, or to close: until it is let go."""
+
+    def __init__(self, name: str, go: threading.Event, opening: bool) -> None:
+        super().__init__(name)
+        self.go, self.opening = go, opening
+
+    def start(self) -> None:
+        assert not self.opening or self.go.wait(30)
+
+    def stop(self) -> None:
+        assert self.opening or self.go.wait(30)
+        super().stop()
+
+
+@pytest.mark.parametrize("opening", [True, False])
+def test_who_opens_or_closes_slowly_holds_up_nobody(opening: bool) -> None:
+    go = threading.Event()
+    slow = Graph("slow", [Counter("a", total=10), Slow("b", go, opening)], [("a", "b")])
+    good, sink, _ = graph(name="good", total=20_000)
+    scheduler = LiveScheduler([slow, good], workers=1)
+    scheduler.start()
+    while not scheduler.runs[1].over:
+        time.sleep(0.001)
+    assert sink.values == expected(20_000)
+    assert not scheduler.runs[0].over
+    go.set()
+    assert scheduler.wait(30)
+    assert scheduler.runs[0].state is State.FINISHED
+
+
+class Waiting(Counter):
+    """Waits for a thread that ends when it is interrupted."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.interrupted = threading.Event()
+
+    def process(self) -> Status:
+        return Status.NO_INPUT
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+    def stop(self) -> None:
+        assert self.interrupted.is_set()
+
+
+def test_sources_are_interrupted_before_they_are_stopped() -> None:
+    source, sink = Waiting("a"), Sink("b")
+    scheduler = LiveScheduler([Graph("g", [source, sink], [("a", "b")])])
+    scheduler.start()
+    scheduler.close()
+    assert (scheduler.runs[0].state, sink.stops) == (State.STOPPED, 1)
+
+
+def test_one_that_always_has_something_leaves_the_others_their_turn() -> None:
+    greedy, _, _ = graph(name="greedy", endless=True)
+    good, sink, _ = graph(name="good", total=2000)
+    scheduler = LiveScheduler([greedy, good], workers=1)
+    scheduler.start()
+    while not scheduler.runs[1].over:
+        time.sleep(0.001)
+    assert sink.values == expected(2000)
+    assert not scheduler.runs[0].over
+    scheduler.close()

@@ -1,0 +1,361 @@
+"""One graph for many streams: from the file and over the control socket, together and apart."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import time
+import wave
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from auricle.client import Message, Subscriber, request
+from auricle.service import Service, load_graph
+from auricle.tagging import FileTagger
+from engine.config import StreamSpec, load, streams_of
+from engine.errors import WireError
+from nodes import url_input
+from nodes.backbone import Backbone
+from tests.auricle.command import assert_one_line, auricle
+from tests.tiny import make_backbone
+
+GRAPH = """
+stream: template
+nodes:
+  - {id: input, class: FileInput, params: {path: a.wav}}
+  - {id: mel, class: MelSpectrogram}
+  - {id: backbone, class: Backbone, params: {model: MODEL}}
+  - {id: publish, class: Publisher}
+edges:
+  - input -> mel -> backbone.predictions -> publish.predictions
+wire: {publish: "tcp://127.0.0.1:*", control: "tcp://127.0.0.1:*"}
+"""
+
+REALTIME = {"input.realtime": True}
+
+
+def write_sound(path: Path, seconds: float, seed: int, rate: int = 16000) -> None:
+    samples = np.random.default_rng(seed).integers(-9999, 9999, round(seconds * rate)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(samples.tobytes())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, and sounds of two seconds and of nine."""
+    folder = tmp_path_factory.mktemp("streams")
+    make_backbone(folder / "tiny")
+    for seed, name in enumerate("abc"):
+        write_sound(folder / f"{name}.wav", 2, seed)
+    write_sound(folder / "long.wav", 9, 9)
+    return folder
+
+
+def graph(folder: Path, streams: str, name: str = "many.yaml") -> Path:
+    path = folder / name
+    path.write_text(GRAPH.replace("MODEL", str(folder / "tiny")) + f"streams: {streams}\n")
+    return path
+
+
+def service_of(path: Path) -> Service:
+    return Service(load_graph(path), path.parent)
+
+
+def listen_to_all(service: Service, topics: tuple[str, ...] = ("",), streams: int = 0) -> list[Message]:
+    """What a service publishes until so many streams have ended; it is started once it is heard."""
+    ended, messages = 0, []
+    service.server.start()
+    with Subscriber(service.server.addresses["publish"], topics) as subscriber:
+        assert subscriber.receive(10), "the heartbeat"
+        service._scheduler.start()
+        while ended < streams:
+            message = subscriber.receive(20)
+            assert message is not None
+            messages.append(message)
+            ended += message.kind in ("end", "error")
+        assert subscriber.losses.total == 0
+    return messages
+
+
+def test_each_stream_gives_what_its_file_gives(folder: Path) -> None:
+    names = "abc"
+    specs = [f"{{name: radio-{n}, input: {n}.wav, values: {{input.realtime: true}}}}" for n in names]
+    service = service_of(graph(folder, f"[{', '.join(specs)}]"))
+    messages = listen_to_all(service, streams=3)
+    service.stop()
+    for name in names:
+        found = [m.values for m in messages if m.topic == f"radio-{name}/tags"]
+        offline = FileTagger(folder / f"{name}.wav", str(folder / "tiny"))
+        assert found == [segment.activations for segment in offline]
+    assert not any(m.stream == "template" for m in messages)
+
+
+def test_parameters_may_differ(folder: Path) -> None:
+    streams = "[{name: x, input: a.wav}, {name: y, input: a.wav, values: {backbone.hop_size: 40}}]"
+    service = service_of(graph(folder, streams))
+    messages = listen_to_all(service, streams=2)
+    service.stop()
+    counts = [sum(m.topic == f"{name}/tags" for m in messages) for name in "xy"]
+    frames = 1 + 32000 // 256
+    assert counts == [(frames - 40) // 13 + 1, (frames - 40) // 40 + 1]
+
+
+def test_streams_share_sessions_and_workers(folder: Path) -> None:
+    specs = ", ".join(f"{{name: s{n}, input: long.wav, values: {{input.realtime: true}}}}" for n in range(6))
+    with service_of(graph(folder, f"[{specs}]")) as service:
+        wait_until(lambda: all(run.state.value == "running" for run in service.runs))
+        backbones = [run.graph.nodes["backbone"] for run in service.runs]
+        sessions = {
+            id(b._incremental._session) for b in backbones if isinstance(b, Backbone) and b._incremental
+        }
+        assert len(sessions) == 1
+        assert service._scheduler.workers == len(os.sched_getaffinity(0))
+
+
+def wait_until(condition: object, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.01)
+
+
+def test_streams_come_and_go_over_the_control_socket(folder: Path) -> None:
+    with service_of(graph(folder, "[]")) as service:
+        address = service.server.addresses["control"]
+        assert request(address, "list") == {}
+        assert not service.wait(0.2), "without streams it waits for some"
+        with Subscriber(service.server.addresses["publish"], ["one/", "two/"]) as subscriber:
+            assert request(address, "add-stream", stream="one", input="long.wav", values=REALTIME) == "one"
+            assert request(address, "add-stream", stream="two", input=str(folder / "a.wav")) == "two"
+            assert request(address, "list").keys() == {"one", "two"}
+            heard = [subscriber.receive(20) for _ in range(4)]
+            assert all(heard)
+            assert request(address, "remove-stream", stream="one") == "one"
+            kinds = {}
+            while len(kinds) < 2:
+                message = subscriber.receive(20)
+                assert message is not None
+                if message.kind == "end":
+                    kinds[message.stream] = message.content["reason"]
+            assert kinds == {"one": "stopped", "two": "finished"}
+            assert subscriber.losses.total == 0
+        wait_until(lambda: request(address, "list").keys() == {"two"})
+        with Subscriber(service.server.addresses["publish"]) as late:
+            beat = late.receive(20)
+            topics = {beat.topic if beat else ""}
+            while (message := late.receive(1.5)) is not None and message.kind != "heartbeat":
+                topics.add(message.topic)
+        assert not any(topic.startswith("one/") for topic in topics), "nothing is kept of what is removed"
+        # A name that has ended may be used again.
+        assert request(address, "add-stream", stream="two", input="b.wav") == "two"
+        assert request(address, "add-stream", stream="one", input="b.wav") == "one"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("add-stream", {"stream": "a b", "input": "a.wav"}, "name='a b'"),
+        ("add-stream", {"stream": "x", "input": "zmq:nowhere"}, "stream 'x': input 'zmq:nowhere'"),
+        ("add-stream", {"stream": "x", "input": "a.wav", "values": {"mel.hop": 3}}, "no parameter 'hop'"),
+        ("add-stream", {"stream": "x", "input": "a.wav", "values": {"lem.hop": 3}}, "no node 'lem'"),
+        ("add-stream", {"stream": "here", "input": "a.wav"}, "there is a stream 'here' already"),
+        ("add-stream", {"stream": "x"}, "missing a required argument: 'input'"),
+        ("remove-stream", {"stream": "x"}, "no stream 'x'; streams are: here"),
+    ],
+)
+def test_bad_requests_change_nothing(folder: Path, command: str, arguments: dict, message: str) -> None:
+    streams = "[{name: here, input: long.wav, values: {input.realtime: true}}]"
+    with service_of(graph(folder, streams)) as service:
+        address = service.server.addresses["control"]
+        with pytest.raises(WireError) as caught:
+            request(address, command, **arguments)
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert request(address, "list").keys() == {"here"}
+
+
+def test_list_of_sources(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "stations.txt").write_text(
+        "# stations\n\nhttp://radio.example/Jazz%20FM.mp3?x=1.2\n  a.wav  \nzmq:tcp://127.0.0.1:5690\n"
+    )
+    path = graph(
+        folder, "{name: 'r{number}-{stem}', sources: stations.txt, values: {mel.front_end: musicnn}}"
+    )
+    assert streams_of(load(path), tmp_path) == [
+        StreamSpec(name=name, input=line, values={"mel.front_end": "musicnn"})
+        for name, line in [
+            ("r3-Jazz-20FM", "http://radio.example/Jazz%20FM.mp3?x=1.2"),
+            ("r4-a", "a.wav"),
+            ("r5-127.0.0", "zmq:tcp://127.0.0.1:5690"),
+        ]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("streams", "message"),
+    [
+        ("[{name: x, input: a.wav}, {name: x, input: b.wav}]", "2 streams have the name 'x'"),
+        ("[{name: x/y, input: a.wav}]", "streams.list.0.name='x/y'"),
+        ("[{name: x}]", "parameter 'streams.list.0.input' is missing"),
+        ("[{name: x, input: a.wav, values: {input.loop: 1}}]", "input: no parameter 'loop'"),
+        ("{name: 'r{number}', sources: none.txt}", "none.txt: No such file"),
+        ("{name: 'r{hour}', sources: list.txt}", "only {number} and {stem}"),
+        ("{name: 'r', sources: list.txt}", "2 streams have the name 'r'"),
+        ("{name: 'r {number}', sources: list.txt}", "list.txt, line 1: name='r 1'"),
+    ],
+)
+def test_bad_streams_are_one_line(folder: Path, streams: str, message: str) -> None:
+    (folder / "list.txt").write_text("a.wav\nb.wav\n")
+    path = graph(folder, streams, "bad.yaml")
+    assert_one_line(auricle("run", path), message, code=2)
+
+
+def test_another_input_has_no_place(folder: Path) -> None:
+    path = graph(folder, "[{name: x, input: a.wav}]", "one.yaml")
+    assert_one_line(auricle("run", path, "--input", "a.wav"), "it has streams of its own", code=2)
+
+
+def test_command_line_tells_of_each_stream(folder: Path) -> None:
+    streams = "[{name: good, input: a.wav}, {name: bad, input: gone.wav}, {name: cut, input: a.yaml}]"
+    (folder / "a.yaml").write_text("no sound")
+    result = auricle("run", graph(folder, streams, "some.yaml"))
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode == 1
+    assert any(line.startswith("3 streams; publish tcp://") for line in lines)
+    assert any(
+        line.startswith("auricle: bad: input: ") and "gone.wav: No such file" in line for line in lines
+    )
+    assert any(line.startswith("auricle: cut: input: ") for line in lines)
+    assert "2 of 3 streams failed" in lines[-1]
+
+
+def test_status_has_latencies_and_the_rung(folder: Path) -> None:
+    streams = "[{name: x, input: long.wav, values: {input.realtime: true}}]"
+    with service_of(graph(folder, streams)) as service:
+        with Subscriber(service.server.addresses["publish"]) as subscriber:
+            beat: Message | None = None
+            while beat is None or beat.kind != "heartbeat" or not beat.content["latency"]:
+                beat = subscriber.receive(20)
+                assert beat is not None
+        of_stream = request(service.server.addresses["control"], "statistics", stream="x")["x"]["latency"]
+    assert beat.content["rung"] == 0
+    assert beat.content["streams"].keys() == {"x"}
+    for latency in (beat.content["latency"], of_stream):
+        assert {"capture", "queue", "mel", "inference", "publish", "total"} <= latency.keys()
+        for figures in latency.values():
+            assert figures["count"] > 0
+            assert figures["p50"] <= figures["p95"] <= figures["p99"] <= figures["max"]
+
+
+# -- bad neighbours -----------------------------------------------------------------------------------
+
+GOOD = 50
+BAD = 8
+
+
+class Station:
+    """A web radio that sends 16 kHz WAV in real time, and hangs up after a second."""
+
+    def __init__(self) -> None:
+        station = self
+        self.closing = threading.Event()
+        self.asked = 0
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                station.asked += 1
+                self.send_response(200)
+                self.send_header("Content-Type", "audio/wav")
+                self.end_headers()
+                # A length of 2**32 - 1 says that nobody knows it.
+                fields = (b"RIFF", 2**32 - 1, b"WAVEfmt ", 16, 1, 1, 16000, 32000, 2, 16, b"data", 2**32 - 1)
+                with suppress(OSError):
+                    self.wfile.write(struct.pack("<4sI8sIHHIIHH4sI", *fields))
+                    for _ in range(10):
+                        self.wfile.write(np.random.default_rng(0).bytes(3200))
+                        if station.closing.wait(0.1):
+                            return
+
+            def log_message(self, *arguments: object) -> None:
+                """Nothing on standard error."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.block_on_close = False
+        self.url = f"http://127.0.0.1:{self.server.server_port}/radio.wav"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+
+@pytest.fixture
+def station(monkeypatch: pytest.MonkeyPatch) -> Iterator[Station]:
+    monkeypatch.setattr(url_input, "FIRST_PAUSE_S", 0.05)
+    station = Station()
+    yield station
+    station.closing.set()
+    station.server.shutdown()
+    station.server.server_close()
+
+
+def test_bad_streams_cost_fifty_good_ones_nothing(folder: Path, station: Station, tmp_path: Path) -> None:
+    """Silence, garbage, a station that hangs up every second, 192 kHz, and streams that come and go."""
+    write_sound(folder / "wide.wav", 9, 3, rate=192_000)
+    specs = ", ".join(
+        f"{{name: good-{n}, input: long.wav, values: {{input.realtime: true}}}}" for n in range(GOOD)
+    )
+    service = service_of(graph(folder, f"[{specs}]", "fifty.yaml"))
+    service.server.start()
+    with Subscriber(service.server.addresses["publish"], ["good-", "_engine/"]) as subscriber:
+        assert subscriber.receive(10)
+        service._scheduler.start()
+        address = service.server.addresses["control"]
+        garbage = zmq.Context.instance().socket(zmq.PUSH)
+        port = garbage.bind_to_random_port("tcp://127.0.0.1")
+        silent = zmq.Context.instance().socket(zmq.PUSH)
+        quiet = silent.bind_to_random_port("tcp://127.0.0.1")
+        connect = {"input.connect": True}
+        time.sleep(2)  # the good ones alone
+        bad = {
+            "silent": (f"zmq:tcp://127.0.0.1:{quiet}", connect),
+            "garbage": (f"zmq:tcp://127.0.0.1:{port}", connect),
+            "noise": (str(folder / "tiny/model.onnx"), REALTIME),
+            "hanging-up": (station.url, {"input.timeout_s": 2}),
+            "wide": (str(folder / "wide.wav"), REALTIME),
+        }
+        for name, (source, values) in bad.items():
+            request(address, "add-stream", stream=name, input=source, values=values)
+        garbage.send_multipart([b"\xff\x00 no header", b"\x01" * 999])
+        for n in range(20):
+            request(address, "add-stream", stream=f"guest-{n}", input="long.wav", values=REALTIME)
+            time.sleep(0.1)
+            request(address, "remove-stream", stream=f"guest-{n}")
+        states = request(address, "list")
+        assert states["garbage"]["state"] == states["noise"]["state"] == "failed"
+        assert states["silent"]["state"] == states["wide"]["state"] == "running"
+        assert station.asked > 1
+        assert states["hanging-up"]["counts"].get("reconnect", 0) > 0
+        messages: list[Message] = []
+        while sum(message.kind == "end" for message in messages) < GOOD:
+            message = subscriber.receive(20)
+            assert message is not None
+            messages.append(message)
+        assert subscriber.losses.total == 0
+    service.stop()
+    garbage.close(0)
+    silent.close(0)
+    expected = [segment.activations for segment in FileTagger(folder / "long.wav", str(folder / "tiny"))]
+    for n in range(GOOD):
+        assert [m.values for m in messages if m.topic == f"good-{n}/tags"] == expected, "all, and the same"
+    assert not any(m.kind in ("skip", "gap", "error") for m in messages)
+    predictions = [m for m in messages if m.kind == "tags"]
+    assert {m.content["rung"] for m in predictions} == {0}
+    # Late is what comes half a deadline after its sound: none before the bad ones came, none after.
+    late = [m for m in predictions if m.content["latency"]["total"] > 0.25]
+    assert len(late) <= 0.001 * len(predictions)
