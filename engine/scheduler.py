@@ -146,6 +146,7 @@ class LiveScheduler:
     def _open(self, task: _Task) -> None:
         task.run.start()
         if task.run.ending is None:
+            task.open = True
             task.worker.queue(task)
         else:
             self._close(task)
@@ -158,11 +159,13 @@ class LiveScheduler:
         task.run.close()
         if (member := task.run.graph.order[0].load) is not None:
             self.ladder.leave(member)
-        if self._ended is not None:
-            self._ended(task.run)
-        task.worker.release()
-        with self._changed:
-            self._changed.notify_all()
+        try:
+            if self._ended is not None:
+                self._ended(task.run)
+        finally:
+            task.worker.release()
+            with self._changed:
+                self._changed.notify_all()
 
 
 class _Task:
@@ -171,6 +174,8 @@ class _Task:
     def __init__(self, run: Run, worker: _Worker) -> None:
         self.run = run
         self.worker = worker
+        self.open = False
+        """Whether it can be advanced: from its start to its end."""
         self.queued = False
         self.wake_ns: int | None = None
         """Time of its next timer."""
@@ -206,7 +211,8 @@ class _Worker:
 
     def queue(self, task: _Task) -> None:
         """Advance a run as soon as those before it have been. From any thread."""
-        if task.queued:  # without the lock: whoever clears it looks at the run after that
+        # Without the lock: whoever clears `queued`, or sets `open`, looks at the run after that.
+        if task.queued or not task.open:
             return
         with self._condition:
             if not task.queued:
@@ -219,10 +225,11 @@ class _Worker:
 
     def _run(self) -> None:
         while (task := self._next()) is not None:
+            if not task.open:  # it was queued again while it ended
+                continue
             progress = task.run.advance()
             if task.run.ending is not None:
-                # Queued for good: what is called late finds nothing to do.
-                task.queued = True
+                task.open = False
                 self._finished(task)
             elif progress:
                 self.queue(task)

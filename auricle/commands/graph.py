@@ -23,8 +23,15 @@ def graph() -> None:
 @FILE
 def check(file: Path) -> None:
     """Check a graph file: classes, parameters, ports, rates, models. Nothing is opened."""
-    built = _build(file)
-    click.echo(f"{file}: ok, {len(built.nodes)} nodes, {len(built.edges)} edges")
+    from auricle.service import build_graph, for_stream
+    from engine.config import load, streams_of
+
+    built, content = _build(file), load(file)
+    streams = streams_of(content, file.parent)
+    for spec in streams:
+        build_graph(for_stream(content, spec, file.parent), file.parent)
+    many = "" if content.streams is None else f", {len(streams)} streams"
+    click.echo(f"{file}: ok, {len(built.nodes)} nodes, {len(built.edges)} edges{many}")
 
 
 @graph.command()

@@ -26,7 +26,7 @@ def asked() -> list[Any]:
 @pytest.fixture
 def server(asked: list[Any]) -> Iterator[Server]:
     server = Server(WireSpec(control=ANY))
-    for command in ("list", "statistics", "stop", "add-head", "remove-head"):
+    for command in ("list", "statistics", "stop", "add-head", "remove-head", "add-stream", "remove-stream"):
         server.handle(command, lambda command=command, **arguments: asked.append((command, arguments)))
     server.start()
     yield server
@@ -41,6 +41,11 @@ def server(asked: list[Any]) -> Iterator[Server]:
         (["statistics", "demo"], ("statistics", {"stream": "demo"})),
         (["stop"], ("stop", {})),
         (["stop", "demo"], ("stop", {"stream": "demo"})),
+        (
+            ["add-stream", "fip", "http://x/y", "--set", "mel.front_end=musicnn"],
+            ("add-stream", {"stream": "fip", "input": "http://x/y", "values": {"mel.front_end": "musicnn"}}),
+        ),
+        (["remove-stream", "fip"], ("remove-stream", {"stream": "fip"})),
         (["add-head", "mood"], ("add-head", {"head": "mood"})),
         (["add-head", "mood", "--stream", "demo"], ("add-head", {"head": "mood", "stream": "demo"})),
         (["remove-head", "mood"], ("remove-head", {"head": "mood"})),

@@ -218,6 +218,14 @@ def test_bad_streams_are_one_line(folder: Path, streams: str, message: str) -> N
     assert_one_line(auricle("run", path), message, code=2)
 
 
+def test_check_looks_at_every_stream(folder: Path) -> None:
+    streams = "[{name: x, input: a.wav}, {name: y, input: a.wav, values: {mel.hop: 3}}]"
+    path = graph(folder, streams, "checked.yaml")
+    assert_one_line(auricle("graph", "check", path), "no parameter 'hop'", code=2)
+    path.write_text(path.read_text().replace("mel.hop: 3", "mel.front_end: musicnn"))
+    assert auricle("graph", "check", path).stdout == f"{path}: ok, 4 nodes, 3 edges, 2 streams\n"
+
+
 def test_another_input_has_no_place(folder: Path) -> None:
     path = graph(folder, "[{name: x, input: a.wav}]", "one.yaml")
     assert_one_line(auricle("run", path, "--input", "a.wav"), "it has streams of its own", code=2)
