@@ -19,10 +19,13 @@ AT_ONCE_S = 0.5
 """Seconds of audio that one call writes at full speed, so that few passes over the graph are needed."""
 
 DECODED_S = 0.25
-"""Seconds of a decoded block at full speed."""
+"""Seconds that are decoded at once."""
 
 BLOCK_S = 0.02
 """Seconds of a block in real time, as a sound card would hand over."""
+
+LATE_BLOCKS = 5
+"""Most blocks in one, where it is called late: with hundreds of streams each call costs."""
 
 TOLERATED_S = 0.25
 """Difference between the declared and the decoded length that encoders leave; more is missing audio."""
@@ -71,8 +74,7 @@ class FileInput(Input):
             raise InputError(f"{path}: {error.strerror}") from None
         self._decoder = Decoder(path)
         self.duration_s = self._decoder.duration_s
-        least = 1 if self.params.realtime else round(DECODED_S * self._decoder.sample_rate)
-        self._blocks = self._decoder.blocks(least)
+        self._blocks = self._decoder.blocks(round(DECODED_S * self._decoder.sample_rate))
         self._open(self._decoder.sample_rate)
 
     def process(self) -> Status:
@@ -90,22 +92,26 @@ class FileInput(Input):
         now = time.monotonic_ns()
         if self._began_ns is None:
             self._began_ns = now
-        written = 0
-        while (due_ns := self._began_ns + (self._played + block) * 1_000_000_000 // rate) <= now:
-            count = self._write_up_to(block, due_ns)
-            written += count
-            self._played += count
+        due = (now - self._began_ns) * rate // (1_000_000_000 * block) * block  # whole blocks
+        status = Status.NO_INPUT
+        while self._played < due:
+            count = min(due - self._played, LATE_BLOCKS * block)
+            due_ns = self._began_ns + (self._played + count) * 1_000_000_000 // rate
+            written = self._write_up_to(count, due_ns)
+            self._played += written
+            if written:
+                status = Status.OK
             if self.audio.stream.ended:
                 return Status.FINISHED
-            if count < block:
+            if written < count:
                 # Late already; not to be asked again and again until there is room.
                 self.wake_ns = now + round(BLOCK_S * 1e9)
-                return Status.OK if written else Status.NO_ROOM
+                return status if written else Status.NO_ROOM
             # A sample is heard when its time has come, not when it was decoded.
-            played = Fraction(self._played * self.clock.sample_rate, rate)
-            self.clock.observe(self.clock.first_sample + int(played), due_ns)
-        self.wake_ns = due_ns
-        return Status.OK if written else Status.NO_INPUT
+            played = self.clock.first_sample + self._played * self.clock.sample_rate // rate
+            self.clock.observe(played, due_ns)
+        self.wake_ns = self._began_ns + (self._played // block + 1) * block * 1_000_000_000 // rate
+        return status
 
     def _write_up_to(self, most: int, done_ns: int | None = None) -> int:
         """Decode and write, as far as there is room and audio; ends the stream with the audio."""
