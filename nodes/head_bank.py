@@ -9,7 +9,9 @@ at once.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,24 @@ from models.mlp import ACTIVATIONS, Layer
 from nodes.compiled import compiled_and_kept
 
 Array = NDArray[np.float32]
+
+
+_shared: WeakValueDictionary[tuple[object, ...], HeadBank] = WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def shared_bank(heads: Sequence[Mlp]) -> HeadBank:
+    """The bank of these heads, in this order: one, however many streams have them.
+
+    Fifty heads are 4 MB of weights, and hundreds of streams may have them.
+    """
+    # Whose card has no hash is told from all others; who has one was checked against it.
+    key = tuple((head.card.name, head.card.version, head.card.sha256 or id(head)) for head in heads)
+    with _lock:
+        bank = _shared.get(key)
+        if bank is None:
+            bank = _shared[key] = HeadBank(heads)
+        return bank
 
 
 class HeadBank:

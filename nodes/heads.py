@@ -18,7 +18,7 @@ from engine.transform import Transform
 from engine.wire import KIND, KINDS
 from models.head import Mlp, load_head
 from models.registry import find
-from nodes.head_bank import HeadBank
+from nodes.head_bank import HeadBank, shared_bank
 from nodes.predictions import FLOAT32, Prediction, Scores
 
 
@@ -71,7 +71,7 @@ class Heads(Transform):
                 raise ConfigError(f"{takes}, here they have {size}", node=self.name)
             if head.card.name in self.names():
                 raise ConfigError(f"there is a head {head.card.name!r} already", node=self.name)
-            self._bank = HeadBank([*self._loaded(), head])
+            self._bank = shared_bank([*self._loaded(), head])
             # From now on a backbone with other embeddings is refused when the graph is built.
             self._embeddings.axes = (Axis("embedding", head.input_size),)
         return head.card.name
@@ -94,7 +94,7 @@ class Heads(Transform):
                     f"no head {name!r}; heads are: {', '.join(self.names()) or 'none'}", node=self.name
                 )
             rest = [head for head in self._loaded() if head.card.name != name]
-            self._bank = HeadBank(rest) if rest else None
+            self._bank = shared_bank(rest) if rest else None
 
     def names(self) -> list[str]:
         """Names of the heads in use."""

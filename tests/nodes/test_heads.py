@@ -75,6 +75,19 @@ def test_scores_are_those_of_the_head(folder: Path) -> None:
     assert len(scores.ranked()) == 1
 
 
+def test_streams_share_the_weights_of_their_heads(folder: Path) -> None:
+    paths = [str(folder / "mood"), str(folder / "genre")]
+    first, second, other = Heads("a", heads=paths), Heads("b", heads=paths), Heads("c", heads=paths[::-1])
+    assert first._bank is second._bank
+    assert other._bank is not first._bank, "another order of the scores"
+    second.remove_head("mood")
+    assert first.names() == ["mood", "genre"]
+    # The same name with other weights is another head.
+    layer = Layer(np.ones((SIZE, 2)), np.zeros(2), "softmax")
+    save_head(folder / "mood", [layer], name="mood", labels=("a", "b"), embedding_model="tiny")
+    assert Heads("d", heads=paths)._bank is not first._bank
+
+
 def test_wrong_heads_are_refused(folder: Path) -> None:
     heads = Heads("heads", heads=[str(folder / "mood")])
     with pytest.raises(ConfigError, match="heads: there is a head 'mood' already"):
