@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.plots import accuracy_against_speed, curves, percentile_curves
+from bench.plots import accuracy_against_speed, curves, percentile_curves, stacked
 from bench.report import Report
 from bench.timing import Spread
 
@@ -40,3 +40,43 @@ def peers(report: Report, folder: Path) -> Path:
         "largest difference of activations from auricle's",
         points,
     )
+
+
+def latency(report: Report, folder: Path) -> Path:
+    """Latency by percentile."""
+    return percentile_curves(
+        folder / "latency.png", "Last sample to subscriber, one stream", "ms", report.series
+    )
+
+
+def streams(report: Report, folder: Path) -> Path:
+    """Latency and late windows against the number of streams."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for name, figures in report.rows.items():
+        if name.endswith("streams"):
+            for column in ("p50 ms", "p99 ms", "late %"):
+                value = figures[column]
+                assert isinstance(value, float)
+                lines.setdefault(column, []).append((int(name.split()[0]), value))
+    return stacked(
+        folder / "streams.png",
+        "Streams in real time",
+        "streams",
+        {
+            "latency, ms": {name: lines[name] for name in ("p50 ms", "p99 ms")},
+            "late %": {"late": lines["late %"]},
+        },
+    )
+
+
+def overload(report: Report, folder: Path) -> Path:
+    """Rung and memory over the time."""
+    at = report.series["seconds"]
+    panels = {name: {name: list(zip(at, report.series[name], strict=True))} for name in ("rung", "rss MB")}
+    return stacked(folder / "overload.png", report.title, "seconds", panels)
+
+
+def soak(report: Report, folder: Path) -> Path:
+    """Memory over the hours."""
+    points = list(zip(report.series["hours"], report.series["rss MB"], strict=True))
+    return stacked(folder / "soak.png", report.title, "hours of stream time", {"rss MB": {"memory": points}})

@@ -89,6 +89,40 @@ def accuracy_against_speed(
     return _saved(figure, axes, path)
 
 
+def stacked(
+    path: Path,
+    title: str,
+    x_label: str,
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+) -> Path:
+    """Panels above each other that share the horizontal axis, each from 0 on, into a PNG; returns its path.
+
+    Args:
+        path: The file.
+        title, x_label: Texts; the label has the unit.
+        panels: By the label of the vertical axis, with its unit: points by the line's name.
+    """
+    check()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 2 + 2.2 * len(panels)), layout="constrained")
+    every = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, (y_label, lines) in zip(every, panels.items(), strict=True):
+        for name, points in lines.items():
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, marker="o", markersize=3, label=name)
+        axes.set_ylabel(y_label)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        if len(lines) > 1:
+            axes.legend(fontsize=8)
+    every[0].set_title(title, fontsize=10)
+    every[-1].set_xlabel(x_label)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    return path
+
+
 def _figure(title: str, x_label: str, y_label: str) -> tuple[Any, Any]:
     check()
     # Not pyplot: that keeps figures, and looks for a screen.

@@ -55,6 +55,11 @@ class Histogram:
             results.append(min(bound, self.longest_s))
         return results
 
+    def beyond(self, seconds: float) -> int:
+        """How many were longer, as far as buckets tell: those of the same bucket are not."""
+        bound = _bucket(seconds)
+        return sum(count for bucket, count in self._counts.copy().items() if bucket > bound)
+
     def summary(self) -> dict[str, float]:
         """`p50`, `p95`, `p99` and `max` in seconds, and `count`."""
         p50, p95, p99 = self.percentiles()
@@ -92,6 +97,11 @@ class Latencies:
         with self._lock:
             histograms = self._all if stream is None else self._streams.get(stream, {})
             return {stage: histogram.summary() for stage, histogram in histograms.items()}
+
+    def of_all(self, stage: str) -> Histogram:
+        """The histogram of a stage, of all streams together."""
+        with self._lock:
+            return self._all.get(stage, Histogram())
 
     def forget(self, stream: str) -> None:
         """Drop what is known of a stream alone."""

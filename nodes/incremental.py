@@ -15,6 +15,11 @@ LONGEST_CHUNK = 32
 column, longer ones leave more to do when the last frame of a segment has come."""
 
 
+def chunk_size(hop_size: int) -> int:
+    """Columns of a run of the front for segments `hop_size` frames apart: equal parts of a hop."""
+    return math.ceil(hop_size / math.ceil(hop_size / LONGEST_CHUNK))
+
+
 class IncrementalInference:
     """The feature columns of one stream's next segment, and the runs that fill and use them.
 
@@ -31,7 +36,7 @@ class IncrementalInference:
         self._session = session
         # Frames of a segment before the first that has a column.
         self._lead = segment_size - session.width
-        self._chunk = math.ceil(hop_size / math.ceil(hop_size / LONGEST_CHUNK))
+        self._chunk = chunk_size(hop_size)
         self._columns = np.zeros((1, session.channels, session.width, 1), np.float32)
         self._filled = 0
         self._position = 0

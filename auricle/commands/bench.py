@@ -199,6 +199,71 @@ def wire(**options: Any) -> Report:
     return measure(**options)
 
 
+_hop = click.option("--hop-frames", "hop_size", type=click.IntRange(1), help="The model card's, if left out.")
+
+
+@measurement("auricle bench latency --hop-frames 93 --plot", runs=1, plot="latency")
+@_model
+@_hops(93, 16)
+@click.option("--seconds", type=click.FloatRange(5), default=60.0, show_default=True, help="Of sound.")
+@click.option(
+    "--block-ms", type=click.FloatRange(1, 1000), default=20.0, show_default=True, help="Of a block."
+)
+def latency(**options: Any) -> Report:
+    """From the last sample to a subscriber."""
+    from bench.latency import measure
+
+    return measure(**options)
+
+
+@measurement("auricle bench streams --plot", runs=1, plot="streams")
+@_model
+@_hop
+@click.option(
+    "--streams",
+    type=click.IntRange(1),
+    multiple=True,
+    help="How many; may be repeated.  [default: parts of what raw inference allows]",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(1), default=30.0, show_default=True, help="Measured at each number."
+)
+def streams(**options: Any) -> Report:
+    """How many streams one machine holds in real time."""
+    from bench.streams import measure
+
+    return measure(**options)
+
+
+@measurement("auricle bench overload --load 2 --plot", runs=1, plot="overload")
+@_model
+@_hop
+@click.option(
+    "--load",
+    type=click.FloatRange(0.1),
+    default=2.0,
+    show_default=True,
+    help="Streams, as a multiple of what raw inference allows.",
+)
+@click.option("--seconds", type=click.FloatRange(5), default=300.0, show_default=True, help="Under load.")
+def overload(**options: Any) -> Report:
+    """More streams than can be served."""
+    from bench.overload import measure
+
+    return measure(**options)
+
+
+@measurement("auricle bench soak --hours 24 --plot", runs=1, plot="soak")
+@_model
+@_hop
+@click.option("--hours", type=click.FloatRange(0.01), default=24.0, show_default=True, help="Of stream time.")
+def soak(**options: Any) -> Report:
+    """A day of one stream at full speed."""
+    from bench.soak import measure
+
+    return measure(**options)
+
+
 @measurement("auricle bench peers --cores 0 --hop-frames 93", runs=3, plot="peers")
 @_file
 @_seconds(60)

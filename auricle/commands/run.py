@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 SETTLE_S = 1.0
 """Longest wait for the first sound before the stream is announced."""
+
+SWITCH_S = 0.0005
+"""Longest time that one thread keeps the interpreter while another waits for it."""
 
 POLL_S = 0.1
 """How often a signal or the end of the time is looked for."""
@@ -63,6 +67,8 @@ def run(
     file = load_graph(graph, values_of(settings), source)
     if listen and file.wire.publish is None:
         raise click.UsageError(f"--listen shows what is published, and {graph} has no wire.publish")
+    # A worker that comes back from inference must not wait 5 ms, Python's default, for another's Python.
+    sys.setswitchinterval(SWITCH_S)
     many = file.streams is not None
     service = Service(file, graph.parent, ended=_tell if many else lambda run: None)
     stop = threading.Event()

@@ -25,6 +25,14 @@ def test_percentiles_are_at_most_a_bucket_above_the_truth(seed: int, scale_s: fl
     assert (histogram.count, histogram.longest_s) == (1000, times[-1])
 
 
+def test_how_many_were_longer() -> None:
+    histogram = Histogram()
+    for ms in range(1, 101):
+        histogram.record(ms / 1000)
+    assert abs(histogram.beyond(0.08) - 20) <= 2, "a bucket is 1/64 of an octave wide"
+    assert (histogram.beyond(1.0), histogram.beyond(0.0)) == (0, 100)
+
+
 def test_one_time() -> None:
     histogram = Histogram()
     histogram.record(0.25)

@@ -1,0 +1,37 @@
+"""A subscriber that notes when each prediction came, by the clock that all processes of a machine share."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from protocol import Answer, serve  # type: ignore[import-not-found]
+
+PATIENCE_S = 30.0
+"""Longest silence, heartbeats included, before the engine is taken for dead."""
+
+
+def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
+    """Settings: `address`. A request answers, when the stream has ended, with its predictions."""
+    from auricle import Subscriber
+
+    subscriber = Subscriber(settings["address"], timeout_s=PATIENCE_S)
+    next(iter(subscriber))  # a heartbeat: the connection stands
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        predictions: list[dict[str, Any]] = []
+        for message in subscriber:
+            now = time.monotonic_ns()
+            if message.kind == "end":
+                return {"predictions": predictions, "lost": subscriber.losses.total}
+            if message.values:
+                content = message.content
+                latency = {**content["latency"], "transport": message.transport_s}
+                predictions.append({"index": content["index"], "ns": now, "latency": latency})
+        raise TimeoutError(f"no message for {PATIENCE_S:g} s")
+
+    return {}, answer
+
+
+if __name__ == "__main__":
+    serve(prepare)

@@ -1,0 +1,46 @@
+"""Auricle: an engine with one stream that takes PCM over ZeroMQ."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from protocol import Answer, serve  # type: ignore[import-not-found]
+
+
+def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
+    """Settings: `model`, `hop_frames`. A request answers with the addresses, `publish` and `pcm`."""
+    from auricle.service import Service
+    from engine.config import GraphFile
+    from models.registry import info
+
+    sys.setswitchinterval(0.0005)  # as `auricle run` does
+    front_end = info(settings["model"]).front_end
+    assert front_end is not None
+    backbone = {"model": settings["model"], "hop_size": settings["hop_frames"]}
+    content = {
+        "stream": "bench",
+        "nodes": [
+            {"id": "input", "class": "ZmqInput", "params": {"address": "tcp://127.0.0.1:*"}},
+            {"id": "mel", "class": "MelSpectrogram", "params": {"front_end": front_end.name}},
+            {"id": "backbone", "class": "Backbone", "params": backbone},
+            {"id": "publish", "class": "Publisher"},
+        ],
+        "edges": ["input -> mel -> backbone.predictions -> publish.predictions"],
+        "wire": {"publish": "tcp://127.0.0.1:*"},
+    }
+    service = Service(GraphFile.model_validate(content), Path())
+    service.start()
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        node: Any = service.runs[0].graph.nodes["input"]
+        while service.runs[0].state.value != "running" or node.address.endswith("*"):
+            pass
+        return {"publish": service.server.addresses["publish"], "pcm": node.address}
+
+    return {}, answer
+
+
+if __name__ == "__main__":
+    serve(prepare)
