@@ -134,9 +134,11 @@ class Stream:
 
     def room(self) -> int:
         """Tokens that can be written now."""
-        written = self.written
-        oldest = min((reader.position for reader in self.readers), default=written)
-        return self.ring.capacity - (written - min(oldest, written))
+        oldest = written = self.written
+        for reader in self.readers:
+            if reader.position < oldest:
+                oldest = reader.position
+        return self.ring.capacity - (written - oldest)
 
     def reserve(self, count: int) -> NDArray[Any]:
         """View to write the next `count` tokens into, `count <= room()`; they count from `commit` on."""
