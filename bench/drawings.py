@@ -53,7 +53,7 @@ def streams(report: Report, folder: Path) -> Path:
     """Latency and late windows against the number of streams."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for name, figures in report.rows.items():
-        if name.endswith("streams"):
+        if "streams" in name:
             for column in ("p50 ms", "p99 ms", "late %"):
                 value = figures[column]
                 assert isinstance(value, float)

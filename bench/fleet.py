@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-import wave
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.audio import DEMO, SAMPLE_RATE, chord, decode
+from bench.audio import clip
 from bench.workers import CONTENDERS, Worker
 
 SOUND_S = 1800.0
 """Length of what every stream plays."""
 
-RAW_S = 5.0
+RAW_S = 3.0
+
+SETTLE_S = 1.0
 
 
 class Fleet:
@@ -33,9 +34,9 @@ class Fleet:
         self.address = worker.versions["address"]
         self.running = 0
 
-    def raw(self, seconds: float = RAW_S) -> float:
+    def raw(self) -> float:
         """Segments a second of the model's sessions, a thread a worker, with nothing else."""
-        return float(self._worker.ask(do="raw", seconds=seconds)["segments_per_s"])
+        return float(self._worker.ask(do="raw", seconds=RAW_S)["segments_per_s"])
 
     def grow(self, streams: int) -> dict[str, Any]:
         """Have so many streams in all; memory and rung."""
@@ -45,7 +46,9 @@ class Fleet:
     def shrink(self, streams: int) -> dict[str, Any]:
         """Have so few; memory, rung, and what those that are gone had counted."""
         self.running = streams
-        return self._worker.ask(do="remove", left=streams)
+        answer = self._worker.ask(do="remove", left=streams)
+        time.sleep(SETTLE_S)  # what closes them is still at work
+        return answer
 
     def measure(self, seconds: float) -> dict[str, Any]:
         """Counts and latencies of a time, memory and rung during it."""
@@ -53,24 +56,13 @@ class Fleet:
 
 
 @contextmanager
-def fleet(model: str, hop_frames: int | None, seconds: float = SOUND_S) -> Iterator[Fleet]:
-    """An engine without streams; each that comes plays the same music for `seconds`."""
-    with tempfile.TemporaryDirectory(prefix="auricle-bench-") as folder:
-        path = Path(folder) / "sound.wav"
-        write_wav(path, seconds)
+def fleet(model: str, hop_frames: int | None, seconds: float | None = None) -> Iterator[Fleet]:
+    """An engine without streams; each that comes plays the same FLAC, of `seconds` or `SOUND_S`."""
+    with clip(None, seconds or SOUND_S) as path:
         settings = {"model": model, "hop_frames": hop_frames, "file": str(path)}
         script = CONTENDERS / "auricle_engine.py"
         with Worker("the engine", Path(sys.executable), script, settings, threads=1) as worker:
             yield Fleet(worker)
-
-
-def write_wav(path: Path, seconds: float) -> None:
-    """The demo clip, again and again, as 16 kHz mono WAV."""
-    once = decode(DEMO) if DEMO.is_file() else chord()
-    pcm = np.round(np.clip(once, -1, 1) * 32767).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
-        file.writeframes(np.resize(pcm, round(seconds * SAMPLE_RATE)).tobytes())
 
 
 def slope(looks: list[dict[str, Any]], after_s: float) -> float:

@@ -25,7 +25,6 @@ def measure(
     load: float = 2.0,
     seconds: float = 300.0,
     recovery_s: float = RECOVERY_S,
-    runs: int = 1,
     tell: Tell = silent,
 ) -> Report:
     """An engine with `load` times the streams that raw inference allows; then fewer.
@@ -35,7 +34,6 @@ def measure(
         load: Streams, as a multiple of what the raw inference rate allows.
         seconds: Time under load.
         recovery_s: Longest wait for rung 0 when load has fallen.
-        runs: Not used: the time is the repetition.
         tell: Hears how far it is.
     """
     card = info(model)

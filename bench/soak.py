@@ -24,7 +24,6 @@ def measure(
     model: str = "musicnn-mtt",
     hop_size: int | None = None,
     hours: float = 24.0,
-    runs: int = 1,
     tell: Tell = silent,
 ) -> Report:
     """One stream through mel frames, backbone and aggregator for `hours` of its own time.
@@ -34,7 +33,6 @@ def measure(
     Args:
         model, hop_size: As for a backbone, of the front end `musicnn`.
         hours: Of stream time.
-        runs: Not used: the time is the repetition.
         tell: Hears how far it is.
     """
     card = info(model)

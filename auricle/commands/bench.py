@@ -26,12 +26,12 @@ def bench() -> None:
     """
 
 
-def measurement(example: str, runs: int, plot: str = "") -> Callable[[Measure], click.Command]:
+def measurement(example: str, runs: int | None, plot: str = "") -> Callable[[Measure], click.Command]:
     """Makes a subcommand of a function: adds the options that all have, and shows the report.
 
     Args:
         example: Command line for the help.
-        runs: Default of `--runs`.
+        runs: Default of `--runs`; None for what is measured once, over a long time.
         plot: Name of the function of `bench.drawings` that draws the report; none without.
     """
 
@@ -59,13 +59,16 @@ def measurement(example: str, runs: int, plot: str = "") -> Callable[[Measure], 
                 raise AuricleError("; ".join(f"wrong numbers: {_seen(target)}" for target in report.wrong))
 
         options = [
-            click.option(
-                "--runs", type=click.IntRange(1), default=runs, show_default=True, help="Measured rounds."
-            ),
             click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table."),
             click.option("--save", is_flag=True, help="Write the JSON into bench/results of the checkout."),
             click.option("--results", type=click.Path(path_type=Path), help="Write it into this folder."),
         ]
+        if runs is not None:
+            rounds = click.IntRange(1)
+            options.insert(
+                0,
+                click.option("--runs", type=rounds, default=runs, show_default=True, help="Measured rounds."),
+            )
         if plot:
             options.append(click.option("--plot", "draw", is_flag=True, help="Draw a PNG beside the JSON."))
         for option in options[::-1]:
@@ -235,7 +238,7 @@ def streams(**options: Any) -> Report:
     return measure(**options)
 
 
-@measurement("auricle bench overload --load 2 --plot", runs=1, plot="overload")
+@measurement("auricle bench overload --load 2 --plot", runs=None, plot="overload")
 @_model
 @_hop
 @click.option(
@@ -253,7 +256,7 @@ def overload(**options: Any) -> Report:
     return measure(**options)
 
 
-@measurement("auricle bench soak --hours 24 --plot", runs=1, plot="soak")
+@measurement("auricle bench soak --hours 24 --plot", runs=None, plot="soak")
 @_model
 @_hop
 @click.option("--hours", type=click.FloatRange(0.01), default=24.0, show_default=True, help="Of stream time.")
