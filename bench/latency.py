@@ -15,6 +15,7 @@ from bench.audio import DEMO, SAMPLE_RATE, chord, decode
 from bench.report import Report
 from bench.timing import Tell, percentiles, silent
 from bench.workers import CONTENDERS, Worker
+from engine.errors import InputError
 from engine.wire import encode
 from models.registry import info
 
@@ -45,6 +46,9 @@ def measure(
         block_ms: Milliseconds of a block.
         runs: Passes over the hops, all of which count.
         tell: Hears how far it is.
+
+    Raises:
+        InputError: Fewer seconds than three segments take.
     """
     card = info(model)
     assert card.front_end is not None
@@ -66,8 +70,12 @@ def measure(
             for prediction in heard["predictions"][2:]:
                 frame = prediction["index"] * hop + card.segment_size - 1
                 last_sample = frame * card.front_end.hop_size + card.front_end.frame_size // 2 - 1
+                if last_sample // block >= len(sent_ns):
+                    continue  # zeros complete the last frame, where the sound ends
                 totals.append((prediction["ns"] - sent_ns[last_sample // block]) / 1e6)
                 predictions.append(prediction)
+        if not totals:
+            raise InputError(f"hop {hop}: no predictions in {seconds:g} s; more seconds are needed")
         stages = {
             stage: [1000 * prediction["latency"].get(stage, 0.0) for prediction in predictions]
             for stage in STAGES

@@ -34,8 +34,9 @@ CATCHING_UP = 0.9
 LOOK_S = 0.5
 """Time between two looks."""
 
-SETTLE_S = 1.5
-"""Time for which a step up is given to show its effect."""
+SETTLE_S = 3.0
+"""Time for which a step up is given to show its effect: what is late already has to be served first, up to a
+deadline's worth of it."""
 
 HOLD_S = 3.0
 """Time on time after which a step down is tried."""

@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
+ADD_S = 0.01
+"""Time given to adding a stream, at least."""
+
 LOOK_S = 1.0
 """Between two looks at memory and rung."""
 
@@ -99,11 +102,13 @@ class Engine:
         return {"segments_per_s": sum(done) / seconds, "workers": len(threads)}
 
     def add(self, count: int) -> dict[str, Any]:
-        """More streams, over the time of one hop: real ones are not in step."""
-        for _ in range(count):
+        """More streams, evenly over whole hops: real ones are not in step."""
+        began = time.monotonic()
+        spread_s = self.hop_s * -(-count * ADD_S // self.hop_s)
+        for number in range(count):
+            time.sleep(max(0.0, began + number * spread_s / count - time.monotonic()))
             self.service.add_stream(f"s{self._added}", self.file, {"input.realtime": True})
             self._added += 1
-            time.sleep(self.hop_s / count)
         return self.state()
 
     def remove(self, left: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,12 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
     service.start()
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
-        node: Any = service.runs[0].graph.nodes["input"]
-        while service.runs[0].state.value != "running" or node.address.endswith("*"):
-            pass
+        (run,) = service.runs
+        node: Any = run.graph.nodes["input"]
+        while node.address.endswith("*"):
+            if run.error is not None:
+                raise run.error
+            time.sleep(0.01)
         return {"publish": service.server.addresses["publish"], "pcm": node.address}
 
     return {}, answer

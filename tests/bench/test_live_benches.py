@@ -6,6 +6,7 @@ import pytest
 
 from bench import drawings, fleet, latency, overload, soak, streams
 from bench.report import Report
+from engine.errors import InputError
 from tests.tiny import make_backbone
 
 
@@ -38,6 +39,13 @@ def test_latency(model: str, tmp_path: Path) -> None:
         # 188 mel frames; the first two segments are left out.
         assert len(report.series[f"hop {hop}: total"]) == (188 - 40) // hop + 1 - 2
     assert drawings.latency(report, tmp_path).stat().st_size > 0
+
+
+def test_sound_that_ends_within_a_segment(model: str) -> None:
+    report = latency.measure(model, hops=(1,), seconds=1)
+    assert len(report.series["hop 1: total"]) > 10
+    with pytest.raises(InputError, match="hop 93: no predictions in 1 s; more seconds"):
+        latency.measure(model, hops=(93,), seconds=1)
 
 
 def test_streams(model: str, tmp_path: Path) -> None:
