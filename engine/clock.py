@@ -22,6 +22,10 @@ BUCKETS_NEEDED = 10
 """Seconds before a drift is stated at all."""
 
 
+DRIFT_EVERY = 30
+"""Seconds for which an estimate of the drift is kept."""
+
+
 class SourceClock:
     """Maps sample indices of one source to time.
 
@@ -38,6 +42,7 @@ class SourceClock:
         self._anchor: tuple[int, int, int] | None = None
         self._residuals: deque[tuple[float, float]] = deque(maxlen=BUCKETS)
         self._bucket = (-1, 0.0, 0.0)
+        self._drift: tuple[int, float] | None = None
 
     def sample_at(self, seconds: Fraction) -> int:
         """Index of the sample at `seconds` from the start of the source, rounded to the nearest."""
@@ -78,7 +83,19 @@ class SourceClock:
 
     @property
     def drift_ppm(self) -> float | None:
-        """How much faster the source runs than its nominal rate, parts per million; None while unknown."""
+        """How much faster the source runs than its nominal rate, parts per million; None while unknown.
+
+        Estimated anew every `DRIFT_EVERY` seconds of the source: every heartbeat asks it of every stream.
+        """
+        number = self._bucket[0]
+        if self._drift is None or number - self._drift[0] >= DRIFT_EVERY:
+            estimate = self._estimate()
+            if estimate is None:
+                return None
+            self._drift = (number, estimate)
+        return self._drift[1]
+
+    def _estimate(self) -> float | None:
         residuals = list(self._residuals)
         if len(residuals) < BUCKETS_NEEDED:
             return None

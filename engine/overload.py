@@ -19,7 +19,7 @@ import time
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16)
 """By rung: one window in so many is served."""
 
-LATE = 0.5
+LATE = 0.75
 """Part of the deadline beyond which a window is late for the ladder: there is still time to act."""
 
 ON_TIME = 0.2
