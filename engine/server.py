@@ -186,7 +186,7 @@ class Server:
 
     def _post(self, item: Item) -> None:
         with self._lock:
-            if len(self._outbox) < LONGEST_OUTBOX:
+            if len(self._outbox) < LONGEST_OUTBOX or item[0] == FORGET:
                 self._outbox.append(item)
             else:
                 self._left_out[item[:3]] += 1
