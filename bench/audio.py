@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import soxr
-from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
 from bench.machine import CHECKOUT
@@ -23,7 +22,7 @@ DEMO = CHECKOUT / "graphs" / "demo" / "demo.ogg"
 
 @contextmanager
 def clip(file: Path | None, seconds: float) -> Iterator[Path]:
-    """`file` as it is, or else `seconds` of the demo clip, again and again, as 16 kHz mono FLAC.
+    """`file` as it is, or else `seconds` of the demo clip, again and again, as 16 kHz mono WAV.
 
     The clip is gone when the context ends. Where there is no demo clip, since only the package is
     installed, it is a chord in noise.
@@ -32,9 +31,9 @@ def clip(file: Path | None, seconds: float) -> Iterator[Path]:
         yield file
         return
     with tempfile.TemporaryDirectory(prefix="auricle-bench-") as folder:
-        path = Path(folder) / f"clip-{seconds:g}s.flac"
+        path = Path(folder) / f"clip-{seconds:g}s.wav"
         once = decode(DEMO) if DEMO.is_file() else chord()
-        write_flac(path, np.resize(once, round(seconds * SAMPLE_RATE)))
+        write_wav(path, np.resize(once, round(seconds * SAMPLE_RATE)))
         yield path
 
 
@@ -70,18 +69,13 @@ def decode_native(path: Path) -> tuple[NDArray[np.float32], int]:
     return np.ascontiguousarray(channels.mean(axis=0, dtype=np.float32)), frames[0].sample_rate
 
 
-def write_flac(path: Path, samples: NDArray[np.float32], sample_rate: int = SAMPLE_RATE) -> None:
-    """Write `samples`, shape `(samples,)`, full scale 1, as 16 bit mono FLAC."""
-    pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-    with av.open(str(path), "w", format="flac") as container:
-        stream = container.add_stream("flac", rate=sample_rate, layout="mono")
-        for start in range(0, len(pcm), 4096):
-            frame = AudioFrame.from_ndarray(pcm[None, start : start + 4096], format="s16", layout="mono")
-            frame.sample_rate = sample_rate
-            frame.pts = start
-            frame.time_base = Fraction(1, sample_rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+def write_wav(path: Path, samples: NDArray[np.float32], sample_rate: int = SAMPLE_RATE) -> None:
+    """Write `samples`, shape `(samples,)`, full scale 1, as 16 bit mono WAV."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
 def chord(seconds: float = 10.0) -> NDArray[np.float32]:

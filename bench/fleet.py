@@ -57,7 +57,7 @@ class Fleet:
 
 @contextmanager
 def fleet(model: str, hop_frames: int | None, seconds: float | None = None) -> Iterator[Fleet]:
-    """An engine without streams; each that comes plays the same FLAC, of `seconds` or `SOUND_S`."""
+    """An engine without streams; each that comes plays the same WAV, of `seconds` or `SOUND_S`."""
     with clip(None, seconds or SOUND_S) as path:
         settings = {"model": model, "hop_frames": hop_frames, "file": str(path)}
         script = CONTENDERS / "auricle_engine.py"

@@ -34,10 +34,14 @@ class Histogram:
 
     def record(self, seconds: float) -> None:
         """Count a time; a negative one counts as none."""
-        bucket = _bucket(seconds)
+        self.add(_bucket(seconds), seconds)
+
+    def add(self, bucket: int, seconds: float) -> None:
+        """Count a time whose bucket is known."""
         self._counts[bucket] = self._counts.get(bucket, 0) + 1
         self.count += 1
-        self.longest_s = max(self.longest_s, seconds)
+        if seconds > self.longest_s:
+            self.longest_s = seconds
 
     def percentiles(self, wanted: Sequence[float] = PERCENTILES) -> list[float]:
         """Times in seconds that `wanted` per cent of the recorded ones do not exceed; 0 if there are none."""
@@ -67,7 +71,8 @@ class Histogram:
 
 
 def _bucket(seconds: float) -> int:
-    fraction, octave = math.frexp(max(seconds / UNIT_S, 0.5))  # 0.5 <= fraction < 1
+    units = seconds / UNIT_S
+    fraction, octave = math.frexp(units if units > 0.5 else 0.5)  # 0.5 <= fraction < 1
     return octave * PARTS + int((fraction - 0.5) * 2 * PARTS)
 
 
@@ -88,9 +93,13 @@ class Latencies:
     def record(self, stream: str, latency: Mapping[str, float]) -> None:
         """Take note of what a message of a stream says: seconds by stage."""
         with self._lock:
-            for histograms in (self._all, self._streams.setdefault(stream, {})):
-                for stage, seconds in latency.items():
-                    histograms.setdefault(stage, Histogram()).record(seconds)
+            own = self._streams.setdefault(stream, {})
+            for stage, seconds in latency.items():
+                bucket = _bucket(seconds)
+                for histograms in (self._all, own):
+                    if stage not in histograms:
+                        histograms[stage] = Histogram()
+                    histograms[stage].add(bucket, seconds)
 
     def summary(self, stream: str | None = None) -> dict[str, dict[str, float]]:
         """`Histogram.summary` by stage, of one stream, or of all together."""

@@ -24,6 +24,7 @@ class Status(enum.Enum):
     """What a call of `process` came to."""
 
     OK = "made progress; calling again may make more"
+    CAUGHT_UP = "made progress; used all the input there was"
     NO_INPUT = "waits for input"
     NO_ROOM = "waits for room in an output"
     FINISHED = "its input has ended and everything is handed on"

@@ -67,28 +67,37 @@ class Run:
                 break
 
     def advance(self) -> bool:
-        """Call every node once; returns whether any made progress."""
-        progress = False
-        clock = time.monotonic_ns
+        """Call every node once; returns whether that may be worth while again before anything arrives."""
+        again = progress = blocked = False
         if self._stopping:
             self.ending = State.STOPPED
             return False
-        for node in tuple(self._unfinished):
-            began = node.began_ns = clock()
+        now = time.monotonic_ns()
+        for node in self._unfinished:
+            node.began_ns = now
             try:
                 status = node.process()
             except Exception as error:
                 self._fail(node, error)
                 return False
-            self.spent_ns[node.name] += clock() - began
+            began, now = now, time.monotonic_ns()
+            self.spent_ns[node.name] += now - began
+            if status is Status.NO_INPUT:
+                continue
+            if status is Status.NO_ROOM:
+                blocked = True
+                continue
+            progress = True
             if status is Status.OK:
-                progress = True
+                again = True
             elif status is Status.FINISHED:
-                progress = True
-                self._unfinished.remove(node)
+                again = True
+                # A new list: the old one is being gone through.
+                self._unfinished = [each for each in self._unfinished if each is not node]
         if not self._unfinished:
             self.ending = State.FINISHED
-        return progress
+        # Those behind a node may have made the room that it lacked.
+        return again or (blocked and progress)
 
     def request_stop(self) -> None:
         """Ask that the next `advance` be the last. From any thread."""

@@ -227,11 +227,11 @@ class _Worker:
         while (task := self._next()) is not None:
             if not task.open:  # it was queued again while it ended
                 continue
-            progress = task.run.advance()
+            again = task.run.advance()
             if task.run.ending is not None:
                 task.open = False
                 self._finished(task)
-            elif progress:
+            elif again:
                 self.queue(task)
             else:
                 self._set_timer(task)

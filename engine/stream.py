@@ -7,6 +7,7 @@ do then (wait, or drop and mark) is the writer's decision.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Iterator
@@ -226,7 +227,7 @@ class Stream:
 
     def seconds(self, token: int) -> tuple[Fraction, Fraction]:
         """Start and end of `token` in seconds from the start of the source."""
-        rate, length = self._nominal()
+        rate, length = self._nominal
         start = (token - self.start) / rate
         return start, start + length
 
@@ -235,9 +236,10 @@ class Stream:
         start, end = self.seconds(token)
         return self.clock.sample_at(start), self.clock.sample_at(end)
 
+    @functools.cached_property
     def _nominal(self) -> tuple[Fraction, Fraction]:
         """Rate of the tokens and seconds that each covers."""
         if self.lineage is None:
             return self.token_type.rate, 1 / self.token_type.rate
-        _, length = self.lineage.upstream._nominal()
+        _, length = self.lineage.upstream._nominal
         return self.token_type.rate, (self.lineage.size - 1) / self.lineage.upstream.token_type.rate + length

@@ -75,8 +75,8 @@ class Transform(Node):
                     stream.mark(mark.moved(stream.start + first, stream.start + last))
         room = min(stream.room() for stream in streams.values())
         if available and room:
-            self._advance(reader, streams, min(available, room))
-            return Status.OK
+            taken = self._advance(reader, streams, min(available, room))
+            return Status.CAUGHT_UP if taken == available and not ended else Status.OK
         if ended and not available:
             if room < self.rest:
                 return Status.NO_ROOM
@@ -86,8 +86,8 @@ class Transform(Node):
             return Status.FINISHED
         return Status.NO_ROOM if available else Status.NO_INPUT
 
-    def _advance(self, reader: Reader, streams: dict[str, Stream], count: int) -> None:
-        """Do or skip up to `count` windows."""
+    def _advance(self, reader: Reader, streams: dict[str, Stream], count: int) -> int:
+        """Do or skip up to `count` windows; returns how many."""
         if reader.gap():
             self.reset()
         count, skip = reader.stretch(count)
@@ -107,3 +107,4 @@ class Transform(Node):
         for stream in streams.values():
             stream.commit(count, self.began_ns, self.rung)
         reader.release(count)
+        return count

@@ -18,13 +18,13 @@ from nodes.input import Input, InputParams
 AT_ONCE_S = 0.5
 """Seconds of audio that one call writes at full speed, so that few passes over the graph are needed."""
 
-DECODED_S = 0.25
+DECODED_S = 1.0
 """Seconds that are decoded at once."""
 
 BLOCK_S = 0.02
 """Seconds of a block in real time, as a sound card would hand over."""
 
-LATE_BLOCKS = 5
+LATE_BLOCKS = 10
 """Most blocks in one, where it is called late: with hundreds of streams each call costs."""
 
 TOLERATED_S = 0.25
@@ -100,7 +100,7 @@ class FileInput(Input):
             written = self._write_up_to(count, due_ns)
             self._played += written
             if written:
-                status = Status.OK
+                status = Status.CAUGHT_UP
             if self.audio.stream.ended:
                 return Status.FINISHED
             if written < count:

@@ -37,7 +37,8 @@ class Scores:
     def ranked(self) -> list[tuple[str, float]]:
         """Labels and activations, strongest first, at most `top_k`."""
         order = np.argsort(-self.activations, kind="stable")[: self.top_k]
-        return [(self.labels[i], float(self.activations[i])) for i in order]
+        values = self.activations[order].tolist()
+        return [(self.labels[i], value) for i, value in zip(order.tolist(), values, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

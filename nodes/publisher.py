@@ -77,7 +77,7 @@ class Publisher(Node):
         if over:
             self._end("finished")
             return Status.FINISHED
-        return Status.OK if progress else Status.NO_INPUT
+        return Status.CAUGHT_UP if progress else Status.NO_INPUT
 
     def fail(self, error: AuricleError) -> None:
         if self.outlet is not None:

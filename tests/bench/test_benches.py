@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench import backbone, heads, mel, pipeline, ring, wire
-from bench.audio import clip, decode, write_flac
+from bench.audio import clip, decode, write_wav
 from bench.replay import Kept, Replay, run_through
 from engine.errors import ConfigError, InputError
 from engine.ring import Ring
@@ -197,8 +197,8 @@ def test_a_clip_of_any_length_and_a_file_as_it_is(tmp_path):
 
 def test_flac_keeps_what_16_bits_keep(tmp_path):
     samples = np.linspace(-1, 1, 5000, dtype=np.float32)
-    write_flac(tmp_path / "a.flac", samples)
-    np.testing.assert_allclose(decode(tmp_path / "a.flac"), samples, rtol=0, atol=1 / 16384)
+    write_wav(tmp_path / "a.wav", samples)
+    np.testing.assert_allclose(decode(tmp_path / "a.wav"), samples, rtol=0, atol=1 / 16384)
 
 
 def test_what_cannot_be_decoded(tmp_path):
