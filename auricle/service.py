@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,8 +18,10 @@ from engine.errors import ConfigError
 from engine.graph import Graph
 from engine.node import Source, describe
 from engine.run import Run
-from engine.scheduler import LiveScheduler
+from engine.scheduler import LiveScheduler, usable_cores
 from engine.server import Server
+from models.head import load_head
+from models.registry import find, info
 from nodes import CLASSES
 from nodes.heads import Heads
 from nodes.input import Input
@@ -103,14 +105,14 @@ class Service:
         self._file, self._folder = file, folder
         self._ended = ended
         self._lock = threading.RLock()
-        self._removed: set[str] = set()
+        self._leaving: set[Run] = set()  # to be forgotten when they are over
         self.server = Server(file.wire, __version__)
-        cores = 1 if file.streams is None else len(os.sched_getaffinity(0))
+        cores = 1 if file.streams is None else usable_cores()
         self._scheduler = LiveScheduler(workers=file.workers or cores, ended=self._end)
         if file.streams is None:
-            self._add(file)
+            self._scheduler.add(self._build(file))
         for spec in streams_of(file, folder):
-            self._add(for_stream(file, spec, folder))
+            self._scheduler.add(self._build(for_stream(file, spec, folder)))
         self.server.status = self._status
         self.server.handle("list", self._summary)
         self.server.handle("statistics", self.statistics)
@@ -177,14 +179,16 @@ class Service:
             spec = StreamSpec(name=stream, input=input, values=dict(values or {}))
         except ValidationError as error:
             raise ConfigError(describe(error)) from None
-        file = for_stream(self._file, spec, self._folder)
         with self._lock:
-            for run in self.runs:
-                if run.graph.name == stream:
-                    if not run.over:
-                        raise ConfigError(f"there is a stream {stream!r} already")
-                    self._scheduler.remove(run)
-            self._add(file)
+            before = next((run for run in self.runs if run.graph.name == stream), None)
+            if before in self._leaving:
+                raise ConfigError(f"stream {stream!r} is still being closed; try again in a moment")
+            if before is not None and not before.over:
+                raise ConfigError(f"there is a stream {stream!r} already")
+            graph = self._build(for_stream(self._file, spec, self._folder))
+            if before is not None:
+                self._scheduler.remove(before)
+            self._scheduler.add(graph)
         return stream
 
     def remove_stream(self, stream: str) -> str:
@@ -201,21 +205,21 @@ class Service:
             if run.over:
                 self._forget(run)
             else:
-                self._removed.add(stream)
+                self._leaving.add(run)
                 self._scheduler.stop(stream)
         return stream
 
-    def _add(self, file: GraphFile) -> None:
+    def _build(self, file: GraphFile) -> Graph:
         graph = build_graph(file, self._folder)
         for node in graph.order:
             if isinstance(node, Publisher):
                 node.outlet, node.stream = self.server, graph.name
-        self._scheduler.add(graph)
+        return graph
 
     def _end(self, run: Run) -> None:
         with self._lock:
-            if run.graph.name in self._removed:
-                self._removed.discard(run.graph.name)
+            if run in self._leaving:
+                self._leaving.discard(run)
                 self._forget(run)
         self._ended(run)
 
@@ -236,7 +240,9 @@ class Service:
 
     def _status(self) -> dict[str, Any]:
         """For every heartbeat."""
-        return {"rung": self._scheduler.ladder.rung, "streams": self._summary()}
+        ladder = self._scheduler.ladder
+        ladder.look(time.monotonic())  # nobody else does while no stream has anything to serve
+        return {"rung": ladder.rung, "streams": self._summary()}
 
     def _summary(self) -> dict[str, Any]:
         """How each stream is, in a few words."""
@@ -254,12 +260,34 @@ class Service:
         return [run.graph.name for run in runs]
 
     def _add_head(self, head: str, stream: str | None = None) -> list[str]:
-        return [node.add_head(head) for node in self._nodes_with_heads(stream)]
+        nodes = self._nodes_with_heads(stream)
+        loaded = load_head(find(head))
+        for node in nodes:
+            node.check_head(loaded)  # before any has it
+        for node in nodes:
+            node.use_head(loaded)
+        if stream is None:
+            self._change_heads(lambda heads: [*heads, head])
+        return [loaded.card.name] * len(nodes)
 
     def _remove_head(self, head: str, stream: str | None = None) -> list[str]:
-        for node in self._nodes_with_heads(stream):
+        nodes = self._nodes_with_heads(stream)
+        # If none has it, the first one says which there are.
+        for node in [node for node in nodes if head in node.names()] or nodes[:1]:
             node.remove_head(head)
+        if stream is None:
+            self._change_heads(lambda heads: [each for each in heads if info(each).name != head])
         return [head]
+
+    def _change_heads(self, change: Callable[[Sequence[str]], list[str]]) -> None:
+        """Let streams that are added later have the same heads."""
+        nodes = [
+            spec.model_copy(update={"params": {**spec.params, "heads": change(spec.params.get("heads", ()))}})
+            if find_class(spec.class_, CLASSES, spec.id) is Heads
+            else spec
+            for spec in self._file.nodes
+        ]
+        self._file = self._file.model_copy(update={"nodes": nodes})
 
     def _nodes_with_heads(self, stream: str | None) -> list[Heads]:
         runs = self._chosen(stream)

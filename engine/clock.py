@@ -7,10 +7,10 @@ which monotonic time; seconds, UTC and drift are derived from that.
 from __future__ import annotations
 
 import time
-from collections import deque
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 BUCKET_S = 1
 """Observations of one second are reduced to the promptest one: delays only ever add."""
@@ -40,7 +40,8 @@ class SourceClock:
         self.sample_rate = sample_rate
         self.first_sample = first_sample
         self._anchor: tuple[int, int, int] | None = None
-        self._residuals: deque[tuple[float, float]] = deque(maxlen=BUCKETS)
+        self._promptest = np.zeros((BUCKETS, 2))  # elapsed seconds and least delay, by bucket
+        self._noted = 0
         self._bucket = (-1, 0.0, 0.0)
         self._drift: tuple[int, float] | None = None
 
@@ -59,7 +60,8 @@ class SourceClock:
                 self._bucket = (number, elapsed_s, delay_s)
             return
         if number >= 0:
-            self._residuals.append((at_s, least_s))
+            self._promptest[self._noted % BUCKETS] = at_s, least_s
+            self._noted += 1
         self._bucket = (int(elapsed_s / BUCKET_S), elapsed_s, delay_s)
 
     def monotonic_ns(self, sample: int) -> int:
@@ -73,7 +75,7 @@ class SourceClock:
         """Index of the sample due at a time, going by the promptest arrival of the last `BUCKETS` seconds."""
         if self._anchor is None:
             return self.first_sample
-        least_s = min([self._bucket[2], *(delay_s for _, delay_s in self._residuals)])
+        least_s = float(self._known()[:, 1].min(initial=self._bucket[2]))
         return self.first_sample + int((monotonic_ns / 1e9 - least_s) * self.sample_rate)
 
     def utc_ns(self, sample: int) -> int:
@@ -96,9 +98,12 @@ class SourceClock:
         return self._drift[1]
 
     def _estimate(self) -> float | None:
-        residuals = list(self._residuals)
-        if len(residuals) < BUCKETS_NEEDED:
+        known = self._known()
+        if len(known) < BUCKETS_NEEDED:
             return None
-        at_s, delay_s = np.array(residuals).T
+        at_s, delay_s = known.T
         slope = float(np.polyfit(at_s - at_s[0], delay_s - delay_s[0], 1)[0])
         return -1e6 * slope / (1 + slope)
+
+    def _known(self) -> NDArray[np.float64]:
+        return self._promptest[: self._noted].copy()  # another thread observes

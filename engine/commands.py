@@ -11,7 +11,7 @@ from typing import Any
 
 import zmq
 
-from engine.errors import WireError
+from engine.errors import WireError, one_line
 from engine.wire import decode, encode
 
 Handler = Callable[..., Any]
@@ -55,7 +55,7 @@ class Commands(threading.Thread):
             return encode({"ok": True, "result": self._obey(frames)})
         except Exception as error:
             log.debug("a request failed", exc_info=True)
-            return encode({"ok": False, "error": " ".join(str(error).split()) or type(error).__name__})
+            return encode({"ok": False, "error": one_line(error)})
 
     def _obey(self, frames: list[bytes]) -> Any:
         if len(frames) != 1:

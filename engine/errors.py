@@ -16,6 +16,11 @@ there is one.
 from __future__ import annotations
 
 
+def one_line(error: BaseException) -> str:
+    """What an error of somebody else's says, which may be many lines or none, in one."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class AuricleError(Exception):
     """Base of all errors that Auricle raises on purpose.
 

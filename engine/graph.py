@@ -125,7 +125,8 @@ class Graph:
             edges = [edge for edge in self.edges if edge.output is output]
             token_type = output.token_type
             window = max((edge.input.frame_size + edge.input.hop_size for edge in edges), default=1)
-            burst = max(LEAST_BURST, math.ceil(token_type.rate * Fraction(output.burst_s)))
+            burst_s = max([output.burst_s, *(edge.input.lag_s for edge in edges)])
+            burst = max(LEAST_BURST, math.ceil(token_type.rate * Fraction(burst_s)))
             lineage = None
             if output.follows is not None:
                 port = output.follows

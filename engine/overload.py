@@ -19,6 +19,12 @@ import time
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16)
 """By rung: one window in so many is served."""
 
+COST = math.lcm(*PARTS)
+"""What serving a window costs."""
+
+SPREAD = 29
+"""Between what two streams begin with: about the golden section of `COST`, which spreads them evenly."""
+
 LATE = 0.75
 """Part of the deadline beyond which a window is late for the ladder: there is still time to act."""
 
@@ -43,29 +49,44 @@ HOLD_S = 3.0
 
 LONGEST_HOLD_S = 60.0
 
+QUIET_S = 30.0
+"""Time without a window after which there is no load."""
+
 
 class Member:
     """One stream's place on the ladder. Used by the thread that runs the stream.
 
+    Every window pays a part of what serving one costs, by the rung, and the one that completes the sum is
+    served. So streams are served alike over any time and any changes of the rung, and since each begins with
+    another sum, at different windows.
+
     Attributes:
-        number: Spreads the windows that are left out over the streams.
         lateness: Of the latest window until the next look, as a part of its deadline; None if there was none.
     """
 
     def __init__(self, ladder: Ladder, number: int) -> None:
         self.ladder = ladder
-        self.number = number
         self.lateness: float | None = None
+        self._paid = number * SPREAD % COST
 
-    def wanted(self, window: int) -> int:
-        """Windows to leave out from `window` on before the next one that the rung lets through."""
-        return (self.number - window) % PARTS[self.ladder.rung]
+    @property
+    def serves_next(self) -> bool:
+        """Whether the next window is one to serve, in time."""
+        return self._paid + COST // PARTS[self.ladder.rung] >= COST
+
+    def leave_out(self, most: int) -> int:
+        """Leave out the next windows up to the first that is to be served; returns how many, up to `most`."""
+        share = COST // PARTS[self.ladder.rung]
+        count = min(most, max(0, math.ceil((COST - self._paid) / share) - 1))
+        self._paid += count * share
+        return count
 
     def begin(self, late_s: float, deadline_s: float) -> bool:
-        """Say how long ago the next window was complete; returns whether it is in time."""
+        """Say how long ago the next window, one to serve, was complete; returns whether it is in time."""
         lateness = late_s / deadline_s
         self.lateness = max(lateness, self.lateness or 0.0)
         self.ladder.look(time.monotonic())
+        self._paid = max(0, self._paid + COST // PARTS[self.ladder.rung] - COST)
         return lateness <= 1
 
 
@@ -74,16 +95,17 @@ class Ladder:
 
     Attributes:
         rung: From 0, in full, up.
-        highest: The highest rung so far.
     """
 
     def __init__(self) -> None:
-        self.rung = 0
-        self.highest = 0
         self._lock = threading.Lock()
         self._members: list[Member] = []
         self._joined = 0
-        self._look_at = -math.inf
+        self._reset()
+
+    def _reset(self) -> None:
+        self.rung = 0
+        self._look_at = self._heard_at = -math.inf
         self._before = 0.0
         self._on_time_since: float | None = None
         self._stepped_up_at = self._stepped_down_at = -math.inf
@@ -101,6 +123,8 @@ class Ladder:
         """Give a place up."""
         with self._lock:
             self._members = [each for each in self._members if each is not member]
+            if not self._members:
+                self._reset()
 
     def look(self, now: float) -> None:
         """See how late the streams are, and step up or down.
@@ -118,15 +142,19 @@ class Ladder:
             for member in self._members:
                 member.lateness = None
             if found:
+                self._heard_at = now
                 # What the last of the `MANY` latest streams suffers.
                 self._judge(found[math.ceil(MANY * len(found)) - 1], now)
+            elif now - self._heard_at > QUIET_S:
+                self._judge(0.0, now)
 
     def _judge(self, lateness: float, now: float) -> None:
         before, self._before = self._before, lateness
         if lateness > ON_TIME:
             self._on_time_since = None
         if lateness > LATE:
-            if lateness > before * CATCHING_UP and now - self._stepped_up_at >= SETTLE_S:
+            settled = now - self._stepped_up_at >= SETTLE_S
+            if settled and lateness > before * CATCHING_UP and self.rung < len(PARTS) - 1:
                 self._step_up(now)
         elif lateness <= ON_TIME and self.rung:
             if self._on_time_since is None:
@@ -135,8 +163,7 @@ class Ladder:
                 self._step_down(now)
 
     def _step_up(self, now: float) -> None:
-        self.rung = min(self.rung + 1, len(PARTS) - 1)
-        self.highest = max(self.highest, self.rung)
+        self.rung += 1
         if now - self._stepped_down_at < LONGEST_HOLD_S:
             self._holds_s[self.rung] = min(2 * self._holds_s[self.rung], LONGEST_HOLD_S)
         self._stepped_down_at = -math.inf

@@ -28,6 +28,7 @@ class InputPort:
         before: Tokens by which the first window begins ahead of the stream; zeros are read there.
         many: Whether several streams may be connected.
         optional: Whether none may be.
+        lag_s: Seconds by which its reader may fall behind before the writer has to wait.
     """
 
     name: str
@@ -40,6 +41,7 @@ class InputPort:
     before: int = 0
     many: bool = False
     optional: bool = False
+    lag_s: float = 0.0
     offered: list[TokenType] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
 

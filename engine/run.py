@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any
 
-from engine.errors import AuricleError, NodeError
+from engine.errors import AuricleError, NodeError, one_line
 from engine.graph import Graph
 from engine.node import Node, Source, Status
 
@@ -137,7 +137,7 @@ class Run:
             error.node = error.node or node.name
             self.error = error
         else:
-            self.error = NodeError(f"{type(error).__name__}: {error}", node=node.name)
+            self.error = NodeError(f"{type(error).__name__}: {one_line(error)}", node=node.name)
             self.error.__cause__ = error
         for each in self.graph.order:
             try:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
+import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from engine.errors import AuricleError
 from engine.graph import Graph
@@ -23,11 +24,18 @@ from engine.node import Source
 from engine.overload import Ladder
 from engine.run import Run
 
+log = logging.getLogger(__name__)
+
 IDLE_S = 1.0
 """Longest time for which a graph is not called, even if nothing asks for it."""
 
-OPENERS = 8
+OPENERS = 32
 """Graphs that are opened or closed at the same time."""
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def passes(graph: Graph) -> Iterator[Run]:
@@ -105,7 +113,7 @@ class LiveScheduler:
             for node in graph.order:
                 node.load = member
                 if isinstance(node, Source):
-                    node.arrived = partial(worker.queue, task)
+                    node.arrived = task.queue
             self._tasks = [*self._tasks, task]
             if self._started:
                 self._openers.submit(self._open, task)
@@ -129,7 +137,7 @@ class LiveScheduler:
         for task in found:
             task.run.request_stop()
         for task in found:
-            task.worker.queue(task)
+            task.queue()
         return bool(found)
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -147,7 +155,7 @@ class LiveScheduler:
         task.run.start()
         if task.run.ending is None:
             task.open = True
-            task.worker.queue(task)
+            task.queue()
         else:
             self._close(task)
 
@@ -162,10 +170,23 @@ class LiveScheduler:
         try:
             if self._ended is not None:
                 self._ended(task.run)
-        finally:
+        except Exception:  # whoever listens must not keep the others from being served
+            log.exception("%s: its end could not be told", task.run.graph.name)
+        with self._changed:
             task.worker.release()
-            with self._changed:
-                self._changed.notify_all()
+            self._balance()
+            self._changed.notify_all()
+
+    def _balance(self) -> None:
+        """Give a run of the worker that has the most to the one that has the fewest, if that helps."""
+        owned = Counter(dict.fromkeys(self._workers, 0))
+        owned.update(task.owner for task in self._tasks if not task.run.over)
+        ranked = owned.most_common()
+        (most, high), (fewest, low) = ranked[0], ranked[-1]
+        if high - low > 1:
+            task = next((task for task in self._tasks if task.owner is most and task.open), None)
+            if task is not None:
+                task.move_to = fewest
 
 
 class _Task:
@@ -174,11 +195,22 @@ class _Task:
     def __init__(self, run: Run, worker: _Worker) -> None:
         self.run = run
         self.worker = worker
+        self.move_to: _Worker | None = None
+        """The worker that it shall have from its next turn on; handed over by the present one."""
         self.open = False
         """Whether it can be advanced: from its start to its end."""
         self.queued = False
         self.wake_ns: int | None = None
         """Time of its next timer."""
+
+    @property
+    def owner(self) -> _Worker:
+        """The worker that has it, or is about to."""
+        return self.move_to or self.worker
+
+    def queue(self) -> None:
+        """Advance it as soon as those before it have been. From any thread."""
+        self.worker.queue(self)
 
 
 class _Worker:
@@ -210,7 +242,7 @@ class _Worker:
             self._condition.notify()
 
     def queue(self, task: _Task) -> None:
-        """Advance a run as soon as those before it have been. From any thread."""
+        """See `_Task.queue`."""
         # Without the lock: whoever clears `queued`, or sets `open`, looks at the run after that.
         if task.queued or not task.open:
             return
@@ -227,19 +259,33 @@ class _Worker:
         while (task := self._next()) is not None:
             if not task.open:  # it was queued again while it ended
                 continue
+            if task.worker is not self:  # it was queued here while it was handed over
+                task.queue()
+                continue
+            if task.move_to is not None:
+                self._hand_over(task, task.move_to)
+                continue
             again = task.run.advance()
             if task.run.ending is not None:
                 task.open = False
                 self._finished(task)
             elif again:
-                self.queue(task)
+                task.queue()
             else:
                 self._set_timer(task)
 
+    def _hand_over(self, task: _Task, other: _Worker) -> None:
+        """Give a run away. Nobody else advances it before `worker` is another."""
+        other.adopt()
+        task.move_to = task.wake_ns = None
+        task.worker = other  # last: from here on the other one may be at work on it
+        self.release()
+        task.queue()
+
     def _next(self) -> _Task | None:
-        """The next run to advance, when there is one; None when none is owned any more."""
+        """The next run to advance, when there is one; None when none is left."""
         with self._condition:
-            while self.owned:
+            while self.owned or self._ready:
                 now = time.monotonic_ns()
                 while self._timers and self._timers[0][0] <= now:
                     at, _, task = heapq.heappop(self._timers)

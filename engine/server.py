@@ -277,6 +277,7 @@ class Server:
             self.latencies.forget(stream)
             for channel in self._channels.values():
                 channel.forget(stream)
+            return
         if name not in self._channels:
             return
         if since_ns is not None:
@@ -297,16 +298,19 @@ class Server:
                 "dropped": self.dropped,
                 "latency": self.latencies.summary(),
                 "streams": {},
-                **status,
             }
-            channel.send(ENGINE, "heartbeat", beat)
+            try:
+                encode({**beat, **status})
+            except WireError:
+                log.exception("the heartbeat has no word of the streams")
+                channel.send(ENGINE, "heartbeat", {**beat, "last_seq": {}})
+            else:
+                channel.send(ENGINE, "heartbeat", {**beat, **status})
 
     def _checked_status(self) -> dict[str, Any]:
-        """The statistics; none if they cannot be had or encoded, since the heart has to go on beating."""
+        """The statistics; none if they cannot be had, since the heart has to go on beating."""
         try:
-            status = self.status()
-            encode(status)
+            return self.status()
         except Exception:
             log.exception("no statistics for the heartbeat")
             return {}
-        return status

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,8 +24,8 @@ from engine.marks import Mark
 from engine.reader import Reader
 from engine.ring import Ring
 
-LOG_LENGTH = 256
-"""Commits whose times a stream remembers; at 20 ms a block, five seconds."""
+LOG_LENGTH = 512
+"""Commits whose times a stream remembers; at 20 ms a block, ten seconds."""
 
 
 class Commit(NamedTuple):
@@ -128,7 +129,9 @@ class Stream:
         self.ring = Ring(capacity, tuple(axis.size for axis in token_type.axes), dtype)
         self._marks: list[Mark] = []
         self._mark_lock = threading.Lock()
-        self._log: list[tuple[int, Commit]] = [(start, Commit(0, 0, 0))] * LOG_LENGTH
+        # Of every commit `written` after it, and the fields of `Commit`. All its memory is taken at once, so
+        # that an engine with hundreds of streams does not grow for minutes.
+        self._log = array("q", bytes(LOG_LENGTH * 4 * 8))
         self._logged = 0
 
     # -- writing ------------------------------------------------------------------------------------
@@ -156,13 +159,17 @@ class Stream:
             rung: How far computing them was cut back.
             done_ns: Monotonic time at which they were there to be taken; now, if left out.
         """
-        now = time.monotonic_ns()
+        if began_ns is None or done_ns is None:
+            now = time.monotonic_ns()
+            began_ns = now if began_ns is None else began_ns
+            done_ns = now if done_ns is None else done_ns
         self.ring.mirror(self.written, count)
         written = self.written + count
-        self._log[self._logged % LOG_LENGTH] = (
-            written,
-            Commit(now if began_ns is None else began_ns, now if done_ns is None else done_ns, rung),
-        )
+        log, at = self._log, self._logged % LOG_LENGTH * 4
+        log[at] = written
+        log[at + 1] = began_ns
+        log[at + 2] = done_ns
+        log[at + 3] = rung
         self._logged += 1
         self.written = written
 
@@ -204,14 +211,15 @@ class Stream:
 
     def committed(self, token: int) -> Commit:
         """When and how `token` was made; that of the oldest one known, if it is older."""
-        logged = self._logged
-        found = self._log[(logged - 1) % LOG_LENGTH]
-        for number in range(logged - 1, max(logged - LOG_LENGTH, 0) - 1, -1):
-            entry = self._log[number % LOG_LENGTH]
-            if entry[0] <= token:
+        log, logged = self._log, self._logged
+        found = (logged - 1) % LOG_LENGTH * 4
+        # All but the oldest one, which the writer may be replacing.
+        for number in range(logged - 1, max(logged - LOG_LENGTH, -1), -1):
+            at = number % LOG_LENGTH * 4
+            if log[at] <= token:
                 break
-            found = entry
-        return found[1]
+            found = at
+        return Commit(log[found + 1], log[found + 2], log[found + 3])
 
     def ancestry(self, token: int) -> Iterator[tuple[Stream, int]]:
         """This stream and those before it, each with the last of its tokens that `token` needs."""

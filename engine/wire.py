@@ -15,7 +15,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import WireError
+from engine.errors import WireError, one_line
 
 SCHEMA_VERSION = 1
 """Raised when a message can no longer be read by yesterday's client. New fields do not raise it."""
@@ -73,7 +73,7 @@ def decode(data: bytes) -> dict[str, Any]:
     try:
         message = msgpack.unpackb(data)
     except (ValueError, RecursionError) as error:
-        raise WireError(f"not a msgpack message: {_one_line(error)}") from None
+        raise WireError(f"not a msgpack message: {one_line(error)}") from None
     if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
         raise WireError(f"a message is {type(message).__name__}, not a map with text for keys")
     version = message.get("v")
@@ -180,7 +180,3 @@ def decode_pcm(frames: Sequence[bytes]) -> tuple[PcmHeader, bytes]:
 def _check_int(name: str, value: object, least: int, most: int) -> None:
     if type(value) is not int or not least <= value <= most:
         raise WireError(f"PCM header: {name}={value!r}; a whole number from {least} to {most} is needed")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -91,7 +91,7 @@ def split(path: Path, hop_size: int) -> Split | None:
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's own errors have no common base but this
-        raise ModelError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from error
     found = _first_layers(model.graph)
     if found is None:
         return None

@@ -26,6 +26,9 @@ from nodes.session import open_session, open_split_session
 LEAST_DEADLINE_S = 0.5
 """However short the hop: a pause of the machine is no overload."""
 
+LONGEST_DEADLINE_S = 10.0
+"""However long the hop: as long as streams remember when their tokens came."""
+
 
 class Backbone(Transform):
     """A model from segments of mel frames to embeddings and activations.
@@ -56,8 +59,9 @@ class Backbone(Transform):
         deadline_s: float | None = Field(
             None,
             gt=0,
+            le=LONGEST_DEADLINE_S,
             description="Live: seconds after its last sample until which a segment has to be begun; the time "
-            "from one segment to the next, and at least half a second.",
+            "from one segment to the next, but half a second at least and ten at most.",
         )
 
     stage = "inference"
@@ -80,7 +84,8 @@ class Backbone(Transform):
                 where = f"{self.card.name}: its card says {field}={said!r}"
                 raise ConfigError(f"{where}, and the front end {known.name!r} has {has!r}", node=name)
         self.segment_size = segment_size
-        self.deadline_s = self.params.deadline_s or max(LEAST_DEADLINE_S, float(hop_size / known.rate))
+        hop_s = float(hop_size / known.rate)
+        self.deadline_s = self.params.deadline_s or min(max(LEAST_DEADLINE_S, hop_s), LONGEST_DEADLINE_S)
         mel = self.add_input(
             InputPort(
                 "mel",
@@ -90,6 +95,7 @@ class Backbone(Transform):
                 known.rate,
                 frame_size=segment_size,
                 hop_size=hop_size,
+                lag_s=self.deadline_s,
             )
         )
         self.add_output(
@@ -129,9 +135,8 @@ class Backbone(Transform):
                 return min(count, inside), "gap"
         if self.load is None or not self.live:
             return 1, None
-        left_out = self.load.wanted(reader.number)
-        if left_out:
-            return min(count, left_out), "hop"
+        if left_out := self.load.leave_out(count):
+            return left_out, "hop"
         self.rung = self.load.ladder.rung
         in_time = self.load.begin(self._late_s(), self.deadline_s)
         return 1, None if in_time else "overload"
@@ -143,7 +148,7 @@ class Backbone(Transform):
         return (time.monotonic_ns() - source.committed(token).done_ns) / 1e9
 
     def anticipate(self) -> bool:
-        if self._incremental is None or (self.load and self.live and self.load.wanted(self.reader.number)):
+        if self._incremental is None or (self.load and self.live and not self.load.serves_next):
             return False
         began = time.monotonic_ns()
         done = self._incremental.advance(self.reader.position, self._scaled(self.reader.rest()))

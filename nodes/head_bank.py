@@ -34,7 +34,9 @@ def shared_bank(heads: Sequence[Mlp]) -> HeadBank:
     Fifty heads are 4 MB of weights, and hundreds of streams may have them.
     """
     # Whose card has no hash is told from all others; who has one was checked against it.
-    key = tuple((head.card.name, head.card.version, head.card.sha256 or id(head)) for head in heads)
+    key = tuple(
+        (head.card.name, head.card.version, head.labels, head.card.sha256 or id(head)) for head in heads
+    )
     with _lock:
         bank = _shared.get(key)
         if bank is None:

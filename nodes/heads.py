@@ -58,23 +58,39 @@ class Heads(Transform):
             Its name.
         """
         head = load_head(find(name_or_path))
+        self.use_head(head)
+        return head.card.name
+
+    def use_head(self, head: Mlp) -> None:
+        """Use a head that is loaded from the next segment on. From any thread.
+
+        Raises:
+            ConfigError: As `check_head`.
+        """
+        with self._lock:
+            self.check_head(head)
+            self._bank = shared_bank([*self._loaded(), head])
+            # From now on a backbone with other embeddings is refused when the graph is built.
+            self._embeddings.axes = (Axis("embedding", head.input_size),)
+
+    def check_head(self, head: Mlp) -> None:
+        """Refuse a head that cannot be used here.
+
+        Raises:
+            ConfigError: A name that is not to be had, or embeddings of another length.
+        """
         name = head.card.name
         if name in KINDS or not re.fullmatch(KIND, name):
             what = f"head {name!r} cannot be published by this name"
             raise ConfigError(
                 f"{what}: letters, digits and _.:- only, and none of {', '.join(KINDS)}", node=self.name
             )
-        with self._lock:
-            size = self._size()
-            if size not in (None, head.input_size):
-                takes = f"head {head.card.name!r} takes embeddings of {head.input_size}"
-                raise ConfigError(f"{takes}, here they have {size}", node=self.name)
-            if head.card.name in self.names():
-                raise ConfigError(f"there is a head {head.card.name!r} already", node=self.name)
-            self._bank = shared_bank([*self._loaded(), head])
-            # From now on a backbone with other embeddings is refused when the graph is built.
-            self._embeddings.axes = (Axis("embedding", head.input_size),)
-        return head.card.name
+        size = self._size()
+        if size not in (None, head.input_size):
+            takes = f"head {name!r} takes embeddings of {head.input_size}"
+            raise ConfigError(f"{takes}, here they have {size}", node=self.name)
+        if name in self.names():
+            raise ConfigError(f"there is a head {name!r} already", node=self.name)
 
     def _size(self) -> int | None:
         """Length of the embeddings; None while nothing says it."""

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, one_line
 from models.card import model_path
 from models.errors import ModelError
-from models.incremental import split
+from models.incremental import Split, split
 from models.registry import check
 
 SHORT_NAMES = {
@@ -100,13 +100,21 @@ def _open(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
 def _open_split(folder: Path, hop_size: int, providers: tuple[str, ...], threads: int) -> SplitSession | None:
     card = check(folder)
     path = model_path(folder, card)
+    parts = _split(path, hop_size, card.name)
+    return None if parts is None else _open_parts(parts, f"{card.name}: {path}, split", providers, threads)
+
+
+@functools.cache
+def _split(path: Path, hop_size: int, name: str) -> Split | None:
     try:
-        parts = split(path, hop_size)
+        return split(path, hop_size)
     except ModelError as error:
-        raise ModelError(f"{card.name}: {error}") from error
-    if parts is None:
-        return None
-    what = f"{card.name}: {path}, split"
+        raise ModelError(f"{name}: {error}") from error
+
+
+@functools.cache
+def _open_parts(parts: Split, what: str, providers: tuple[str, ...], threads: int) -> SplitSession:
+    # By the parts, which are the same for most hops.
     front = _load(parts.front, what, providers, threads, frames=parts.history + 1)
     back = _load(parts.back, what, providers, threads)
     return SplitSession(front, back, back.get_inputs()[0].name, parts.history, parts.width, parts.channels)
@@ -137,7 +145,7 @@ def _load(model: Path | bytes, what: str, providers: tuple[str, ...], threads: i
         session.run(None, inputs)
         return session
     except Exception as error:  # ONNX Runtime's own classes have no common base but this
-        raise ModelError(f"{what} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"{what} cannot be loaded: {one_line(error)}") from error
 
 
 def _size(size: int | str, sizes: Mapping[str, int]) -> int:

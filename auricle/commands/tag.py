@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +69,7 @@ def tag(
     from auricle.files import audio_files
     from auricle.tagging import FileTagger
     from engine.errors import InputError
+    from engine.scheduler import usable_cores
 
     form = _Form(segments, jsonl or segments, embeddings)
     outcome = 0
@@ -83,7 +83,7 @@ def tag(
                 continue
             for file in found:
                 try:
-                    tagger = FileTagger(file, model, hop_frames, threads or _cores(), embeddings)
+                    tagger = FileTagger(file, model, hop_frames, threads or usable_cores(), embeddings)
                     warnings = _tag_one(file, tagger, form, progress)
                 except InputError as error:
                     _say(progress, error.message)
@@ -181,8 +181,3 @@ def _say(progress: Progress | None, text: str) -> None:
         progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
     else:
         click.echo(line, err=True)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import threading
 import time
@@ -21,6 +20,7 @@ from auricle.service import Service, load_graph
 from auricle.tagging import FileTagger
 from engine.config import StreamSpec, load, streams_of
 from engine.errors import WireError
+from engine.scheduler import usable_cores
 from nodes import url_input
 from nodes.backbone import Backbone
 from tests.auricle.command import assert_one_line, auricle
@@ -117,7 +117,7 @@ def test_streams_share_sessions_and_workers(folder: Path) -> None:
             id(b._incremental._session) for b in backbones if isinstance(b, Backbone) and b._incremental
         }
         assert len(sessions) == 1
-        assert service._scheduler.workers == len(os.sched_getaffinity(0))
+        assert service._scheduler.workers == usable_cores()
 
 
 def wait_until(condition: object, seconds: float = 20) -> None:

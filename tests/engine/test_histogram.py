@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from engine.histogram import PARTS, Histogram, Latencies
+from engine.histogram import OCTAVES, PARTS, Histogram, Latencies
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -54,7 +54,9 @@ def test_memory_does_not_grow_with_the_times() -> None:
     histogram = Histogram()
     for n in range(100_000):
         histogram.record(1e-3 + (n % 1000) * 1e-6)
-    assert len(histogram._counts) <= PARTS + 1, "one octave"
+    assert len(histogram._counts) == OCTAVES * PARTS
+    histogram.record(1e9)
+    assert histogram.percentiles((100.0,)) == [2.0**OCTAVES * 1e-6], "as far as it reaches"
 
 
 def test_latencies_by_stream_and_together() -> None:
