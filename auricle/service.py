@@ -23,6 +23,7 @@ from engine.server import Server
 from models.head import load_head
 from models.registry import find, info
 from nodes import CLASSES
+from nodes.file_input import FileInput
 from nodes.heads import Heads
 from nodes.input import Input
 from nodes.inputs import input_for
@@ -60,20 +61,24 @@ def for_stream(file: GraphFile, spec: StreamSpec, folder: Path) -> GraphFile:
         ConfigError: A source or a parameter that cannot be used.
     """
     try:
-        file = with_values(_with_input(file, spec.input, folder), spec.values)
+        file = _with_input(file, spec.input, folder, together=True)
+        file = with_values(file, spec.values)
     except ConfigError as error:
         raise ConfigError(f"stream {spec.name!r}: {error}") from None
     return file.model_copy(update={"stream": spec.name})
 
 
-def _with_input(file: GraphFile, source: str, folder: Path = Path()) -> GraphFile:
-    """The same graph with another source in the place of its only one."""
+def _with_input(file: GraphFile, source: str, folder: Path = Path(), *, together: bool = False) -> GraphFile:
+    """The same graph with another source in the place of its only one; together with others, in real time."""
     sources = [spec for spec in file.nodes if issubclass(find_class(spec.class_, CLASSES, spec.id), Source)]
     if len(sources) != 1:
         raise ConfigError(
             f"another input replaces the source of a graph that has one; this has {len(sources)}"
         )
     class_name, params = input_for(source, folder)
+    if together and find_class(class_name, CLASSES, sources[0].id) is FileInput:
+        # At full speed it would leave the live ones no time.
+        params["realtime"] = True
     kept = {name: value for name, value in sources[0].params.items() if name == "sample_rate"}
     changed = sources[0].model_copy(update={"class_": class_name, "params": {**kept, **params}})
     nodes = [changed if spec is sources[0] else spec for spec in file.nodes]

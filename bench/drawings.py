@@ -60,11 +60,11 @@ def streams(report: Report, folder: Path) -> Path:
                 lines.setdefault(column, []).append((int(name.split()[0]), value))
     return stacked(
         folder / "streams.png",
-        "Streams in real time",
+        "Streams in real time, every run",
         "streams",
         {
-            "latency, ms": {name: lines[name] for name in ("p50 ms", "p99 ms")},
-            "late %": {"late": lines["late %"]},
+            "latency, ms": {name: sorted(lines[name]) for name in ("p50 ms", "p99 ms")},
+            "late %": {"late": sorted(lines["late %"])},
         },
     )
 

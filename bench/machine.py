@@ -28,6 +28,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def resident_mb() -> float:
+    """Resident memory of this process, in MB. Linux only."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def versions() -> dict[str, str | None]:
     """Version of Python and of `PACKAGES`; None for those that are not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}

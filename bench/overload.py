@@ -93,8 +93,9 @@ def measure(
     )
     report.target("messages lost on the wire", heard["lost"], at_most=0, correctness=True)
     report.target("furthest stream from the mean, %", worst, at_most=20)
-    growth = slope(found["looks"], after_s=seconds / 3)
-    report.target("memory, MB an hour, after a third of the time", growth, at_most=1)
+    growth_mb = slope(found["looks"], after_s=seconds / 3) * (seconds * 2 / 3) / 3600
+    growth = 100 * growth_mb / found["looks"][-1]["rss_mb"]
+    report.target("memory grown in the last two thirds of the time, %", growth, at_most=1)
     report.target(
         "seconds until rung 0 with half the raw load", recovered_s if not rung else None, at_most=recovery_s
     )

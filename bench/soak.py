@@ -75,7 +75,7 @@ def measure(
         "mel frames that are missing or too many": abs(last["frames"] - frames),
         "segments that are missing or too many": abs(last["segments"] - segments),
         "segments at another place than their number says": last["misplaced"],
-        "gaps that were not told": last["gaps"] - last["told"],
+        "gaps that were told wrongly or not at all": last["wrong_gaps"],
     }.items():
         report.target(what, wrong, at_least=0, at_most=0, correctness=True)
     report.series["hours"] = [look["at_s"] / 3600 for look in looks]

@@ -11,7 +11,7 @@ from bench.report import Report
 from bench.timing import Tell, silent
 from models.registry import info
 
-PARTS = (0.25, 0.5, 0.7, 0.8, 0.85, 0.9)
+PARTS = (0.4, 0.8, 0.85, 0.9)
 """Of the streams that the raw inference rate allows."""
 
 WARM_UPS = 4
@@ -25,13 +25,14 @@ def measure(
     model: str = "musicnn-mtt",
     hop_size: int | None = None,
     streams: Sequence[int] = (),
-    seconds: float = 30.0,
-    runs: int = 1,
+    seconds: float = 20.0,
+    runs: int = 3,
     tell: Tell = silent,
 ) -> Report:
     """Streams, each a file played in real time, more and more of them in one engine.
 
-    A window is late if its prediction is published more than a hop after its last sample, or never.
+    A window is late if its prediction is published more than a hop after its last sample, or never. What is
+    held is the largest number that, like all below it, has few enough of them in the median of the runs.
 
     Args:
         model, hop_size: As for a backbone.
@@ -50,13 +51,13 @@ def measure(
         {"model": card.name, "hop_frames": hop, "seconds": seconds, "runs": runs},
     )
     memory: list[tuple[int, float]] = []
-    held: list[float] = []
+    found_by_step: dict[int, list[tuple[float, float]]] = {}
     for run in range(runs):
         with fleet(model, hop_size) as engine:
             tell("raw inference")
             before = engine.raw() * hop_s
             numbers = sorted(streams) or [max(1, round(part * before)) for part in PARTS]
-            for number in numbers:
+            for step, number in enumerate(numbers):
                 tell(f"run {run + 1} of {runs}: {number} streams")
                 engine.grow(number)
                 for _ in range(WARM_UPS):
@@ -72,8 +73,7 @@ def measure(
                 late = 100 * (found["late"] + missing) / max(1, offered)
                 rss_mb = found["looks"][-1]["rss_mb"]
                 memory.append((number, rss_mb))
-                if late < LATE_PERCENT:
-                    held.append(number / raw)
+                found_by_step.setdefault(step, []).append((number / raw, late))
                 name = f"{number} streams" if runs == 1 else f"{number} streams, run {run + 1}"
                 report.row(
                     name,
@@ -89,10 +89,14 @@ def measure(
                         "rss MB": rss_mb,
                     },
                 )
+    held = 0.0
+    for tried in found_by_step.values():
+        part, late = np.median(tried, axis=0)
+        if late >= LATE_PERCENT:
+            break
+        held = float(part)
     report.notes.append("raw: streams that the model's sessions alone would do, before and after each row")
-    report.target(
-        f"streams with under {LATE_PERCENT} % late windows, of raw", max(held, default=0.0), at_least=0.85
-    )
+    report.target(f"streams with under {LATE_PERCENT} % late windows, of raw", held, at_least=0.85)
     if len({number for number, _ in memory}) > 1:
         numbers_of, megabytes = np.array(memory).T
         per_stream = float(np.polyfit(numbers_of, megabytes, 1)[0])

@@ -100,16 +100,11 @@ def _open(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
 def _open_split(folder: Path, hop_size: int, providers: tuple[str, ...], threads: int) -> SplitSession | None:
     card = check(folder)
     path = model_path(folder, card)
-    parts = _split(path, hop_size, card.name)
-    return None if parts is None else _open_parts(parts, f"{card.name}: {path}, split", providers, threads)
-
-
-@functools.cache
-def _split(path: Path, hop_size: int, name: str) -> Split | None:
     try:
-        return split(path, hop_size)
+        parts = split(path, hop_size)
     except ModelError as error:
-        raise ModelError(f"{name}: {error}") from error
+        raise ModelError(f"{card.name}: {error}") from error
+    return None if parts is None else _open_parts(parts, f"{card.name}: {path}, split", providers, threads)
 
 
 @functools.cache

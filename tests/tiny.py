@@ -11,6 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from models.card import Card, FrontEnd, Schema, TensorSpec, save_card
 from models.card import Inference as Inferred
 from models.files import sha256
+from models.head import save_head
+from models.mlp import Layer
 
 LABELS = ("drums", "voice", "piano")
 SIZE = 8
@@ -90,4 +92,12 @@ def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed
         segment_hop_size=hop_size,
     )
     save_card(card, folder)
+    return folder
+
+
+def make_head(folder: Path, size: int = SIZE, seed: int = 0) -> Path:
+    """The folder of a head of one layer and two labels, called like the folder."""
+    rng = np.random.default_rng(seed)
+    layer = Layer(rng.normal(size=(size, 2)), rng.normal(size=2), "softmax")
+    save_head(folder, [layer], name=folder.name, labels=("a", "b"), embedding_model="tiny")
     return folder

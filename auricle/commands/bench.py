@@ -205,10 +205,10 @@ def wire(**options: Any) -> Report:
 _hop = click.option("--hop-frames", "hop_size", type=click.IntRange(1), help="The model card's, if left out.")
 
 
-@measurement("auricle bench latency --hop-frames 93 --plot", runs=1, plot="latency")
+@measurement("auricle bench latency --hop-frames 93 --plot", runs=3, plot="latency")
 @_model
 @_hops(93, 16)
-@click.option("--seconds", type=click.FloatRange(5), default=60.0, show_default=True, help="Of sound.")
+@click.option("--seconds", type=click.FloatRange(5), default=30.0, show_default=True, help="Of sound.")
 @click.option(
     "--block-ms", type=click.FloatRange(1, 1000), default=20.0, show_default=True, help="Of a block."
 )
@@ -219,7 +219,7 @@ def latency(**options: Any) -> Report:
     return measure(**options)
 
 
-@measurement("auricle bench streams --plot", runs=1, plot="streams")
+@measurement("auricle bench streams --plot", runs=3, plot="streams")
 @_model
 @_hop
 @click.option(
@@ -229,7 +229,7 @@ def latency(**options: Any) -> Report:
     help="How many; may be repeated.  [default: parts of what raw inference allows]",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(1), default=30.0, show_default=True, help="Measured at each number."
+    "--seconds", type=click.FloatRange(1), default=20.0, show_default=True, help="Measured at each number."
 )
 def streams(**options: Any) -> Report:
     """How many streams one machine holds in real time."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import threading
 import time
@@ -148,9 +147,9 @@ class Engine:
 
     def state(self) -> dict[str, Any]:
         """Memory in MB, and the rung."""
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        megabytes = pages * resource.getpagesize() / 1e6
-        return {"rss_mb": megabytes, "rung": self.service._scheduler.ladder.rung}
+        from bench.machine import resident_mb
+
+        return {"rss_mb": resident_mb(), "rung": self.service._scheduler.ladder.rung}
 
 
 def _counts(run: Any) -> dict[str, int]:

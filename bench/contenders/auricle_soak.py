@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +19,9 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
     """Settings: `model`, `hop_frames`, `seconds` of stream time. A request goes on to `until_s`.
 
     Answers: memory, and what was counted: `samples`, `frames`, `segments` (given and skipped), `misplaced`
-    segments, `gaps` made and `told`.
+    segments, `gaps`, and `wrong_gaps` that were not told, or not made, or told twice.
     """
+    from bench.machine import resident_mb
     from engine.graph import Graph
     from engine.marks import Gap
     from engine.node import Node, Source, Status
@@ -43,7 +42,8 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
             self.out = self.add_output(OutputPort("audio", "Noise.", FLOAT32, rate=Fraction(RATE)))
             self.rng = np.random.default_rng(0)
             self.noise = self.rng.uniform(-0.3, 0.3, 600 * RATE).astype(np.float32)
-            self.given = self.made = self.silence = 0
+            self.given = self.silence = 0
+            self.made: list[tuple[int, int]] = []
             self.gap_at = self.next_gap()
 
         def next_gap(self) -> int:
@@ -63,7 +63,7 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
                 self.silence = min(int(self.rng.uniform(0.001, LONGEST_GAP_S) * RATE), total - self.given)
                 place = (self.given, self.given + self.silence)
                 stream.mark(Gap(stream.start + place[0], stream.start + place[1], "hole", place))
-                self.made += 1
+                self.made.append(place)
                 self.gap_at = self.next_gap()
             if self.silence:
                 count = min(count, self.silence)
@@ -79,12 +79,13 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
             super().__init__("counter")
             self.port = self.add_input(InputPort("predictions", "Scores.", Prediction))
             self.hop, self.size = hop, size
-            self.segments = self.misplaced = self.told = 0
+            self.segments = self.misplaced = 0
+            self.told: list[tuple[int, int]] = []
 
         def process(self) -> Status:
             reader = self.port.reader
             ended, count = reader.stream.ended, reader.windows()
-            self.told += sum(isinstance(mark, Gap) for mark in reader.new_marks())
+            self.told += [mark.source for mark in reader.new_marks() if isinstance(mark, Gap)]
             if not count:
                 return Status.FINISHED if ended else Status.NO_INPUT
             for token in range(reader.position, reader.position + count):
@@ -117,19 +118,20 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
             for _ in runs:
                 pass
             over = True
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
         return {
             "at_s": sound.given / RATE,
             "wall_s": time.monotonic() - began,
             "over": over,
-            "rss_mb": pages * resource.getpagesize() / 1e6,
+            "rss_mb": resident_mb(),
             "samples": sound.given,
             "frames": mel.outputs["mel"].stream.written,
             "segments": counter.segments,
             "skipped": backbone.counts["gap"],
             "misplaced": counter.misplaced,
-            "gaps": sound.made,
-            "told": counter.told,
+            "gaps": len(sound.made),
+            "wrong_gaps": len(set(sound.made) ^ set(counter.told))
+            + len(counter.told)
+            - len(set(counter.told)),
         }
 
     return {}, answer

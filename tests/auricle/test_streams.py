@@ -6,10 +6,12 @@ import struct
 import threading
 import time
 import wave
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +22,12 @@ from auricle.service import Service, load_graph
 from auricle.tagging import FileTagger
 from engine.config import StreamSpec, load, streams_of
 from engine.errors import WireError
+from engine.overload import Ladder
 from engine.scheduler import usable_cores
 from nodes import url_input
 from nodes.backbone import Backbone
 from tests.auricle.command import assert_one_line, auricle
-from tests.tiny import make_backbone
+from tests.tiny import make_backbone, make_head
 
 GRAPH = """
 stream: template
@@ -154,7 +157,10 @@ def test_streams_come_and_go_over_the_control_socket(folder: Path) -> None:
             while (message := late.receive(1.5)) is not None and message.kind != "heartbeat":
                 topics.add(message.topic)
         assert not any(topic.startswith("one/") for topic in topics), "nothing is kept of what is removed"
-        # A name that has ended may be used again.
+        # A name that has ended may be used again; what cannot be built leaves the old entry.
+        with pytest.raises(WireError, match="no parameter 'hop'"):
+            request(address, "add-stream", stream="two", input="b.wav", values={"mel.hop": 1})
+        assert request(address, "list").keys() == {"two"}
         assert request(address, "add-stream", stream="two", input="b.wav") == "two"
         assert request(address, "add-stream", stream="one", input="b.wav") == "one"
 
@@ -263,6 +269,73 @@ def test_status_has_latencies_and_the_rung(folder: Path) -> None:
             assert figures["p50"] <= figures["p95"] <= figures["p99"] <= figures["max"]
 
 
+def test_heads_are_for_all_streams_or_none(folder: Path) -> None:
+    make_head(folder / "mood")
+    make_head(folder / "genre")
+    mood, genre = str(folder / "mood"), str(folder / "genre")
+    path = graph(folder, "[{name: x, input: long.wav}, {name: y, input: long.wav}]", "heads.yaml")
+    text = path.read_text().replace("edges:", "  - {id: heads, class: Heads}\nedges:")
+    text = text.replace(
+        "  - input ->", "  - backbone.embeddings -> heads -> publish.predictions\n  - input ->"
+    )
+    path.write_text(text)
+
+    def heads() -> dict[str, list[str]]:
+        said = request(address, "statistics")
+        return {name: stream["nodes"]["heads"]["heads"] for name, stream in said.items()}
+
+    with service_of(path) as service:
+        address = service.server.addresses["control"]
+        assert request(address, "add-head", head=mood, stream="y") == ["mood"]
+        with pytest.raises(WireError, match="there is a head 'mood' already"):
+            request(address, "add-head", head=mood)
+        assert heads() == {"x": [], "y": ["mood"]}
+        assert request(address, "add-head", head=genre) == ["genre", "genre"]
+        request(address, "add-stream", stream="z", input="long.wav")
+        assert heads() == {"x": ["genre"], "y": ["mood", "genre"], "z": ["genre"]}
+        assert request(address, "remove-head", head="genre") == ["genre"]
+        with pytest.raises(WireError, match="no head 'genre'"):
+            request(address, "remove-head", head="genre")
+        request(address, "add-stream", stream="w", input="long.wav")
+        assert heads() == {"x": [], "y": ["mood"], "z": [], "w": []}
+
+
+def test_files_among_streams_play_in_real_time(folder: Path) -> None:
+    fast = "{name: fast, input: long.wav, values: {input.realtime: false}}"
+    service = service_of(graph(folder, f"[{{name: live, input: long.wav}}, {fast}]", "speed.yaml"))
+    assert [run.graph.nodes["input"].live for run in service.runs] == [True, False]
+
+
+def test_what_the_ladder_leaves_out_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rung 3, one segment in four, and one of those too late."""
+    monkeypatch.setattr(Ladder, "look", lambda self, now: None)
+    late_s = Backbone._late_s
+    monkeypatch.setattr(Backbone, "_late_s", lambda self: 99.0 if self.reader.number == 20 else late_s(self))
+    names = [f"s{n}" for n in range(4)]
+    specs = ", ".join(f"{{name: {name}, input: long.wav}}" for name in names)
+    service = service_of(graph(folder, f"[{specs}]", "ladder.yaml"))
+    service._scheduler.ladder.rung = 3
+    messages = listen_to_all(service, streams=len(names))
+    service.stop()
+    expected = [segment.activations for segment in FileTagger(folder / "long.wav", str(folder / "tiny"))]
+    skipped = Counter[str]()
+    for name in names:
+        mine = [m for m in messages if m.stream == name]
+        served = [m for m in mine if m.kind == "tags"]
+        assert {m.content["rung"] for m in served} == {3}
+        for m in served:
+            # A segment computed after others were left out shares nothing with one before: sums may differ.
+            assert m.values == pytest.approx(expected[m.content["index"]], abs=1e-5)
+        left_out = Counter[str]()
+        for m in mine:
+            if m.kind == "skip":
+                left_out[m.content["reason"]] += m.content["count"]
+        assert len(served) + left_out.total() == len(expected), "each segment once"
+        assert abs(len(served) + left_out["overload"] - len(expected) / 4) <= 1
+        skipped += left_out
+    assert skipped["overload"] == 1, "the one stream whose turn it was"
+
+
 # -- bad neighbours -----------------------------------------------------------------------------------
 
 GOOD = 50
@@ -329,7 +402,8 @@ def test_bad_streams_cost_fifty_good_ones_nothing(folder: Path, station: Station
         silent = zmq.Context.instance().socket(zmq.PUSH)
         quiet = silent.bind_to_random_port("tcp://127.0.0.1")
         connect = {"input.connect": True}
-        time.sleep(2)  # the good ones alone
+        messages = receive_for(subscriber, 2)  # the good ones alone
+        alone = len(messages)
         bad = {
             "silent": (f"zmq:tcp://127.0.0.1:{quiet}", connect),
             "garbage": (f"zmq:tcp://127.0.0.1:{port}", connect),
@@ -340,16 +414,14 @@ def test_bad_streams_cost_fifty_good_ones_nothing(folder: Path, station: Station
         for name, (source, values) in bad.items():
             request(address, "add-stream", stream=name, input=source, values=values)
         garbage.send_multipart([b"\xff\x00 no header", b"\x01" * 999])
-        for n in range(20):
-            request(address, "add-stream", stream=f"guest-{n}", input="long.wav", values=REALTIME)
-            time.sleep(0.1)
-            request(address, "remove-stream", stream=f"guest-{n}")
+        for n in range(5):
+            request(address, "add-stream", stream=f"guest-{n}", input="long.wav")
+            remove_in_mid_inference(service, f"guest-{n}")
         states = request(address, "list")
         assert states["garbage"]["state"] == states["noise"]["state"] == "failed"
         assert states["silent"]["state"] == states["wide"]["state"] == "running"
         assert station.asked > 1
         assert states["hanging-up"]["counts"].get("reconnect", 0) > 0
-        messages: list[Message] = []
         while sum(message.kind == "end" for message in messages) < GOOD:
             message = subscriber.receive(20)
             assert message is not None
@@ -367,3 +439,37 @@ def test_bad_streams_cost_fifty_good_ones_nothing(folder: Path, station: Station
     # Late is what comes half a deadline after its sound: none before the bad ones came, none after.
     late = [m for m in predictions if m.content["latency"]["total"] > 0.25]
     assert len(late) <= 0.001 * len(predictions)
+    before, during = (
+        np.percentile([m.content["latency"]["total"] for m in part if m.kind == "tags"], 99)
+        for part in (messages[:alone], messages[alone:])
+    )
+    # Two blocks: what the tests of a shared machine differ by from one time to the next.
+    assert during <= before + 0.04
+
+
+def receive_for(subscriber: Subscriber, seconds: float) -> list[Message]:
+    end = time.monotonic() + seconds
+    messages = []
+    while (left := end - time.monotonic()) > 0:
+        if (message := subscriber.receive(left)) is not None:
+            messages.append(message)
+    return messages
+
+
+def remove_in_mid_inference(service: Service, name: str) -> None:
+    """Remove a stream while its worker is computing."""
+    (run,) = [run for run in service.runs if run.graph.name == name]
+    node, inside, removed = run.graph.nodes["backbone"], threading.Event(), threading.Event()
+    assert isinstance(node, Backbone)
+    compute = node.compute
+
+    def held(*arguments: Any) -> None:
+        inside.set()
+        assert removed.wait(10)
+        compute(*arguments)
+
+    node.compute = held  # type: ignore[method-assign]
+    assert inside.wait(10)
+    request(service.server.addresses["control"], "remove-stream", stream=name)
+    removed.set()
+    wait_until(lambda: all(run.graph.name != name for run in service.runs))

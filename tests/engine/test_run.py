@@ -283,6 +283,41 @@ def test_graphs_are_dealt_out_evenly() -> None:
     assert [worker.owned for worker in scheduler._workers] == [0, 0]
 
 
+def test_workers_share_what_is_left() -> None:
+    graphs, sinks = [], []
+    for n in range(12):
+        g, sink, _ = graph(name=f"g{n}", endless=True)
+        graphs.append(g)
+        sinks.append(sink)
+    scheduler = LiveScheduler(graphs, workers=3)
+    scheduler.start()
+    first = scheduler._workers[0]
+    for task in [task for task in scheduler._tasks if task.worker is not first]:
+        scheduler.stop(task.run.graph.name)
+    deadline = time.monotonic() + 30
+    while sorted(worker.owned for worker in scheduler._workers) != [1, 1, 2]:
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.001)
+    assert all(task.worker is task.owner for task in scheduler._tasks if not task.run.over)
+    for task, sink in zip(scheduler._tasks, sinks, strict=True):
+        if not task.run.over:
+            sink.wanted = len(sink.values) + 1000
+            sink.enough.clear()
+            assert sink.enough.wait(30), "they go on"
+            assert sink.values[:500] == expected(3000)[:500]
+    scheduler.close()
+
+
+def test_an_ear_that_fails_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def ended(run: Run) -> None:
+        raise ValueError("no ears")
+
+    scheduler = LiveScheduler([graph(name=f"g{n}", total=50)[0] for n in range(3)], ended=ended)
+    scheduler.start()
+    assert scheduler.wait(30)
+    assert caplog.text.count("its end could not be told") == 3
+
+
 class Slow(Sink):
     """Takes its time to open, or to close: until it is let go."""
 

@@ -21,7 +21,7 @@ from engine.channel import Channel
 from engine.config import CurveSpec, WireSpec
 from engine.errors import WireError
 from engine.server import Server
-from engine.wire import decode, decode_array, encode
+from engine.wire import MAX_MESSAGE, decode, decode_array, encode
 
 ANY = "tcp://127.0.0.1:*"
 PATIENCE_MS = 5000
@@ -169,7 +169,15 @@ def test_heartbeats_name_the_last_number_of_every_topic(start: Start, listen: Li
     assert fresh[-1]["seq"] == fresh[-2]["seq"] + 1
 
 
-@pytest.mark.parametrize("status", [lambda: 1 / 0, lambda: {"a": object()}, lambda: {"a": np.float32(1)}])
+@pytest.mark.parametrize(
+    "status",
+    [
+        lambda: 1 / 0,
+        lambda: {"a": object()},
+        lambda: {"a": np.float32(1)},
+        lambda: {"streams": {"too long": "." * MAX_MESSAGE}},
+    ],
+)
 def test_statistics_that_fail_do_not_stop_the_heart(
     start: Start, listen: Listen, status: Callable[[], Any]
 ) -> None:
@@ -204,9 +212,12 @@ def test_without_a_socket_for_them_arrays_go_nowhere(start: Start) -> None:
     assert server.dropped == 0
 
 
-def test_what_the_outbox_has_no_room_for_is_missed_by_its_number(
-    start: Start, listen: Listen, monkeypatch: pytest.MonkeyPatch
-) -> None:
+Hold = tuple[threading.Event, threading.Event]
+
+
+@pytest.fixture
+def slow_wire(monkeypatch: pytest.MonkeyPatch) -> Hold:
+    """An outbox of two messages, and a message `block` that holds the thread that sends until it may go."""
     monkeypatch.setattr(module, "LONGEST_OUTBOX", 2)
     held, hold = threading.Event(), threading.Event()
     send = Channel.send
@@ -218,6 +229,32 @@ def test_what_the_outbox_has_no_room_for_is_missed_by_its_number(
         send(self, stream, kind, *rest)
 
     monkeypatch.setattr(Channel, "send", slow)
+    return held, hold
+
+
+def test_a_stream_is_forgotten_however_full_the_outbox(start: Start, listen: Listen, slow_wire: Hold) -> None:
+    held, hold = slow_wire
+    server = start()
+    listener = listen(server.addresses["publish"])
+    listener.next("heartbeat")
+    server.publish("demo", "block", {})
+    assert held.wait(5)
+    for number in range(3):
+        server.publish("demo", "tags", {"number": number})
+    server.forget("demo")
+    hold.set()
+    while not listener.next("heartbeat")[1]["dropped"]:
+        pass
+    server.publish("other", "tags", {})
+    late = listen(server.addresses["publish"])
+    assert {late.next()[0], late.next()[0]} == {"_engine/heartbeat", "other/tags"}
+    assert not late.socket.poll(100) or late.next()[0] == "_engine/heartbeat"
+
+
+def test_what_the_outbox_has_no_room_for_is_missed_by_its_number(
+    start: Start, listen: Listen, slow_wire: Hold
+) -> None:
+    held, hold = slow_wire
     server = start()
     listener = listen(server.addresses["publish"])
     listener.next("heartbeat")

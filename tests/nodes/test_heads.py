@@ -15,7 +15,7 @@ from nodes.backbone import Backbone
 from nodes.heads import Heads
 from nodes.mel_spectrogram import MelSpectrogram
 from nodes.predictions import Prediction
-from tests.tiny import SIZE, make_backbone
+from tests.tiny import SIZE, make_backbone, make_head
 from tests.toys import Player, Recorder
 
 
@@ -24,9 +24,7 @@ def folder(tmp_path: Path) -> Path:
     """A tiny backbone, two heads for it, and one for another."""
     make_backbone(tmp_path / "backbone")
     for seed, (name, size) in enumerate({"mood": SIZE, "genre": SIZE, "other": SIZE + 1}.items()):
-        rng = np.random.default_rng(seed)
-        layer = Layer(rng.normal(size=(size, 2)), rng.normal(size=2), "softmax")
-        save_head(tmp_path / name, [layer], name=name, labels=("a", "b"), embedding_model="tiny")
+        make_head(tmp_path / name, size, seed)
     return tmp_path
 
 
