@@ -195,7 +195,7 @@ def test_a_clip_of_any_length_and_a_file_as_it_is(tmp_path):
         assert path == tmp_path / "mine.ogg"
 
 
-def test_flac_keeps_what_16_bits_keep(tmp_path):
+def test_wav_keeps_what_16_bits_keep(tmp_path):
     samples = np.linspace(-1, 1, 5000, dtype=np.float32)
     write_wav(tmp_path / "a.wav", samples)
     np.testing.assert_allclose(decode(tmp_path / "a.wav"), samples, rtol=0, atol=1 / 16384)
