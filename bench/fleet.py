@@ -43,6 +43,11 @@ class Fleet:
         more, self.running = streams - self.running, streams
         return self._worker.ask(do="add", count=more)
 
+    def rss_mb(self, streams: int, seconds: float) -> float:
+        """Resident memory with so many streams, no fewer than there are, after some seconds."""
+        self.grow(streams)
+        return float(self.measure(seconds)["looks"][-1]["rss_mb"])
+
     def shrink(self, streams: int) -> dict[str, Any]:
         """Have so few; memory, rung, and what those that are gone had counted."""
         self.running = streams

@@ -57,6 +57,11 @@ def measure(
             tell("raw inference")
             before = engine.raw() * hop_s
             numbers = sorted(streams) or [max(1, round(part * before)) for part in PARTS]
+            if not memory:
+                tell("memory")
+                for n in np.linspace(1, numbers[0], 5):
+                    memory.append((round(n), engine.rss_mb(round(n), 2 * hop_s)))
+                engine.shrink(0)
             for step, number in enumerate(numbers):
                 tell(f"run {run + 1} of {runs}: {number} streams")
                 engine.grow(number)
@@ -71,8 +76,6 @@ def measure(
                 offered = sum(each["offered"] for each in found["streams"].values())
                 missing = sum(each["hop"] + each["overload"] for each in found["streams"].values())
                 late = 100 * (found["late"] + missing) / max(1, offered)
-                rss_mb = found["looks"][-1]["rss_mb"]
-                memory.append((number, rss_mb))
                 found_by_step.setdefault(step, []).append((number / raw, late))
                 name = f"{number} streams" if runs == 1 else f"{number} streams, run {run + 1}"
                 report.row(
@@ -86,7 +89,7 @@ def measure(
                         "p99 ms": 1000 * found["latency"]["p99"],
                         "max ms": 1000 * found["latency"]["max"],
                         "cores": found["cpu"],
-                        "rss MB": rss_mb,
+                        "rss MB": found["looks"][-1]["rss_mb"],
                     },
                 )
     held = 0.0

@@ -115,6 +115,8 @@ class Run:
                 node.stop()
             except Exception:  # a node that cannot close must not keep the others open, here or elsewhere
                 log.exception("%s: could not be stopped", node.name)
+        for stream in self.graph.streams():
+            stream.release()
         self._unfinished = []
         self.state = self.ending = self.ending or State.STOPPED
 

@@ -198,6 +198,13 @@ class Stream:
         """Say that no token will follow."""
         self.ended = True
 
+    def release(self) -> None:
+        """Let go of the tokens; counts stay. Nobody reads or writes any more.
+
+        Graphs are cycles of objects, few and large: it may be long until the garbage collector looks at one.
+        """
+        self.ring = Ring(1, (), np.dtype(np.int8))
+
     # -- reading ------------------------------------------------------------------------------------
 
     def attach(self, frame_size: int = 1, hop_size: int = 1, before: int = 0) -> Reader:

@@ -173,4 +173,5 @@ class FileInput(Input):
     def stop(self) -> None:
         if self._decoder is not None:
             self._blocks = iter(())
+            self._pending = self._pending[:0].copy()
             self._decoder.close()

@@ -315,6 +315,7 @@ def test_an_ear_that_fails_stops_nobody(caplog: pytest.LogCaptureFixture) -> Non
     scheduler = LiveScheduler([graph(name=f"g{n}", total=50)[0] for n in range(3)], ended=ended)
     scheduler.start()
     assert scheduler.wait(30)
+    scheduler.close()
     assert caplog.text.count("its end could not be told") == 3
 
 
