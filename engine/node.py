@@ -67,6 +67,8 @@ class Node:
         """What says which windows to leave out when there are too many; set by the live scheduler."""
         self.rung = 0
         """On which rung of the ladder it works; stamped on its tokens."""
+        self.level = ""
+        """In which of several ways it works, likewise."""
         self.wake_ns: int | None = None
         """Monotonic time at which `process` should be called again even if nothing arrives."""
         self.began_ns = 0

@@ -1,9 +1,10 @@
 """What to leave out when windows come faster than they can be served.
 
-One ladder for all streams of an engine, so that all are served alike. On rung 0 every window is served; on
-each rung above it a smaller part: every second, every third and so on, the longer hop. On any rung a window
-that could not be begun by its deadline is skipped. Nothing else is left out: samples and the tokens of nodes
-that remember are never dropped, so indices stay true, and what was skipped is marked.
+One ladder for all streams of an engine, so that all are served alike. On rung 0 every window is served in
+full. Where streams have cheaper ways to serve one, the first rungs above are these; on each rung above them
+a smaller part of the windows is served: every second, every third and so on, the longer hop. On any rung a
+window that could not be begun by its deadline is skipped. Nothing else is left out: samples and the tokens of
+nodes that remember are never dropped, so indices stay true, and what was skipped is marked.
 
 The ladder goes by how late windows are begun, as a part of their deadline. It climbs while many streams are
 late and not catching up, and steps down after a time on time. A step down that has to be taken back doubles
@@ -15,9 +16,10 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import defaultdict
 
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16)
-"""By rung: one window in so many is served."""
+"""One window in so many is served: on the last of the cheaper rungs, or rung 0, and on those above it."""
 
 COST = math.lcm(*PARTS)
 """What serving a window costs."""
@@ -62,21 +64,33 @@ class Member:
 
     Attributes:
         lateness: Of the latest window until the next look, as a part of its deadline; None if there was none.
+        cheaper: How many cheaper ways it has to serve a window.
     """
 
     def __init__(self, ladder: Ladder, number: int) -> None:
         self.ladder = ladder
         self.lateness: float | None = None
+        self.cheaper = 0
         self._paid = number * SPREAD % COST
+
+    @property
+    def level(self) -> int:
+        """Which way to serve the next window: 0, the best, to `cheaper`."""
+        return min(self.ladder.rung, self.cheaper)
+
+    def offer(self, cheaper: int) -> None:
+        """Say how many cheaper ways there are. From any thread."""
+        self.cheaper = cheaper
+        self.ladder.count()
 
     @property
     def serves_next(self) -> bool:
         """Whether the next window is one to serve, in time."""
-        return self._paid + COST // PARTS[self.ladder.rung] >= COST
+        return self._paid + COST // self.ladder.part >= COST
 
     def leave_out(self, most: int) -> int:
         """Leave out the next windows up to the first that is to be served; returns how many, up to `most`."""
-        share = COST // PARTS[self.ladder.rung]
+        share = COST // self.ladder.part
         count = min(most, max(0, math.ceil((COST - self._paid) / share) - 1))
         self._paid += count * share
         return count
@@ -86,7 +100,7 @@ class Member:
         lateness = late_s / deadline_s
         self.lateness = max(lateness, self.lateness or 0.0)
         self.ladder.look(time.monotonic())
-        self._paid = max(0, self._paid + COST // PARTS[self.ladder.rung] - COST)
+        self._paid = max(0, self._paid + COST // self.ladder.part - COST)
         return lateness <= 1
 
 
@@ -95,9 +109,11 @@ class Ladder:
 
     Attributes:
         rung: From 0, in full, up.
+        cheaper: Rungs above 0 on which every window is served, by streams that can in a cheaper way.
     """
 
     def __init__(self) -> None:
+        self.cheaper = 0
         self._lock = threading.Lock()
         self._members: list[Member] = []
         self._joined = 0
@@ -109,7 +125,25 @@ class Ladder:
         self._before = 0.0
         self._on_time_since: float | None = None
         self._stepped_up_at = self._stepped_down_at = -math.inf
-        self._holds_s = [HOLD_S] * len(PARTS)  # before leaving each rung downwards
+        self._holds_s = defaultdict[int, float](lambda: HOLD_S)  # before leaving each rung downwards
+
+    @property
+    def part(self) -> int:
+        """One window in so many is served."""
+        return PARTS[max(0, self.rung - self.cheaper)]
+
+    def count(self) -> None:
+        """See which cheaper ways the streams have."""
+        with self._lock:
+            self._count()
+
+    def _count(self) -> None:
+        self.cheaper = max((member.cheaper for member in self._members), default=0)
+        self.rung = min(self.rung, self._top)
+
+    @property
+    def _top(self) -> int:
+        return self.cheaper + len(PARTS) - 1
 
     def join(self) -> Member:
         """A place for another stream."""
@@ -123,6 +157,7 @@ class Ladder:
         """Give a place up."""
         with self._lock:
             self._members = [each for each in self._members if each is not member]
+            self._count()
             if not self._members:
                 self._reset()
 
@@ -154,7 +189,7 @@ class Ladder:
             self._on_time_since = None
         if lateness > LATE:
             settled = now - self._stepped_up_at >= SETTLE_S
-            if settled and lateness > before * CATCHING_UP and self.rung < len(PARTS) - 1:
+            if settled and lateness > before * CATCHING_UP and self.rung < self._top:
                 self._step_up(now)
         elif lateness <= ON_TIME and self.rung:
             if self._on_time_since is None:

@@ -27,6 +27,9 @@ from engine.ring import Ring
 LOG_LENGTH = 512
 """Commits whose times a stream remembers; at 20 ms a block, ten seconds."""
 
+FIELDS = 5
+"""Numbers that are remembered of each."""
+
 
 class Commit(NamedTuple):
     """When and how tokens were made.
@@ -35,11 +38,13 @@ class Commit(NamedTuple):
         began_ns: Monotonic time at which work on them began.
         done_ns: Monotonic time at which they were there.
         rung: How far computing them was cut back.
+        level: In which of several ways they were made, for people; empty where there is one.
     """
 
     began_ns: int
     done_ns: int
     rung: int
+    level: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +134,10 @@ class Stream:
         self.ring = Ring(capacity, tuple(axis.size for axis in token_type.axes), dtype)
         self._marks: list[Mark] = []
         self._mark_lock = threading.Lock()
-        # Of every commit `written` after it, and the fields of `Commit`. All its memory is taken at once, so
-        # that an engine with hundreds of streams does not grow for minutes.
-        self._log = array("q", bytes(LOG_LENGTH * 4 * 8))
+        # Of every commit `written` after it, and the fields of `Commit`, the level by its number. All of its
+        # memory is taken at once, so that an engine with hundreds of streams does not grow for minutes.
+        self._log = array("q", bytes(LOG_LENGTH * FIELDS * 8))
+        self._levels = [""]
         self._logged = 0
 
     # -- writing ------------------------------------------------------------------------------------
@@ -149,7 +155,12 @@ class Stream:
         return self.ring.window(self.written, count)
 
     def commit(
-        self, count: int, began_ns: int | None = None, rung: int = 0, done_ns: int | None = None
+        self,
+        count: int,
+        began_ns: int | None = None,
+        rung: int = 0,
+        done_ns: int | None = None,
+        level: str = "",
     ) -> None:
         """Publish `count` tokens written to `reserve(count)`.
 
@@ -158,6 +169,7 @@ class Stream:
             began_ns: Monotonic time at which work on them began; now, if left out.
             rung: How far computing them was cut back.
             done_ns: Monotonic time at which they were there to be taken; now, if left out.
+            level: In which way they were made.
         """
         if began_ns is None or done_ns is None:
             now = time.monotonic_ns()
@@ -165,11 +177,14 @@ class Stream:
             done_ns = now if done_ns is None else done_ns
         self.ring.mirror(self.written, count)
         written = self.written + count
-        log, at = self._log, self._logged % LOG_LENGTH * 4
+        log, at = self._log, self._logged % LOG_LENGTH * FIELDS
         log[at] = written
         log[at + 1] = began_ns
         log[at + 2] = done_ns
         log[at + 3] = rung
+        if level not in self._levels:
+            self._levels.append(level)
+        log[at + 4] = self._levels.index(level)
         self._logged += 1
         self.written = written
 
@@ -219,14 +234,14 @@ class Stream:
     def committed(self, token: int) -> Commit:
         """When and how `token` was made; that of the oldest one known, if it is older."""
         log, logged = self._log, self._logged
-        found = (logged - 1) % LOG_LENGTH * 4
+        found = (logged - 1) % LOG_LENGTH * FIELDS
         # All but the oldest one, which the writer may be replacing.
         for number in range(logged - 1, max(logged - LOG_LENGTH, -1), -1):
-            at = number % LOG_LENGTH * 4
+            at = number % LOG_LENGTH * FIELDS
             if log[at] <= token:
                 break
             found = at
-        return Commit(log[found + 1], log[found + 2], log[found + 3])
+        return Commit(log[found + 1], log[found + 2], log[found + 3], self._levels[log[found + 4]])
 
     def ancestry(self, token: int) -> Iterator[tuple[Stream, int]]:
         """This stream and those before it, each with the last of its tokens that `token` needs."""

@@ -105,6 +105,6 @@ class Transform(Node):
                 source = (stream.span(start)[0], stream.span(stop - 1)[1])
                 stream.mark(Skip(start, stop, reason, source))
         for stream in streams.values():
-            stream.commit(count, self.began_ns, self.rung)
+            stream.commit(count, self.began_ns, self.rung, level=self.level)
         reader.release(count)
         return count

@@ -8,12 +8,14 @@ as they are; keys we do not know are ignored.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from models.errors import ModelError
 from models.files import write_atomically
+from models.patchout import PatchGrid, PatchoutLevel
 
 CARD_NAME: Final = "card.json"
 MODEL_SUFFIXES: Final = (".onnx", ".safetensors")
@@ -77,22 +79,13 @@ class FrontEnd(BaseModel):
     std: Annotated[float, Field(gt=0)] = 1.0
 
 
-class PatchoutLevel(BaseModel):
-    """One setting of structured patchout: time and frequency patches left out, by the papers' names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    s_patchout_t: Annotated[int, Field(ge=0)] = 0
-    s_patchout_f: Annotated[int, Field(ge=0)] = 0
-
-
 class Card(_Part):
     """A model card. `io` is the key `schema` of the JSON, a name that pydantic keeps for itself."""
 
     name: str = Field(min_length=1)
     type: str
     version: str = Field(coerce_numbers_to_str=True)
-    classes: tuple[str, ...] = Field(min_length=1)
+    classes: tuple[str, ...]
     io: Schema = Field(alias="schema")
     inference: Inference
     link: str | None = None
@@ -110,9 +103,45 @@ class Card(_Part):
     front_end: FrontEnd | None = None
     segment_size: Size | None = None
     segment_hop_size: Size | None = None
-    patchout: tuple[PatchoutLevel, ...] | None = None
+    # Of a transformer whose patches can be left out: how it cuts, and settings from the best to the cheapest.
+    patch_grid: PatchGrid | None = None
+    patchout: tuple[PatchoutLevel, ...] = ()
     # Of a head stored as plain weights: what follows each layer, first to last.
     layer_activations: tuple[Activation, ...] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.classes and self.output("embeddings") is None:
+            raise PydanticCustomError("card", "'classes': none, and no output for embeddings either")
+        return self
+
+    @model_validator(mode="after")
+    def _levels_are_possible(self) -> Self:
+        names = [level.name for level in self.patchout]
+        if len(set(names)) != len(names):
+            raise PydanticCustomError("card", "'patchout': two levels have the same name")
+        if self.patchout and self.patch_grid is None:
+            raise PydanticCustomError("card", "'patchout': levels, and no 'patch_grid'")
+        for level in self.patchout:
+            try:
+                assert self.patch_grid is not None
+                self.patch_grid.kept(level)
+            except ModelError as error:
+                what = f"'patchout': level {level.name}: {error}"
+                raise PydanticCustomError("card", "{what}", {"what": what}) from None
+        return self
+
+    def level(self, name: str) -> PatchoutLevel:
+        """The patchout level of this name.
+
+        Raises:
+            ModelError: There is none.
+        """
+        for level in self.patchout:
+            if level.name == name:
+                return level
+        known = ", ".join(level.name for level in self.patchout) or "none"
+        raise ModelError(f"{self.name}: no patchout level {name!r}; levels are: {known}")
 
     def output(self, purpose: str) -> TensorSpec | None:
         """The output with this `output_purpose` ("predictions", "embeddings"), if the card names one."""
@@ -208,7 +237,10 @@ def _describe(error: ValidationError) -> str:
     problems = []
     for item in error.errors():
         key = ".".join(map(str, item["loc"]))
-        problems.append(f"'{key}': {item['msg'].lower()}" if key else "must be a JSON object")
+        if item["type"] == "card":
+            problems.append(item["msg"])
+        else:
+            problems.append(f"'{key}': {item['msg'].lower()}" if key else "must be a JSON object")
     more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
     return "; ".join(problems[:3]) + more
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,15 @@ from engine.stream import Axis
 from engine.transform import Transform
 from engine.wire import KIND
 from models.errors import ModelError
+from models.patchout import Patchout
 from models.registry import find, info
 from nodes.incremental import IncrementalInference
+from nodes.inference import Inference, WholeInference
 from nodes.mel import FRONT_ENDS
 from nodes.mel_spectrogram import mel_axis
+from nodes.patch_inference import PatchInference
 from nodes.predictions import FLOAT32, Prediction, Scores
-from nodes.session import open_session, open_split_session
+from nodes.session import open_patch_session, open_session, open_split_session
 
 LEAST_DEADLINE_S = 0.5
 """However short the hop: a pause of the machine is no overload."""
@@ -56,6 +60,14 @@ class Backbone(Transform):
             True, description="Compute what overlapping segments share once, where the model allows it."
         )
         threads: int = Field(1, gt=0, description="Threads that share one inference.")
+        patchout: str | Patchout | None = Field(
+            None,
+            description="Patches that a transformer looks at: a level of the card by name, or keep_every and "
+            "drop_rows; the card's first level, or all.",
+        )
+        adaptive: bool = Field(
+            False, description="Live: go to cheaper levels of the card while there is not enough time."
+        )
         deadline_s: float | None = Field(
             None,
             gt=0,
@@ -84,6 +96,9 @@ class Backbone(Transform):
                 where = f"{self.card.name}: its card says {field}={said!r}"
                 raise ConfigError(f"{where}, and the front end {known.name!r} has {has!r}", node=name)
         self.segment_size = segment_size
+        self._levels = self._levels_for(self.params.patchout, self.params.adaptive)
+        self._level: Patchout | None = None
+        """The one in use."""
         hop_s = float(hop_size / known.rate)
         self.deadline_s = self.params.deadline_s or min(max(LEAST_DEADLINE_S, hop_s), LONGEST_DEADLINE_S)
         mel = self.add_input(
@@ -98,34 +113,95 @@ class Backbone(Transform):
                 lag_s=self.deadline_s,
             )
         )
-        self.add_output(
-            OutputPort("predictions", "Scores of the model's own labels.", Prediction, follows=mel)
-        )
-        self._names = ["activations"]
+        self._names = []
+        if self.card.classes:
+            self._names.append("activations")
+            self.add_output(
+                OutputPort("predictions", "Scores of the model's own labels.", Prediction, follows=mel)
+            )
         if self.card.embedding_size:
             self._names.append("embeddings")
             axes = (Axis("embedding", self.card.embedding_size),)
             self.add_output(OutputPort("embeddings", "What heads take.", FLOAT32, axes, follows=mel))
         self._scale = (front_end.mean, front_end.std)
-        self._session: Any = None
-        self._incremental: IncrementalInference | None = None
+        self._inference: Inference | None = None
 
     def start(self) -> None:
-        params, hop_size = self.params, self.inputs["mel"].hop_size
         try:
-            folder = find(params.model)
-            split = None
-            if params.incremental:
-                split = open_split_session(folder, hop_size, params.providers, params.threads)
-            if split is not None:
-                self._incremental = IncrementalInference(split, self.segment_size, hop_size)
-            else:
-                self._session = open_session(folder, params.providers, params.threads)
+            self._inference = self._open(find(self.params.model))
         except ConfigError as error:
             error.node = self.name
             raise
         except ModelError as error:
             raise AuricleError(str(error), node=self.name) from error
+
+    def set_patchout(self, patchout: str | Patchout | None = None, adaptive: bool | None = None) -> str:
+        """Look at other patches from the next segment on. From any thread.
+
+        Args:
+            patchout: As the parameter; left as it is, if None.
+            adaptive: Likewise.
+
+        Returns:
+            The level, as predictions will have it while there is time.
+
+        Raises:
+            ConfigError: A level that is not there, or a model without patches.
+        """
+        self._levels = self._levels_for(
+            self._levels[0] if patchout is None and self._levels else patchout,
+            self.params.adaptive if adaptive is None else adaptive,
+        )
+        self._offer()
+        return str(self._levels[0])
+
+    def _levels_for(self, patchout: str | Patchout | None, adaptive: bool) -> tuple[Patchout, ...]:
+        """The level to use while there is time, then the cheaper ones, if these may be used."""
+        card = self.card
+        if card.patch_grid is None:
+            if patchout is not None or adaptive:
+                raise ConfigError(f"{card.name}: not a model whose patches can be left out", node=self.name)
+            return ()
+        if patchout is None:
+            patchout = card.patchout[0] if card.patchout else Patchout()
+        try:
+            level = card.level(patchout) if isinstance(patchout, str) else patchout
+            tokens = card.patch_grid.tokens(level)
+        except ModelError as error:
+            raise ConfigError(f"patchout: {error}", node=self.name) from error
+        cheaper = [each for each in card.patchout if card.patch_grid.tokens(each) < tokens]
+        if adaptive and not cheaper:
+            raise ConfigError(f"{card.name}: no level is cheaper than {level}", node=self.name)
+        return (level, *cheaper) if adaptive else (level,)
+
+    def _offer(self) -> None:
+        if self.load is not None:
+            self.load.offer(len(self._levels) - 1 if self._levels else 0)
+
+    def _choose_level(self) -> None:
+        """Go over to the level that is asked for, or that the rung allows."""
+        levels = self._levels  # once: another thread may put others in their place
+        if not isinstance(self._inference, PatchInference):
+            return
+        level = levels[min(self.load.level, len(levels) - 1) if self.load and self.live else 0]
+        if level != self._level:
+            self._inference.use(level)
+            self._level, self.level = level, str(level)
+
+    def _open(self, folder: Path) -> Inference:
+        params, hop_size = self.params, self.inputs["mel"].hop_size
+        if self._levels:
+            assert self.card.patch_grid is not None
+            session = open_patch_session(folder, params.providers, params.threads)
+            inference = PatchInference(session, self.card.patch_grid, self._levels[0])
+            inference.warm(self._names, self._levels)
+            self._offer()
+            return inference
+        if params.incremental:
+            split = open_split_session(folder, hop_size, params.providers, params.threads)
+            if split is not None:
+                return IncrementalInference(split, self.segment_size, hop_size)
+        return WholeInference(open_session(folder, params.providers, params.threads))
 
     def declined(self, count: int) -> tuple[int, str | None]:
         reader = self.reader
@@ -148,26 +224,29 @@ class Backbone(Transform):
         return (time.monotonic_ns() - source.committed(token).done_ns) / 1e9
 
     def anticipate(self) -> bool:
-        if self._incremental is None or (self.load and self.live and not self.load.serves_next):
+        if self._inference is None or (self.load and self.live and not self.load.serves_next):
             return False
         began = time.monotonic_ns()
-        done = self._incremental.advance(self.reader.position, self._scaled(self.reader.rest()))
+        done = self._inference.advance(self.reader.position, self._scaled(self.reader.rest()))
         self.elsewhere_ns["inference"] += time.monotonic_ns() - began
         return done
 
     def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+        assert self._inference is not None
+        self._choose_level()
         segment = self._scaled(windows)
         began = time.monotonic_ns()
-        if self._incremental is not None:
-            results = self._incremental.run(self._names, self.reader.position, segment)
-        else:
-            results = self._session.run(self._names, {self._session.get_inputs()[0].name: segment[None]})
+        results = dict(
+            zip(self._names, self._inference.run(self._names, self.reader.position, segment), strict=True)
+        )
         self.elsewhere_ns["inference"] += time.monotonic_ns() - began
         card, params = self.card, self.params
-        scores = Scores(params.kind, card.name, card.version, card.classes, results[0][0], params.top_k)
-        outputs["predictions"][0] = Prediction((scores,))
-        if len(results) > 1:
-            outputs["embeddings"][:] = results[1]
+        if "activations" in results:
+            activations = results["activations"][0]
+            scores = Scores(params.kind, card.name, card.version, card.classes, activations, params.top_k)
+            outputs["predictions"][0] = Prediction((scores,))
+        if "embeddings" in results:
+            outputs["embeddings"][:] = results["embeddings"]
 
     def _scaled(self, frames: NDArray[Any]) -> NDArray[Any]:
         """Frames as the model was trained on them."""
@@ -175,11 +254,12 @@ class Backbone(Transform):
         return frames if (mean, std) == (0.0, 1.0) else (frames - np.float32(mean)) / np.float32(std)
 
     def stop(self) -> None:
-        self._session = self._incremental = None
+        self._inference = None
 
     def statistics(self) -> dict[str, Any]:
         return {
             "model": self.card.name,
             "version": self.card.version,
-            "incremental": self._incremental is not None,
+            "incremental": isinstance(self._inference, IncrementalInference),
+            **({"patchout": str(self._level)} if self._level else {}),
         }

@@ -148,6 +148,8 @@ class Publisher(Node):
         stream = reader.stream
         stop = token + count
         first, last = stream.span(token)[0], stream.span(stop - 1)[1]
+        made = [each.committed(index) for each, index in stream.ancestry(stop - 1)]
+        level = next((commit.level for commit in made if commit.level), None)
         gaps = (gap.reason for gap in reader.gaps if gap.start < stop and token < gap.stop)
         return {
             "index": token - stream.start,
@@ -156,7 +158,8 @@ class Publisher(Node):
             "start": float(stream.seconds(token)[0]),
             "end": float(stream.seconds(stop - 1)[1]),
             "utc": stream.clock.utc_ns(last) / 1e9,
-            "rung": max(each.committed(index).rung for each, index in stream.ancestry(stop - 1)),
+            "rung": max(commit.rung for commit in made),
+            **({"patchout": level} if level else {}),
             "flags": [f"gap:{reason}" for reason in dict.fromkeys(gaps)],
         }
 
@@ -223,7 +226,7 @@ def latency_by_stage(stream: Stream, token: int) -> tuple[dict[str, float], int]
     captured_ns = stream.clock.monotonic_ns(stream.span(token)[1])
     stages = {"capture": max(0, before_ns - captured_ns) / 1e9, "queue": 0.0}
     for each, index in path[1:]:
-        began_ns, done_ns, _ = each.committed(index)
+        began_ns, done_ns, *_ = each.committed(index)
         # A node may have begun before the last token came: it works on what is there.
         began_ns = max(began_ns, before_ns)
         stages["queue"] += (began_ns - before_ns) / 1e9

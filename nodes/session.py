@@ -15,6 +15,7 @@ from engine.errors import ConfigError, one_line
 from models.card import model_path
 from models.errors import ModelError
 from models.incremental import Split, split
+from models.patch_split import split_patches
 from models.registry import check
 
 SHORT_NAMES = {
@@ -85,6 +86,30 @@ def open_split_session(
         return _open_split(folder, hop_size, _full_names(providers), threads)
 
 
+@dataclass(frozen=True, slots=True)
+class PatchSession:
+    """A model in two parts; see `models.patch_split`.
+
+    Attributes:
+        front: Session from frames to projected patches.
+        back: Session from these to the model's outputs.
+        input: Name of the model's own input.
+    """
+
+    front: Any
+    back: Any
+    input: str
+
+
+def open_patch_session(folder: Path, providers: tuple[str, ...], threads: int) -> PatchSession:
+    """The session of a model whose patches can be left out, shared by all who ask for the same.
+
+    Arguments and errors are those of `open_session`.
+    """
+    with _lock:
+        return _open_patches(folder, _full_names(providers), threads)
+
+
 def _full_names(providers: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(SHORT_NAMES.get(name.lower(), name) for name in providers)
 
@@ -105,6 +130,20 @@ def _open_split(folder: Path, hop_size: int, providers: tuple[str, ...], threads
     except ModelError as error:
         raise ModelError(f"{card.name}: {error}") from error
     return None if parts is None else _open_parts(parts, f"{card.name}: {path}, split", providers, threads)
+
+
+@functools.cache
+def _open_patches(folder: Path, providers: tuple[str, ...], threads: int) -> PatchSession:
+    card = check(folder)
+    assert card.patch_grid is not None
+    path = model_path(folder, card)
+    try:
+        parts = split_patches(path)
+    except ModelError as error:
+        raise ModelError(f"{card.name}: {error}") from error
+    what = f"{card.name}: {path}, split"
+    front = _load(parts.front, what, providers, threads, frames=card.patch_grid.size)
+    return PatchSession(front, _load(parts.back, what, providers, threads), parts.input)
 
 
 @functools.cache
@@ -134,7 +173,9 @@ def _load(model: Path | bytes, what: str, providers: tuple[str, ...], threads: i
         session = onnxruntime.InferenceSession(source, options, providers=list(providers))
         # The first run allocates; better now than when sound is waiting.
         inputs = {
-            each.name: np.zeros([_size(size, sizes) for size in each.shape], np.float32)
+            each.name: np.zeros(
+                [_size(size, sizes) for size in each.shape], np.int64 if "int64" in each.type else np.float32
+            )
             for each in session.get_inputs()
         }
         session.run(None, inputs)

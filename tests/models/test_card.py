@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from models.card import Card, FrontEnd, PatchoutLevel, load_card, model_path, save_card
+from models.card import Card, FrontEnd, load_card, model_path, save_card
 from models.errors import ModelError
+from models.patchout import PatchGrid, PatchoutLevel
 
 # In the form of the metadata files on Essentia's model site, with keys of theirs that we have no use for.
 ESSENTIA_HEAD: dict[str, Any] = {
@@ -50,6 +51,9 @@ ESSENTIA_HEAD: dict[str, Any] = {
 }
 
 
+GRID = {"patch_grid": {"rows": 2, "columns": 5, "size": 16, "stride": 10}}
+
+
 def write(folder: Path, content: object, name: str = "card.json") -> Path:
     path = folder / name
     path.write_text(content if isinstance(content, str) else json.dumps(content))
@@ -83,7 +87,11 @@ def test_our_card_comes_back_as_it_was(tmp_path: Path) -> None:
             "source": "a checkpoint",
             "segment_size": 187,
             "segment_hop_size": 93,
-            "patchout": (PatchoutLevel(), PatchoutLevel(s_patchout_t=3, s_patchout_f=1)),
+            "patch_grid": PatchGrid(rows=9, columns=187, size=16, stride=10),
+            "patchout": (
+                PatchoutLevel(name="full"),
+                PatchoutLevel(name="t3", keep_every=3, drop_rows=(0, 8)),
+            ),
             "layer_activations": ("relu", "softmax"),
             "front_end": FrontEnd(
                 name="musicnn",
@@ -130,7 +138,7 @@ def without(key: str) -> dict[str, Any]:
         ([1, 2], "must be a JSON object"),
         (without("classes"), "'classes': field required"),
         (without("schema"), "'schema': field required"),
-        (ESSENTIA_HEAD | {"classes": []}, "'classes': tuple should have at least 1 item"),
+        (ESSENTIA_HEAD | {"classes": []}, "'classes': none, and no output for embeddings"),
         (
             ESSENTIA_HEAD | {"schema": {"inputs": []}},
             r"'schema.inputs': .*; 'schema.outputs': field required",
@@ -141,7 +149,21 @@ def without(key: str) -> dict[str, Any]:
         (ESSENTIA_HEAD | {"front_end": {"name": "cqt"}}, "'front_end.name': .*'musicnn' or 'vggish'"),
         (ESSENTIA_HEAD | {"sha256": "abc"}, "'sha256': .*should match pattern"),
         (ESSENTIA_HEAD | {"file": "../elsewhere.onnx"}, "'file': .*should match pattern"),
-        (ESSENTIA_HEAD | {"patchout": [{"s_patchout": 3}]}, r"'patchout.0.s_patchout': .*not permitted"),
+        (ESSENTIA_HEAD | {"patchout": [{"name": "a", "every": 3}]}, r"'patchout.0.every': .*not permitted"),
+        (
+            ESSENTIA_HEAD | {"patchout": [{"name": "a", "keep_every": 0}]},
+            r"'patchout.0.keep_every': .*greater",
+        ),
+        (ESSENTIA_HEAD | {"patchout": [{"name": "a"}]}, "'patchout': levels, and no 'patch_grid'"),
+        (ESSENTIA_HEAD | {"patchout": [{"name": "a"}] * 2}, "'patchout': two levels have the same name"),
+        (
+            ESSENTIA_HEAD | GRID | {"patchout": [{"name": "a", "drop_rows": [0, 1]}]},
+            "'patchout': level a: drop_rows: all 2 rows are dropped",
+        ),
+        (
+            ESSENTIA_HEAD | GRID | {"patchout": [{"name": "a", "drop_rows": [2]}]},
+            "'patchout': level a: drop_rows: no row 2; rows are 0 to 1",
+        ),
     ],
 )
 def test_a_wrong_card_is_one_line_with_file_and_key(tmp_path: Path, content: object, message: str) -> None:

@@ -1,0 +1,93 @@
+"""Structured patchout at inference: which patches of the spectrogram a transformer looks at.
+
+A spectrogram transformer cuts its input into patches, `rows` along frequency and `columns` along time, each
+of which becomes a token. Alonso-Jimenez's thesis (2024, section 6.3.8) leaves patches out at inference, too:
+only every so-manyth column, and none of some rows. Work falls faster than the number of tokens.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.errors import ModelError
+
+KEEP_T: Final = "keep_t"
+"""Input of an exported model: indices of the kept columns, int64, rising."""
+
+KEEP_F: Final = "keep_f"
+"""Input of an exported model: indices of the kept rows, likewise."""
+
+PATCHES: Final = "patches"
+"""Value inside an exported model: kept patches after projection, (batch, rows, columns, width)."""
+
+
+class Patchout(BaseModel):
+    """Which patches are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_every: int = Field(1, ge=1, description="One column of patches in so many is kept; the first is.")
+    drop_rows: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="Rows of patches that are left out; 0 is the lowest in frequency."
+    )
+
+    def __str__(self) -> str:
+        rows = f", without rows {' '.join(map(str, self.drop_rows))}" if self.drop_rows else ""
+        return f"every {self.keep_every}{rows}"
+
+
+class PatchoutLevel(Patchout):
+    """A setting with a name, as cards list them."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PatchGrid(BaseModel):
+    """How a model cuts its segment into patches.
+
+    Attributes:
+        rows: Patches along frequency.
+        columns: Patches along time.
+        size: Frames, and bands, of a patch.
+        stride: Frames, and bands, from one patch to the next.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int = Field(gt=0)
+    columns: int = Field(gt=0)
+    size: int = Field(gt=0)
+    stride: int = Field(gt=0)
+
+    def kept(self, patchout: Patchout) -> tuple[list[int], list[int]]:
+        """Indices of the columns and of the rows that are kept.
+
+        Raises:
+            ModelError: No row is left, or one is named that is not there.
+        """
+        beyond = [row for row in patchout.drop_rows if row >= self.rows]
+        if beyond:
+            raise ModelError(f"drop_rows: no row {beyond[0]}; rows are 0 to {self.rows - 1}")
+        rows = [row for row in range(self.rows) if row not in patchout.drop_rows]
+        if not rows:
+            raise ModelError(f"drop_rows: all {self.rows} rows are dropped; one at least has to stay")
+        return list(range(0, self.columns, patchout.keep_every)), rows
+
+    def tokens(self, patchout: Patchout) -> int:
+        """Patches that are kept."""
+        columns, rows = self.kept(patchout)
+        return len(columns) * len(rows)
+
+
+THESIS_LEVELS: Final = (
+    PatchoutLevel(name="full"),
+    PatchoutLevel(name="t2", keep_every=2),
+    PatchoutLevel(name="t3-f3", keep_every=3, drop_rows=(0, 7, 8)),
+    PatchoutLevel(name="t5-f3", keep_every=5, drop_rows=(0, 7, 8)),
+    PatchoutLevel(name="t10-f4", keep_every=10, drop_rows=(0, 1, 7, 8)),
+)
+"""Settings of the thesis, from the one nearest to the whole model to the cheapest: rows lose the lowest and
+the two highest, or the two lowest and the two highest."""
