@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,13 +16,14 @@ from auricle import __version__
 from engine.config import GraphFile, StreamSpec, build, find_class, load, streams_of, with_values
 from engine.errors import ConfigError
 from engine.graph import Graph
-from engine.node import Source, describe
+from engine.node import Node, Source, describe
 from engine.run import Run
 from engine.scheduler import LiveScheduler, usable_cores
 from engine.server import Server
 from models.head import load_head
 from models.registry import find, info
 from nodes import CLASSES
+from nodes.backbone import Backbone
 from nodes.file_input import FileInput
 from nodes.heads import Heads
 from nodes.input import Input
@@ -126,6 +127,7 @@ class Service:
         self.server.handle("remove-stream", self.remove_stream)
         self.server.handle("add-head", self._add_head)
         self.server.handle("remove-head", self._remove_head)
+        self.server.handle("patchout", self.set_patchout)
 
     @property
     def runs(self) -> list[Run]:
@@ -272,7 +274,7 @@ class Service:
         for node in nodes:
             node.use_head(loaded)
         if stream is None:
-            self._change_heads(lambda heads: [*heads, head])
+            self._change_params(Heads, lambda params: {**params, "heads": [*params.get("heads", ()), head]})
         return [loaded.card.name] * len(nodes)
 
     def _remove_head(self, head: str, stream: str | None = None) -> list[str]:
@@ -281,14 +283,50 @@ class Service:
         for node in [node for node in nodes if head in node.names()] or nodes[:1]:
             node.remove_head(head)
         if stream is None:
-            self._change_heads(lambda heads: [each for each in heads if info(each).name != head])
+            self._change_params(Heads, lambda params: {**params, "heads": _without(params, head)})
         return [head]
 
-    def _change_heads(self, change: Callable[[Sequence[str]], list[str]]) -> None:
-        """Let streams that are added later have the same heads."""
+    def set_patchout(
+        self,
+        patchout: str | dict[str, Any] | None = None,
+        adaptive: bool | None = None,
+        stream: str | None = None,
+    ) -> dict[str, list[str]]:
+        """Change the patches that transformers look at, from the next segment on. From any thread.
+
+        Args:
+            patchout: A level of the card, or `keep_every` and `drop_rows`; left as it is, if None.
+            adaptive: Whether to go to cheaper levels while there is not enough time; likewise.
+            stream: Of one stream; of all, and those that come later, if None.
+
+        Returns:
+            By stream the level in use while there is time, and the cheaper ones that may be used.
+
+        Raises:
+            ConfigError: Something that cannot be used; nothing is changed.
+        """
+        asked = {"patchout": patchout, "adaptive": adaptive}
+        given = {name: value for name, value in asked.items() if value is not None}
+        backbones = {
+            run.graph.name: node
+            for run in self._chosen(stream)
+            for node in run.graph.order
+            if isinstance(node, Backbone) and node.card.patch_grid is not None
+        }
+        if not backbones:
+            raise ConfigError("no model whose patches can be left out")
+        levels = {name: node.levels_for(patchout, adaptive) for name, node in backbones.items()}
+        for name, node in backbones.items():
+            node.use_levels(levels[name])
+        if stream is None:
+            self._change_params(Backbone, lambda params: {**params, **given})
+        return {name: [str(level) for level in each] for name, each in levels.items()}
+
+    def _change_params(self, kind: type[Node], change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Let streams that are added later have the same."""
         nodes = [
-            spec.model_copy(update={"params": {**spec.params, "heads": change(spec.params.get("heads", ()))}})
-            if find_class(spec.class_, CLASSES, spec.id) is Heads
+            spec.model_copy(update={"params": change(spec.params)})
+            if find_class(spec.class_, CLASSES, spec.id) is kind
             else spec
             for spec in self._file.nodes
         ]
@@ -300,6 +338,10 @@ class Service:
         if not found:
             raise ConfigError("no node of class Heads in the graph")
         return found
+
+
+def _without(params: Mapping[str, Any], head: str) -> list[str]:
+    return [each for each in params.get("heads", ()) if info(each).name != head]
 
 
 def warnings_of(run: Run) -> list[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from engine.errors import AuricleError, ConfigError
-from engine.node import NodeParams
+from engine.node import NodeParams, describe
 from engine.port import InputPort, OutputPort
 from engine.stream import Axis
 from engine.transform import Transform
@@ -96,7 +97,8 @@ class Backbone(Transform):
                 where = f"{self.card.name}: its card says {field}={said!r}"
                 raise ConfigError(f"{where}, and the front end {known.name!r} has {has!r}", node=name)
         self.segment_size = segment_size
-        self._levels = self._levels_for(self.params.patchout, self.params.adaptive)
+        self._levels: tuple[Patchout, ...] = ()
+        self._levels = self.levels_for(self.params.patchout, self.params.adaptive)
         self._level: Patchout | None = None
         """The one in use."""
         hop_s = float(hop_size / known.rate)
@@ -135,48 +137,50 @@ class Backbone(Transform):
         except ModelError as error:
             raise AuricleError(str(error), node=self.name) from error
 
-    def set_patchout(self, patchout: str | Patchout | None = None, adaptive: bool | None = None) -> str:
-        """Look at other patches from the next segment on. From any thread.
+    def levels_for(
+        self, patchout: str | Patchout | Mapping[str, Any] | None = None, adaptive: bool | None = None
+    ) -> tuple[Patchout, ...]:
+        """The level to use while there is time, then the cheaper ones that may be used.
 
         Args:
-            patchout: As the parameter; left as it is, if None.
+            patchout: As the parameter; what is in use, if None.
             adaptive: Likewise.
 
         Returns:
-            The level, as predictions will have it while there is time.
+            Nothing for a model without patches.
 
         Raises:
             ConfigError: A level that is not there, or a model without patches.
         """
-        self._levels = self._levels_for(
-            self._levels[0] if patchout is None and self._levels else patchout,
-            self.params.adaptive if adaptive is None else adaptive,
-        )
-        self._offer()
-        return str(self._levels[0])
-
-    def _levels_for(self, patchout: str | Patchout | None, adaptive: bool) -> tuple[Patchout, ...]:
-        """The level to use while there is time, then the cheaper ones, if these may be used."""
-        card = self.card
-        if card.patch_grid is None:
+        card, grid = self.card, self.card.patch_grid
+        if grid is None:
             if patchout is not None or adaptive:
                 raise ConfigError(f"{card.name}: not a model whose patches can be left out", node=self.name)
             return ()
         if patchout is None:
-            patchout = card.patchout[0] if card.patchout else Patchout()
+            patchout = next(iter((*self._levels, *card.patchout)), Patchout())
+        if adaptive is None:
+            adaptive = len(self._levels) > 1
         try:
-            level = card.level(patchout) if isinstance(patchout, str) else patchout
-            tokens = card.patch_grid.tokens(level)
+            level = card.level(patchout) if isinstance(patchout, str) else Patchout.model_validate(patchout)
+            tokens = grid.tokens(level)
+        except ValidationError as error:
+            raise ConfigError(f"patchout: {describe(error)}", node=self.name) from None
         except ModelError as error:
             raise ConfigError(f"patchout: {error}", node=self.name) from error
-        cheaper = [each for each in card.patchout if card.patch_grid.tokens(each) < tokens]
+        cheaper = [each for each in card.patchout if grid.tokens(each) < tokens]
         if adaptive and not cheaper:
             raise ConfigError(f"{card.name}: no level is cheaper than {level}", node=self.name)
         return (level, *cheaper) if adaptive else (level,)
 
+    def use_levels(self, levels: tuple[Patchout, ...]) -> None:
+        """Use other levels from the next segment on, as `levels_for` gives them. From any thread."""
+        self._levels = levels
+        self._offer()
+
     def _offer(self) -> None:
         if self.load is not None:
-            self.load.offer(len(self._levels) - 1 if self._levels else 0)
+            self.load.offer(max(0, len(self._levels) - 1))
 
     def _choose_level(self) -> None:
         """Go over to the level that is asked for, or that the rung allows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ from models.card import Inference as Inferred
 from models.files import sha256
 from models.head import save_head
 from models.mlp import Layer
+from models.patchout import KEEP_F, KEEP_T, PATCHES, PatchGrid, PatchoutLevel
 
 LABELS = ("drums", "voice", "piano")
 SIZE = 8
@@ -61,6 +63,88 @@ def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed
             for name, value in weights.items()
         ],
     )
+    return _save(folder, graph, segment_size, hop_size)
+
+
+def make_head(folder: Path, size: int = SIZE, seed: int = 0) -> Path:
+    """The folder of a head of one layer and two labels, called like the folder."""
+    rng = np.random.default_rng(seed)
+    layer = Layer(rng.normal(size=(size, 2)), rng.normal(size=2), "softmax")
+    save_head(folder, [layer], name=folder.name, labels=("a", "b"), embedding_model="tiny")
+    return folder
+
+
+GRID = PatchGrid(rows=9, columns=7, size=16, stride=10)
+LEVELS = (
+    PatchoutLevel(name="full"),
+    PatchoutLevel(name="half", keep_every=2),
+    PatchoutLevel(name="least", keep_every=3, drop_rows=(0, 7, 8)),
+)
+
+
+def make_transformer(folder: Path, hop_size: int = 20, seed: int = 2) -> Path:
+    """A model folder. Patches, projection and positions are as in MAEST; a mean stands for the blocks."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        "steps": np.arange(GRID.size),
+        "stride": np.array(GRID.stride),
+        "column": np.array([-1, 1]),
+        "flat": np.array([0, 0, 0, GRID.size**2]),
+        "rows_axis": np.array([1]),
+        "projection": rng.normal(0, 0.1, (GRID.size**2, SIZE)).astype(np.float32),
+        "time": rng.normal(size=(GRID.columns, SIZE)).astype(np.float32),
+        "frequency": rng.normal(size=(GRID.rows, SIZE)).astype(np.float32),
+        "to_label": rng.normal(size=(SIZE, len(LABELS))).astype(np.float32),
+    }
+
+    def indices(kept: str, to: str) -> list[onnx.NodeProto]:
+        return [
+            helper.make_node("Mul", [kept, "stride"], [f"{to}_first"]),
+            helper.make_node("Reshape", [f"{to}_first", "column"], [f"{to}_column"]),
+            helper.make_node("Add", [f"{to}_column", "steps"], [to]),
+        ]
+
+    ops = [
+        *indices(KEEP_T, "frames"),
+        *indices(KEEP_F, "bands"),
+        helper.make_node("Gather", ["mel", "frames"], ["columns"], axis=1),
+        helper.make_node("Gather", ["columns", "bands"], ["cut"], axis=3),
+        helper.make_node("Transpose", ["cut"], ["turned"], perm=[0, 3, 1, 4, 2]),
+        helper.make_node("Reshape", ["turned", "flat"], ["flattened"]),
+        helper.make_node("MatMul", ["flattened", "projection"], [PATCHES]),
+        helper.make_node("Gather", ["time", KEEP_T], ["at_time"]),
+        helper.make_node("Gather", ["frequency", KEEP_F], ["at_row"]),
+        helper.make_node("Unsqueeze", ["at_row", "rows_axis"], ["at_frequency"]),
+        helper.make_node("Add", [PATCHES, "at_time"], ["timed"]),
+        helper.make_node("Add", ["timed", "at_frequency"], ["placed"]),
+        helper.make_node("Tanh", ["placed"], ["tokens"]),
+        helper.make_node("ReduceMean", ["tokens"], ["embeddings"], axes=[1, 2], keepdims=0),
+        helper.make_node("MatMul", ["embeddings", "to_label"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["activations"]),
+    ]
+    segment_size = (GRID.columns - 1) * GRID.stride + GRID.size
+    floats, whole = TensorProto.FLOAT, TensorProto.INT64
+    graph = helper.make_graph(
+        ops,
+        "tiny",
+        [
+            helper.make_tensor_value_info("mel", floats, [1, "frames", 96]),
+            helper.make_tensor_value_info(KEEP_T, whole, ["kept_columns"]),
+            helper.make_tensor_value_info(KEEP_F, whole, ["kept_rows"]),
+        ],
+        [
+            helper.make_tensor_value_info("activations", floats, [1, len(LABELS)]),
+            helper.make_tensor_value_info("embeddings", floats, [1, SIZE]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+        value_info=[
+            helper.make_tensor_value_info(PATCHES, floats, [1, "kept_rows", "kept_columns", SIZE]),
+        ],
+    )
+    return _save(folder, graph, segment_size, hop_size, patch_grid=GRID, patchout=LEVELS)
+
+
+def _save(folder: Path, graph: onnx.GraphProto, segment_size: int, hop_size: int, **more: Any) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     folder.mkdir(parents=True)
     onnx.save(model, folder / "model.onnx")
@@ -90,14 +174,7 @@ def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed
         ),
         segment_size=segment_size,
         segment_hop_size=hop_size,
+        **more,
     )
     save_card(card, folder)
-    return folder
-
-
-def make_head(folder: Path, size: int = SIZE, seed: int = 0) -> Path:
-    """The folder of a head of one layer and two labels, called like the folder."""
-    rng = np.random.default_rng(seed)
-    layer = Layer(rng.normal(size=(size, 2)), rng.normal(size=2), "softmax")
-    save_head(folder, [layer], name=folder.name, labels=("a", "b"), embedding_model="tiny")
     return folder

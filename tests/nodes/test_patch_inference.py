@@ -1,0 +1,187 @@
+"""Transformers whose patches are left out: the same numbers as the whole model given the same patches."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from engine.clock import SourceClock
+from engine.errors import ConfigError
+from engine.graph import Graph
+from engine.overload import Ladder
+from engine.scheduler import run_offline
+from engine.stream import Stream, TokenType
+from models.card import load_card
+from models.patchout import KEEP_F, KEEP_T, Patchout
+from nodes.backbone import Backbone
+from nodes.mel_spectrogram import MelSpectrogram
+from nodes.patch_inference import PatchInference
+from nodes.predictions import FLOAT32
+from nodes.session import open_patch_session
+from tests.tiny import GRID, LEVELS, SIZE, make_backbone, make_transformer
+from tests.toys import Player, Recorder
+
+NAMES = ["activations", "embeddings"]
+TOLERANCE = 1e-6
+"""Sums of 63 products at most, of the order of one, in another order."""
+
+SETTINGS = [*LEVELS, Patchout(keep_every=5), Patchout(keep_every=2, drop_rows=(1,)), Patchout(keep_every=7)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_transformer(tmp_path_factory.mktemp("patches") / "tiny")
+
+
+def inference(folder: Path, patchout: Patchout) -> PatchInference:
+    return PatchInference(open_patch_session(folder, ("cpu",), 1), GRID, patchout)
+
+
+def whole(folder: Path, segment: np.ndarray, patchout: Patchout) -> list[np.ndarray]:
+    """Outputs of the model in one, told which patches to keep."""
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    columns, rows = GRID.kept(patchout)
+    return session.run(NAMES, {"mel": segment[None], KEEP_T: np.array(columns), KEEP_F: np.array(rows)})
+
+
+@pytest.mark.parametrize("patchout", SETTINGS, ids=str)
+@pytest.mark.parametrize("hop", [10, 20, 70, 13, 200])
+def test_equals_the_whole_model(folder: Path, patchout: Patchout, hop: int) -> None:
+    mel = np.random.default_rng(0).normal(size=(1500, 96)).astype(np.float32)
+    size = load_card(folder).segment_size
+    assert size is not None
+    patches = inference(folder, patchout)
+    for position in range(0, len(mel) - size, hop):
+        segment = mel[position : position + size]
+        for found, expected in zip(
+            patches.run(NAMES, position, segment), whole(folder, segment, patchout), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("hop", "patchout", "a_segment"),
+    [
+        (20, Patchout(), 2),  # two new columns
+        (20, Patchout(keep_every=2), 1),
+        (10, Patchout(keep_every=2), 1),  # kept columns are those of the segment before the last
+        (13, Patchout(), 7),  # no column begins where one did
+    ],
+)
+def test_what_segments_share_is_projected_once(
+    folder: Path, hop: int, patchout: Patchout, a_segment: int
+) -> None:
+    mel = np.zeros((400, 96), np.float32)
+    patches = inference(folder, patchout)
+    for position in (0, hop):
+        patches.run(NAMES, position, mel[position : position + 76])
+    for position in range(2 * hop, 10 * hop, hop):
+        before = patches.projected
+        patches.run(NAMES, position, mel[position : position + 76])
+        assert patches.projected - before == a_segment
+
+
+def test_another_setting_holds_from_the_next_segment_on(folder: Path) -> None:
+    mel = np.random.default_rng(1).normal(size=(1000, 96)).astype(np.float32)
+    patches = inference(folder, SETTINGS[0])
+    for number, patchout in enumerate(SETTINGS * 2):
+        patches.use(patchout)
+        segment = mel[20 * number : 20 * number + 76]
+        found = patches.run(NAMES, 20 * number, segment)
+        np.testing.assert_allclose(found[1], whole(folder, segment, patchout)[1], rtol=0, atol=TOLERANCE)
+
+
+def stand(backbone: Backbone) -> Backbone:
+    """At the beginning of a stream of frames."""
+    port = backbone.inputs["mel"]
+    frames = TokenType(FLOAT32, port.axes or (), port.rate or Fraction(1))
+    port.attach(Stream("mel.mel", frames, 200, SourceClock()))
+    backbone.start()
+    return backbone
+
+
+def run(folder: Path, backbone: Backbone) -> np.ndarray:
+    """Embeddings of five seconds of noise."""
+    samples = np.random.default_rng(0).uniform(-1, 1, 80_000).astype(np.float32)
+    recorder = Recorder("out")
+    nodes = [Player("in", samples, (1600,)), MelSpectrogram("mel"), backbone, recorder]
+    edges = [("in", "mel"), ("mel", "backbone"), ("backbone.embeddings", "out")]
+    run_offline(Graph("g", nodes, edges))
+    return np.array(list(recorder.tokens.values()))
+
+
+def test_level_of_the_card_equals_its_setting(folder: Path) -> None:
+    named = run(folder, Backbone("backbone", model=str(folder), patchout="least"))
+    given = Backbone("backbone", model=str(folder), patchout={"keep_every": 3, "drop_rows": [0, 7, 8]})
+    assert named.shape[1:] == (SIZE,)
+    np.testing.assert_array_equal(named, run(folder, given))
+    full = run(folder, Backbone("backbone", model=str(folder)))
+    assert full.shape == named.shape
+    assert np.abs(full - named).max() > 0.01, "the card's first level is the default"
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"patchout": "most"}, "no patchout level 'most'; levels are: full, half, least"),
+        ({"patchout": {"keep_every": 0}}, "keep_every"),
+        ({"patchout": {"drop_rows": list(range(9))}}, "all 9 rows are dropped"),
+        ({"patchout": {"drop_rows": [9]}}, "no row 9; rows are 0 to 8"),
+        ({"patchout": {"keep": 2}}, "patchout"),
+        ({"patchout": "least", "adaptive": True}, "no level is cheaper than least"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_in_one_line(folder: Path, params: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        Backbone("backbone", model=str(folder), **params)
+    assert str(caught.value).startswith("backbone: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_other_models_have_no_patches(tmp_path: Path) -> None:
+    plain = str(make_backbone(tmp_path / "plain"))
+    for params in ({"patchout": {"keep_every": 2}}, {"adaptive": True}):
+        with pytest.raises(ConfigError, match="not a model whose patches can be left out"):
+            Backbone("backbone", model=plain, **params)
+
+
+def test_changed_while_it_runs(folder: Path) -> None:
+    backbone = stand(Backbone("backbone", model=str(folder)))
+    mel = np.random.default_rng(3).normal(size=(76, 96)).astype(np.float32)
+
+    def embedding() -> np.ndarray:
+        outputs = {"predictions": np.empty(1, object), "embeddings": np.empty((1, SIZE), np.float32)}
+        backbone.compute(mel, outputs)
+        return outputs["embeddings"]
+
+    for patchout in ("half", Patchout(keep_every=4), "full"):
+        backbone.use_levels(backbone.levels_for(patchout))
+        level = next((each for each in LEVELS if each.name == patchout), patchout)
+        assert isinstance(level, Patchout)
+        np.testing.assert_allclose(embedding(), whole(folder, mel, level)[1], rtol=0, atol=TOLERANCE)
+        assert backbone.level == str(patchout)
+    with pytest.raises(ConfigError, match="no patchout level 'none'"):
+        backbone.levels_for("none")
+
+
+def test_adaptive_goes_down_the_levels_before_any_segment_is_left_out(folder: Path) -> None:
+    ladder = Ladder()
+    backbone = Backbone("backbone", model=str(folder), adaptive=True)
+    backbone.load, backbone.live = ladder.join(), True
+    stand(backbone)
+    outputs = {"predictions": np.empty(1, object), "embeddings": np.empty((1, SIZE), np.float32)}
+    levels = []
+    for rung in range(5):
+        ladder.rung = rung
+        levels.append((backbone.load.leave_out(1), ladder.part))
+        backbone.compute(np.zeros((76, 96), np.float32), outputs)
+        levels[-1] += (backbone.level,)
+    assert [level for *_, level in levels] == ["full", "half", "least", "least", "least"]
+    assert [part for _, part, _ in levels] == [1, 1, 1, 2, 3]
+    assert [left_out for left_out, *_ in levels[:3]] == [0, 0, 0]
+    backbone.use_levels(backbone.levels_for(None, adaptive=False))
+    assert ladder.part == 6, "as of other models on rung 4"
