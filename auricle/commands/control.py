@@ -102,6 +102,35 @@ def remove_head(target: tuple[str, Keys | None], head: str, stream: str | None) 
     _ask(target, "remove-head", head=head, **({"stream": stream} if stream else {}))
 
 
+@control.command(
+    epilog="""\b
+Examples:
+  auricle control tcp://127.0.0.1:5682 patchout t3-f3
+  auricle control tcp://127.0.0.1:5682 patchout --keep-every 3 --drop-row 0 --drop-row 8 --stream mic
+  auricle control tcp://127.0.0.1:5682 patchout --adaptive"""
+)
+@click.argument("level", required=False)
+@click.option("--keep-every", type=click.IntRange(1), help="Keep one column of patches in so many.")
+@click.option("--drop-row", "rows", type=click.IntRange(0), multiple=True, help="Leave out a row of patches.")
+@click.option("--adaptive/--fixed", default=None, help="Go to cheaper levels while there is not enough time.")
+@click.option("--stream", help="Of this stream; of all, and those that come later, if left out.")
+@click.pass_obj
+def patchout(
+    target: tuple[str, Keys | None],
+    level: str | None,
+    keep_every: int | None,
+    rows: tuple[int, ...],
+    adaptive: bool | None,
+    stream: str | None,
+) -> None:
+    """Change which patches a transformer looks at: a LEVEL of the model's card, or patches to keep."""
+    own = {"keep_every": keep_every or 1, "drop_rows": list(rows)} if keep_every or rows else None
+    if level and own:
+        raise click.UsageError("a LEVEL, or --keep-every and --drop-row, not both")
+    arguments = {"patchout": level or own, "adaptive": adaptive, "stream": stream}
+    _ask(target, "patchout", **{name: value for name, value in arguments.items() if value is not None})
+
+
 def keys_of(key: str | None, server_key: str | None) -> Keys | None:
     """The keys of a command line; none if none is given.
 

@@ -18,6 +18,18 @@ from tests.auricle.command import assert_one_line, auricle
 ANY = "tcp://127.0.0.1:*"
 
 
+COMMANDS = (
+    "list",
+    "statistics",
+    "stop",
+    "add-head",
+    "remove-head",
+    "add-stream",
+    "remove-stream",
+    "patchout",
+)
+
+
 @pytest.fixture
 def asked() -> list[Any]:
     return []
@@ -26,7 +38,7 @@ def asked() -> list[Any]:
 @pytest.fixture
 def server(asked: list[Any]) -> Iterator[Server]:
     server = Server(WireSpec(control=ANY))
-    for command in ("list", "statistics", "stop", "add-head", "remove-head", "add-stream", "remove-stream"):
+    for command in COMMANDS:
         server.handle(command, lambda command=command, **arguments: asked.append((command, arguments)))
     server.start()
     yield server
@@ -49,6 +61,12 @@ def server(asked: list[Any]) -> Iterator[Server]:
         (["add-head", "mood"], ("add-head", {"head": "mood"})),
         (["add-head", "mood", "--stream", "demo"], ("add-head", {"head": "mood", "stream": "demo"})),
         (["remove-head", "mood"], ("remove-head", {"head": "mood"})),
+        (["patchout", "t2", "--stream", "demo"], ("patchout", {"patchout": "t2", "stream": "demo"})),
+        (
+            ["patchout", "--keep-every", "3", "--drop-row", "0", "--drop-row", "8", "--adaptive"],
+            ("patchout", {"patchout": {"keep_every": 3, "drop_rows": [0, 8]}, "adaptive": True}),
+        ),
+        (["patchout", "--fixed"], ("patchout", {"adaptive": False})),
     ],
 )
 def test_each_command_sends_its_request(
