@@ -79,6 +79,22 @@ class FrontEnd(BaseModel):
     std: Annotated[float, Field(gt=0)] = 1.0
 
 
+class Deviation(BaseModel):
+    """How far an exported file is from the network it was made of, the worst of what it was tried on.
+
+    Attributes:
+        activations: Largest difference of an activation; None without activations.
+        cosine: Least cosine of embeddings; None without embeddings.
+        tried_on: What that was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    activations: float | None = None
+    cosine: float | None = None
+    tried_on: str
+
+
 class Card(_Part):
     """A model card. `io` is the key `schema` of the JSON, a name that pydantic keeps for itself."""
 
@@ -106,6 +122,9 @@ class Card(_Part):
     # Of a transformer whose patches can be left out: how it cuts, and settings from the best to the cheapest.
     patch_grid: PatchGrid | None = None
     patchout: tuple[PatchoutLevel, ...] = ()
+    # Of an exported file: fp32, int8 or fp16, and what that costs.
+    precision: str | None = None
+    deviation: Deviation | None = None
     # Of a head stored as plain weights: what follows each layer, first to last.
     layer_activations: tuple[Activation, ...] | None = None
 

@@ -1,0 +1,245 @@
+"""From a network in torch to a model folder that the engine runs.
+
+One file serves every patchout: which columns and rows of patches are kept are inputs, `KEEP_T` and `KEEP_F`,
+and the projected patches are a value by the name of `PATCHES`, where `models.patch_split` cuts it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from torch import Tensor, nn
+
+from models.card import Card, Deviation, FrontEnd, Inference, Schema, TensorSpec, save_card
+from models.errors import ModelError
+from models.files import new_folder, sha256
+from models.networks.maest import EMBEDDING_BLOCK, KINDS, PATCH_SIZE, STRIDE, Kind, Maest, pool
+from models.patchout import KEEP_F, KEEP_T, PATCHES, THESIS_LEVELS, PatchGrid
+
+MEL: Final = "melspectrogram"
+
+Precision = Literal["fp32", "int8", "fp16"]
+
+OPSET: Final = 18
+"""The least that torch's exporter writes."""
+
+HOP_FRAMES: Final = 60
+"""0.96 s: a whole number of columns, and of twos and threes of them, so that kept ones are kept again."""
+
+FRONT_END: Final = FrontEnd(
+    name="musicnn",
+    sample_rate=16000,
+    frame_size=512,
+    hop_size=256,
+    n_mels=96,
+    window="hann symmetric",
+    compression="log10(1 + 10000 * x)",
+    mean=2.06755686098554,
+    std=2 * 1.268292820667291,
+)
+"""What MAEST was trained on. Its code divides by twice the deviation, and so do all who run it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What to write.
+
+    Attributes:
+        name: Of the model.
+        labels: Of the activations; none leaves these out, and the blocks behind the embeddings' with them.
+        block: Whose tokens make the embeddings, from 0.
+        kinds: Which of them, stacked; none leaves embeddings out.
+        precision: `int8` has the weights of its products in 8 bits, activations quantised as they come; `fp16`
+            is for GPUs.
+        description, licence, source: For the card.
+    """
+
+    name: str
+    labels: tuple[str, ...] = ()
+    block: int = EMBEDDING_BLOCK
+    kinds: tuple[Kind, ...] = KINDS
+    precision: Precision = "fp32"
+    description: str = ""
+    licence: str | None = None
+    source: str | None = None
+
+
+def export_maest(
+    network: Maest,
+    folder: Path,
+    export: Export,
+    segments: Sequence[NDArray[np.float32]] = (),
+    tried_on: str = "",
+) -> Card:
+    """Write a model folder.
+
+    Args:
+        network: With its weights.
+        folder: Must not exist; is there as a whole or not at all.
+        export: What to write.
+        segments: Mel frames as the front end gives them, (segment_size, 96) each, on which the file is compared
+            with the network. Music: quantisation goes by what comes.
+        tried_on: What these are, for the card.
+
+    Returns:
+        The card, with the deviations.
+
+    Raises:
+        ModelError: Labels that are not as many as the network has, or nothing to give.
+    """
+    config = network.config
+    if not export.labels and not export.kinds:
+        raise ModelError(f"{export.name}: neither labels nor kinds of tokens; there is nothing to export")
+    if export.labels and len(export.labels) != config.n_classes:
+        raise ModelError(f"{export.name}: {len(export.labels)} labels; the network has {config.n_classes}")
+    network = network.eval()
+    grid = PatchGrid(rows=config.freq_grid, columns=config.time_grid, size=PATCH_SIZE, stride=STRIDE)
+    segment_size = (grid.columns - 1) * STRIDE + PATCH_SIZE
+    whole = _Whole(network, export).eval()
+    with new_folder(folder) as new:
+        file = new / "model.onnx"
+        _write(whole, file, segment_size, grid)
+        if export.precision != "fp32":
+            _convert(file, export.precision)
+        card = Card(
+            name=export.name,
+            type="feature extractor" if not export.labels else "auto-tagging",
+            version="1",
+            classes=export.labels,
+            schema=Schema(
+                inputs=(TensorSpec(name=MEL, shape=(1, "frames", config.n_mels)),),
+                outputs=tuple(whole.specs()),
+            ),
+            inference=Inference(sample_rate=FRONT_END.sample_rate),
+            description=export.description,
+            licence=export.licence,
+            source=export.source,
+            file=file.name,
+            sha256=sha256(file),
+            front_end=FRONT_END,
+            segment_size=segment_size,
+            segment_hop_size=HOP_FRAMES,
+            patch_grid=grid,
+            patchout=THESIS_LEVELS,
+            precision=export.precision,
+            deviation=_deviation(whole, file, grid, segments, tried_on) if segments else None,
+        )
+        save_card(card, new)
+    return card
+
+
+class _Whole(nn.Module):
+    """From mel frames to what is exported, the patches in sight."""
+
+    def __init__(self, network: Maest, export: Export) -> None:
+        super().__init__()
+        self.network = network
+        self.export = export
+        self.names = [
+            *(["activations"] if export.labels else []),
+            *(["embeddings"] if export.kinds else []),
+        ]
+
+    def forward(self, mel: Tensor, keep_t: Tensor, keep_f: Tensor) -> tuple[Tensor, ...]:
+        network, export = self.network, self.export
+        patches = network.project(mel, keep_t, keep_f)
+        results = []
+        if export.kinds:
+            tokens = network.encode(patches, keep_t, keep_f, export.block)
+            embeddings = pool(tokens, export.kinds)
+            rest = network.blocks[export.block + 1 :]
+        else:
+            tokens, rest = network.encode(patches, keep_t, keep_f), []
+        if export.labels:
+            for block in rest:
+                tokens = block(tokens)
+            summary = network.norm(tokens[:, :2]).mean(1)
+            results.append(torch.sigmoid(network.head(summary)))
+        if export.kinds:
+            results.append(embeddings)
+        return (*results, patches)
+
+    def specs(self) -> list[TensorSpec]:
+        """The outputs, for the card."""
+        config, export = self.network.config, self.export
+        sizes = {"activations": config.n_classes, "embeddings": len(export.kinds) * config.width}
+        purposes = {"activations": "predictions", "embeddings": "embeddings"}
+        return [
+            TensorSpec(name=name, shape=(1, sizes[name]), output_purpose=purposes[name])
+            for name in self.names
+        ]
+
+
+def _write(whole: _Whole, file: Path, segment_size: int, grid: PatchGrid) -> None:
+    example = (
+        torch.zeros(1, segment_size, whole.network.config.n_mels),
+        torch.arange(grid.columns),
+        torch.arange(grid.rows),
+    )
+    frames, columns, rows = (torch.export.Dim(name) for name in ("frames", "kept_columns", "kept_rows"))
+    with torch.no_grad():
+        program = torch.onnx.export(
+            whole,
+            example,
+            input_names=[MEL, KEEP_T, KEEP_F],
+            output_names=[*whole.names, PATCHES],
+            dynamic_shapes=({1: frames}, {0: columns}, {0: rows}),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    # A value inside, not an output: who runs the file gets what the card speaks of.
+    (patches,) = (output for output in model.graph.output if output.name == PATCHES)
+    model.graph.value_info.append(patches)
+    model.graph.output.remove(patches)
+    onnx.save(model, file)
+
+
+def _convert(file: Path, precision: Precision) -> None:
+    """The same file with other numbers inside."""
+    if precision == "fp16":
+        onnx.save(convert_float_to_float16(onnx.load(file), keep_io_types=True), file)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / file.name
+        file.rename(source)
+        quantize_dynamic(
+            source, file, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
+        )
+
+
+def _deviation(
+    whole: _Whole, file: Path, grid: PatchGrid, segments: Sequence[NDArray[np.float32]], tried_on: str
+) -> Deviation:
+    """The file against the network, with all patches and with the fewest of the levels."""
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    differences: list[float] = []
+    cosines: list[float] = []
+    for segment in segments:
+        mel = ((segment - FRONT_END.mean) / FRONT_END.std).astype(np.float32)[None]
+        for level in (THESIS_LEVELS[0], THESIS_LEVELS[-1]):
+            columns, rows = (np.array(kept) for kept in grid.kept(level))
+            with torch.no_grad():
+                expected = whole(*(torch.from_numpy(each) for each in (mel, columns, rows)))
+            found = session.run(whole.names, {MEL: mel, KEEP_T: columns, KEEP_F: rows})
+            for name, one, other in zip(whole.names, found, expected, strict=False):
+                if name == "activations":
+                    differences.append(float(np.abs(one - other.numpy()).max()))
+                else:
+                    cosines.append(float(np.sum(one * other.numpy()) / np.linalg.norm(one) / other.norm()))
+    return Deviation(
+        activations=max(differences, default=None), cosine=min(cosines, default=None), tried_on=tried_on
+    )
