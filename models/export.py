@@ -60,8 +60,8 @@ class Export:
         labels: Of the activations; none leaves these out, and the blocks behind the embeddings' with them.
         block: Whose tokens make the embeddings, from 0.
         kinds: Which of them, stacked; none leaves embeddings out.
-        precision: `int8` has the weights of its products in 8 bits, activations quantised as they come; `fp16`
-            is for GPUs.
+        precision: `int8` has the weights of products in 8 bits, and quantises what they are multiplied with
+            as it comes; `fp16` is for GPUs.
         description, licence, source: For the card.
     """
 
@@ -73,6 +73,11 @@ class Export:
     description: str = ""
     licence: str | None = None
     source: str | None = None
+
+
+def segment_size(network: Maest) -> int:
+    """Frames that have a patch in every column of the time grid, as the published models are run."""
+    return (network.config.time_grid - 1) * STRIDE + PATCH_SIZE
 
 
 def export_maest(
@@ -88,8 +93,8 @@ def export_maest(
         network: With its weights.
         folder: Must not exist; is there as a whole or not at all.
         export: What to write.
-        segments: Mel frames as the front end gives them, (segment_size, 96) each, on which the file is compared
-            with the network. Music: quantisation goes by what comes.
+        segments: Mel frames as the front end gives them, (`segment_size`, 96) each, on which the file is
+            compared with the network. Music: quantisation goes by what comes.
         tried_on: What these are, for the card.
 
     Returns:
@@ -105,11 +110,11 @@ def export_maest(
         raise ModelError(f"{export.name}: {len(export.labels)} labels; the network has {config.n_classes}")
     network = network.eval()
     grid = PatchGrid(rows=config.freq_grid, columns=config.time_grid, size=PATCH_SIZE, stride=STRIDE)
-    segment_size = (grid.columns - 1) * STRIDE + PATCH_SIZE
+    size = segment_size(network)
     whole = _Whole(network, export).eval()
     with new_folder(folder) as new:
         file = new / "model.onnx"
-        _write(whole, file, segment_size, grid)
+        _write(whole, file, size, grid)
         if export.precision != "fp32":
             _convert(file, export.precision)
         card = Card(
@@ -128,7 +133,7 @@ def export_maest(
             file=file.name,
             sha256=sha256(file),
             front_end=FRONT_END,
-            segment_size=segment_size,
+            segment_size=size,
             segment_hop_size=HOP_FRAMES,
             patch_grid=grid,
             patchout=THESIS_LEVELS,
@@ -181,9 +186,9 @@ class _Whole(nn.Module):
         ]
 
 
-def _write(whole: _Whole, file: Path, segment_size: int, grid: PatchGrid) -> None:
+def _write(whole: _Whole, file: Path, size: int, grid: PatchGrid) -> None:
     example = (
-        torch.zeros(1, segment_size, whole.network.config.n_mels),
+        torch.zeros(1, size, whole.network.config.n_mels),
         torch.arange(grid.columns),
         torch.arange(grid.rows),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
@@ -86,3 +87,69 @@ def verify(name: str | None) -> None:
     for verdict in verdicts:
         click.echo(f"{verdict.name}: {verdict.problem or 'ok'}", err=verdict.problem is not None)
     sys.exit(FAILED if any(verdict.problem for verdict in verdicts) else 0)
+
+
+@models.command(
+    epilog="""\b
+Examples:
+  auricle models export discogs-maest-30s-pw.ckpt maest-live --precision int8
+  auricle models export model.safetensors maest --labels discogs.json --tokens cls,dist"""
+)
+@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", help="Of the model.  [default: the folder's]")
+@click.option(
+    "--labels",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A label a line, or a card with `classes`. Without labels there are no activations, and no blocks "
+    "behind the embeddings'.",
+)
+@click.option("--block", type=click.IntRange(0), default=6, show_default=True, help="Whose tokens are given.")
+@click.option(
+    "--tokens", default="cls,dist,avg", show_default=True, help="Which make the embeddings; or none."
+)
+@click.option("--precision", type=click.Choice(["fp32", "int8", "fp16"]), default="fp32", show_default=True)
+@click.option(
+    "--try-on",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Music on which the file is compared with the network, for the card.  [default: the demo clip]",
+)
+@click.option("--licence", help="For the card, as SPDX has it.")
+def export(
+    checkpoint: Path,
+    folder: Path,
+    name: str | None,
+    labels: Path | None,
+    block: int,
+    tokens: str,
+    precision: str,
+    try_on: Path | None,
+    licence: str | None,
+) -> None:
+    """Make a model folder of a MAEST checkpoint, torch's or Hugging Face's safetensors.
+
+    Which patches it looks at is chosen while it runs. Needs torch: pip install 'auricle[train]'.
+    """
+    if folder.exists():
+        raise click.UsageError(f"{folder} is there already")
+    from auricle.exporting import export_checkpoint
+
+    kinds = tuple(kind for kind in tokens.split(",") if kind and kind != "none")
+    card = export_checkpoint(
+        checkpoint,
+        folder,
+        name=name or folder.name,
+        labels=labels,
+        block=block,
+        kinds=kinds,
+        precision=precision,
+        try_on=try_on,
+        licence=licence,
+        tell=lambda line: click.echo(line, err=True),
+    )
+    click.echo(f"{card.name}: {folder}")
+    if card.deviation is not None:
+        found = card.deviation
+        for title, value in (("cosine of embeddings", found.cosine), ("activations", found.activations)):
+            if value is not None:
+                click.echo(f"{title}: {value:.6g} from the network, on {found.tried_on}")

@@ -1,0 +1,91 @@
+"""From a checkpoint file to a model folder, tried on music."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.audio import DEMO, chord, decode
+from models.card import Card
+from models.errors import ModelError
+from models.export import FRONT_END, Export, Precision, export_maest, segment_size
+from models.networks.maest import Kind
+from models.networks.maest_weights import load_maest
+from nodes.mel import FRONT_ENDS, mel_spectrogram
+
+MOST_SEGMENTS = 3
+"""Segments of the music that a file is compared on: the network takes seconds for each."""
+
+
+def export_checkpoint(
+    checkpoint: Path,
+    folder: Path,
+    *,
+    name: str,
+    labels: Path | None = None,
+    block: int,
+    kinds: tuple[Kind, ...],
+    precision: Precision = "fp32",
+    try_on: Path | None = None,
+    licence: str | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Card:
+    """Write the model folder of a MAEST checkpoint.
+
+    Args:
+        checkpoint: As `models.networks.maest_weights.load_maest` reads it.
+        folder: To be written.
+        name, block, kinds, precision, licence: See `models.export.Export`.
+        labels: File with a label a line, or JSON with `classes`.
+        try_on: Music; the demo clip, if None.
+        tell: Hears how far it is.
+
+    Returns:
+        The card.
+
+    Raises:
+        ModelError, InputError: A file that cannot be used.
+    """
+    tell(f"reading {checkpoint}")
+    network = load_maest(checkpoint)
+    export = Export(
+        name=name,
+        labels=() if labels is None else _labels(labels),
+        block=block,
+        kinds=kinds,
+        precision=precision,
+        licence=licence,
+        source=checkpoint.name,
+    )
+    segments, what = _music(try_on, segment_size(network))
+    tell(f"writing, and comparing on {what}; a minute or so")
+    return export_maest(network, folder, export, segments, what)
+
+
+def _music(file: Path | None, size: int) -> tuple[list[NDArray[np.float32]], str]:
+    """Segments of mel frames of a file, and what it is."""
+    if file is None and not DEMO.is_file():
+        samples, what = chord(), "a chord in noise"
+    else:
+        samples, what = decode(file or DEMO), (file or DEMO).name
+    mel = mel_spectrogram(samples, FRONT_ENDS[FRONT_END.name])
+    if len(mel) < size:
+        mel = np.resize(mel, (size, mel.shape[1]))
+    starts = range(0, len(mel) - size + 1, size)
+    return [mel[start : start + size] for start in starts][:MOST_SEGMENTS], what
+
+
+def _labels(file: Path) -> tuple[str, ...]:
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".json":
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    try:
+        content: Any = json.loads(text)
+        return tuple(str(label) for label in content["classes"])
+    except (ValueError, TypeError, KeyError):
+        raise ModelError(f"{file}: not a JSON file with a list `classes`") from None
