@@ -1,0 +1,215 @@
+"""What leaving out patches saves and costs: the thesis' figure 6.3 (Alonso-Jimenez 2024) on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.audio import DEMO, SAMPLE_RATE, chord, clip, decode
+from bench.report import Figure, Report
+from bench.timing import Measurement, Spread, Tell, alternate, pinned, ratios, silent, timed
+from engine.config import GraphFile
+from engine.errors import ConfigError
+from models.card import Card
+from models.patchout import Patchout
+from models.registry import find, info
+from nodes.mel import FRONT_ENDS, mel_spectrogram
+from nodes.patch_inference import PatchInference
+from nodes.session import open_patch_session, open_session
+
+KEEP_EVERY = (1, 2, 3, 5, 10)
+DROPPED = {0: (), 3: (0, 7, 8), 4: (0, 1, 7, 8)}
+"""Rows by their number: the lowest and the two highest, or the two lowest and the two highest."""
+
+CHEAPEST = "int8, every 10, 4 rows out"
+
+LIVE = (
+    ("fp32", 62, Patchout(keep_every=2)),
+    ("int8", 15, Patchout(keep_every=3)),
+)
+"""Precision, frames from one segment to the next, and patches: one prediction a second, and four."""
+
+EFFICIENTNET = "EfficientNet-B0, half overlap"
+SPEED = "x real time"
+
+
+def measure(
+    models: Sequence[str],
+    efficientnet: str | None = None,
+    live_s: float = 60.0,
+    runs: int = 3,
+    tell: Tell = silent,
+) -> Report:
+    """Speed and closeness over patchout settings, one segment after the other on one thread.
+
+    Args:
+        models: Exports of one network by name or folder; the first is what the others are close to.
+        efficientnet: A convolutional model that hears the same seconds, at half overlap.
+        live_s: Seconds of each live run, beyond the first segment; none, if 0.
+        runs: Rounds that count.
+        tell: Hears how far it is.
+
+    Raises:
+        ConfigError: A model without patches.
+    """
+    cards = {model: info(model) for model in models}
+    for card in cards.values():
+        if card.patch_grid is None or card.segment_size is None:
+            raise ConfigError(f"{card.name}: not a model whose patches can be left out")
+    reference = cards[models[0]]
+    assert reference.segment_size is not None
+    report = Report(
+        "patchout",
+        "A segment of a transformer, patches left out",
+        {"models": [card.name for card in cards.values()], "live_s": live_s, "runs": runs},
+        reference=EFFICIENTNET if efficientnet else "",
+    )
+    music = _music(reference.segment_size)
+    seconds = reference.segment_size * FRONT_ENDS["musicnn"].hop_size / SAMPLE_RATE
+    measurements: dict[str, Measurement] = {}
+    outputs: dict[str, dict[str, NDArray[np.float32]]] = {}
+    figures: dict[str, dict[str, Figure]] = {}
+    for model, card in cards.items():
+        for dropped, rows in DROPPED.items():
+            for every in KEEP_EVERY:
+                name = f"{card.precision or card.name}, every {every}, {dropped} rows out"
+                patchout = Patchout(keep_every=every, drop_rows=rows)
+                measurements[name], outputs[name] = _segment(model, card, patchout, music)
+                assert card.patch_grid is not None
+                figures[name] = {
+                    "precision": card.precision,
+                    "keep every": every,
+                    "rows out": dropped,
+                    "tokens": card.patch_grid.tokens(patchout) + 2,
+                }
+    if efficientnet is not None:
+        measurements[EFFICIENTNET] = _convolutional(efficientnet, len(music))
+    measured = alternate(measurements, runs, tell=tell)
+    full = outputs[next(iter(outputs))]
+    for name, taken in measured.items():
+        row = {
+            **figures.get(name, {}),
+            "ms": Spread.of(taken).scaled(1e3),
+            SPEED: Spread.of(taken).inverse(seconds),
+        }
+        if efficientnet is not None:
+            row["times EfficientNet"] = ratios(measured[EFFICIENTNET], taken)
+        if name in outputs:
+            row |= _closeness(outputs[name], full)
+        report.row(name, row)
+    if efficientnet is not None:
+        report.target(
+            f"{CHEAPEST}: times EfficientNet-B0's speed",
+            report.rows.get(CHEAPEST, {}).get("times EfficientNet"),
+            at_least=3,
+        )
+    if live_s:
+        for precision, hop, patchout in LIVE:
+            model = next((model for model, card in cards.items() if card.precision == precision), None)
+            if model is not None:
+                tell(f"live: {precision}, {patchout}")
+                _live(report, model, hop, patchout, live_s)
+    if not DEMO.is_file():
+        report.notes.append("tried on a chord in noise")
+    return report
+
+
+def _music(frames: int) -> NDArray[np.float32]:
+    music = mel_spectrogram(decode(DEMO) if DEMO.is_file() else chord(), FRONT_ENDS["musicnn"])
+    return np.resize(music, (frames, music.shape[1]))
+
+
+def _segment(
+    model: str, card: Card, patchout: Patchout, mel: NDArray[np.float32]
+) -> tuple[Measurement, dict[str, NDArray[np.float32]]]:
+    """A measurement of a whole segment, nothing of it known, and what comes out of it."""
+    assert card.patch_grid is not None
+    assert card.front_end is not None
+    inference = PatchInference(open_patch_session(find(model), ("cpu",), 1), card.patch_grid, patchout)
+    scaled = (mel - np.float32(card.front_end.mean)) / np.float32(card.front_end.std)
+    names = [output.name for output in card.io.outputs]
+
+    def work() -> list[NDArray[np.float32]]:
+        inference.use(patchout)  # forgets what was projected
+        return inference.run(names, 0, scaled)
+
+    return timed(work), dict(zip(names, work(), strict=True))
+
+
+def _convolutional(model: str, frames: int) -> Measurement:
+    """The same seconds in segments that overlap by half, one after the other."""
+    card = info(model)
+    assert card.segment_size is not None
+    session = open_session(find(model), ("cpu",), 1)
+    mel = _music(frames)
+    hop = card.segment_size // 2
+    segments = [
+        mel[start : start + card.segment_size] for start in range(0, frames - card.segment_size + 1, hop)
+    ]
+    name = session.get_inputs()[0].name
+
+    def work() -> None:
+        for segment in segments:
+            session.run(None, {name: segment[None]})
+
+    return timed(work)
+
+
+def _closeness(
+    outputs: Mapping[str, NDArray[np.float32]], full: Mapping[str, NDArray[np.float32]]
+) -> dict[str, Figure]:
+    """Cosine of the embeddings, and how many of the five strongest labels are the same."""
+    found: dict[str, Figure] = {}
+    if "embeddings" in outputs and "embeddings" in full:
+        one, other = outputs["embeddings"][0], full["embeddings"][0]
+        found["cosine"] = float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+    if "activations" in outputs and "activations" in full:
+        best, truth = (set(np.argsort(-each["activations"][0])[:5].tolist()) for each in (outputs, full))
+        found["top 5"] = len(best & truth) / 5
+    return found
+
+
+def _live(report: Report, model: str, hop: int, patchout: Patchout, seconds: float) -> None:
+    """One stream in real time on one core; adds what was served and left out."""
+    from auricle.service import Service
+
+    card = info(model)
+    assert card.segment_size is not None
+    segment_s = card.segment_size * FRONT_ENDS["musicnn"].hop_size / SAMPLE_RATE
+    backbone = {"model": str(find(model)), "hop_size": hop, "patchout": patchout.model_dump()}
+    port = "predictions" if card.classes else "embeddings"
+    target = "predictions" if card.classes else "arrays"
+    with clip(None, segment_s + seconds) as path, pinned((0,)):
+        content: dict[str, Any] = {
+            "stream": "bench",
+            "nodes": [
+                {"id": "input", "class": "FileInput", "params": {"path": str(path), "realtime": True}},
+                {"id": "mel", "class": "MelSpectrogram"},
+                {"id": "backbone", "class": "Backbone", "params": backbone},
+                {"id": "publish", "class": "Publisher"},
+            ],
+            "edges": [f"input -> mel -> backbone.{port} -> publish.{target}"],
+            "wire": {"publish": "tcp://127.0.0.1:*", "arrays": "tcp://127.0.0.1:*"},
+        }
+        with Service(GraphFile.model_validate(content), Path()) as service:
+            service.wait(segment_s + seconds + 60)
+            (run,) = service.runs
+            node = run.graph.nodes["backbone"]
+            given = node.outputs[port].stream.written
+            left_out = sum(node.counts.values())
+            spent_s = node.elsewhere_ns["inference"] / 1e9
+    name = f"live: {card.precision}, {patchout}, every {hop} frames"
+    report.row(
+        name,
+        {
+            "predictions": given - left_out,
+            "skipped": left_out,
+            "ms": 1e3 * spent_s / max(1, given - left_out),
+            "core": spent_s / (segment_s + seconds),
+        },
+    )
+    report.target(f"{name}: segments left out", left_out, at_most=0)
