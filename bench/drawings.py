@@ -80,3 +80,17 @@ def soak(report: Report, folder: Path) -> Path:
     """Memory over the hours."""
     points = list(zip(report.series["hours"], report.series["rss MB"], strict=True))
     return stacked(folder / "soak.png", report.title, "hours of stream time", {"rss MB": {"memory": points}})
+
+
+def patchout(report: Report, folder: Path) -> Path:
+    """Closeness to the whole model against speed."""
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for figures in report.rows.values():
+        speed = figures.get("x real time")
+        for column, label in {"cosine": "cosine of embeddings", "top 5": "top 5 in common"}.items():
+            value = figures.get(column)
+            if isinstance(speed, Spread) and isinstance(value, float):
+                line = f"{figures['precision']}, {figures['rows out']} rows out"
+                panels.setdefault(label, {}).setdefault(line, []).append((speed.median, value))
+    title = "Patches left out: every 1, 2, 3, 5, 10; against the whole model"
+    return stacked(folder / "patchout.png", title, "times real time, one thread", panels)

@@ -267,6 +267,35 @@ def soak(**options: Any) -> Report:
     return measure(**options)
 
 
+@measurement("auricle bench patchout --plot", runs=3, plot="patchout")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Exports of one transformer; the others are compared with the first.  [default: MAEST-30s to block 7, "
+    "fp32 and int8, with random weights, made with torch]",
+)
+@click.option("--efficientnet", help="What hears the same seconds at half overlap.  [default: likewise]")
+@click.option(
+    "--live",
+    "live_s",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="Seconds of each run in real time; 0 for none.",
+)
+def patchout(models: tuple[str, ...], efficientnet: str | None, **options: Any) -> Report:
+    """Leaving patches of a transformer out: speed and closeness."""
+    from bench.patchout import measure
+
+    if not models:
+        from bench.untrained import efficientnet_b0, maest_30s
+
+        models = tuple(str(maest_30s(precision)) for precision in ("fp32", "int8"))
+        efficientnet = efficientnet or str(efficientnet_b0())
+    return measure(models, efficientnet, **options)
+
+
 @measurement("auricle bench peers --cores 0 --hop-frames 93", runs=3, plot="peers")
 @_file
 @_seconds(60)

@@ -1,0 +1,63 @@
+"""Networks with random weights, as model folders in the cache: what they cost does not depend on the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import ConfigError
+from models.registry import cache_folder
+
+SEED = 0
+
+
+def maest_30s(precision: Literal["fp32", "int8"], block: int = 6) -> Path:
+    """MAEST-30s up to the tokens of `block`, exported in a precision. Makes it at the first call.
+
+    Raises:
+        ConfigError: It is not there, and torch is not either.
+    """
+    folder = _folder(f"untrained-maest-30s-block-{block}-{precision}")
+
+    def make() -> None:
+        import torch
+
+        from models.export import Export, export_maest
+        from models.networks.maest import CONFIGS, Maest
+
+        torch.manual_seed(SEED)
+        export_maest(Maest(CONFIGS["30s"]), folder, Export(folder.name, block=block, precision=precision))
+
+    return _made(folder, make)
+
+
+def efficientnet_b0() -> Path:
+    """EfficientNet-B0 as DiscogsEffNet has it, likewise."""
+    folder = _folder("untrained-efficientnet-b0")
+
+    def make() -> None:
+        import torch
+
+        from models.export import export_convolutional
+        from models.networks.efficientnet import EfficientNetB0
+
+        torch.manual_seed(SEED)
+        export_convolutional(EfficientNetB0(), folder, folder.name, segment_size=128)
+
+    return _made(folder, make)
+
+
+def _folder(name: str) -> Path:
+    return cache_folder() / "bench" / name
+
+
+def _made(folder: Path, make: Callable[[], None]) -> Path:
+    if not folder.is_dir():
+        try:
+            make()
+        except ImportError as error:
+            raise ConfigError(
+                f"{error.name} is needed to make {folder.name}: pip install 'auricle[train]', or name models"
+            ) from None
+    return folder
