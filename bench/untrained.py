@@ -1,4 +1,4 @@
-"""Networks with random weights, as model folders in the cache: what they cost does not depend on the weights."""
+"""Networks with random weights, in the cache: what they cost does not depend on the weights."""
 
 from __future__ import annotations
 

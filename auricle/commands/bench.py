@@ -272,8 +272,8 @@ def soak(**options: Any) -> Report:
     "--model",
     "models",
     multiple=True,
-    help="Exports of one transformer; the others are compared with the first.  [default: MAEST-30s to block 7, "
-    "fp32 and int8, with random weights, made with torch]",
+    help="Exports of one transformer; the others are compared with the first.  [default: MAEST-30s to block "
+    "7, fp32 and int8, with random weights, made with torch]",
 )
 @click.option("--efficientnet", help="What hears the same seconds at half overlap.  [default: likewise]")
 @click.option(
