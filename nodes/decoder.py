@@ -24,8 +24,11 @@ quarter of the longest block, up to 46 ms, also in files of other kinds that it 
 LONGEST_OVERLAP_S = 1.0
 """A jump back by less repeats samples, as FFmpeg does at the start of HLS; by more is another time base."""
 
-PACKET_BYTES = 32768
-"""Of files that are samples and nothing else, WAV above all: FFmpeg's own 4096 take ten times as long."""
+PCM_OPTIONS = {"max_size": "32768", "probesize": "65536"}
+"""For files that are samples behind a header: longer packets than FFmpeg's own, which take ten times as long
+here, and fewer of them read ahead to find out what the header says."""
+
+PCM_ENDINGS = frozenset({".aif", ".aiff", ".au", ".caf", ".w64", ".wav"})
 
 WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
 """Formats that are packets and nothing else; FFmpeg guesses their length from their size and first packet."""
@@ -67,11 +70,13 @@ class Decoder:
     ) -> None:
         self._place = without_password(str(place))
         # What stands before a colon in a file's name is not a protocol.
-        is_file = isinstance(place, Path)
-        url = f"file:{place}" if is_file else str(place)
-        options = {**({"max_size": str(PACKET_BYTES)} if is_file else {}), **(options or {})}
+        url = f"file:{place}" if isinstance(place, Path) else place
+        if isinstance(place, Path) and place.suffix.lower() in PCM_ENDINGS:
+            options = {**PCM_OPTIONS, **(options or {})}
         try:
-            self._container = av.open(url, options=options, timeout=timeout_s, metadata_errors="replace")
+            self._container = av.open(
+                url, options=options or {}, timeout=timeout_s, metadata_errors="replace"
+            )
         except av.FFmpegError as error:
             raise InputError(f"{self._place}: {_reason(error)}") from error
         if not self._container.streams.audio:
