@@ -237,10 +237,7 @@ class Maest(nn.Module):
         Raises:
             ModelError: `mel` has another shape.
         """
-        if mel.ndim != 3 or mel.shape[2] != self.config.n_mels:
-            raise ModelError(
-                f"MAEST: mel of shape {tuple(mel.shape)} must be (batch, frames, {self.config.n_mels})"
-            )
+        self._check(mel)
         projected: Tensor = self.patch_embed(mel, keep_t, keep_f)
         return projected
 
@@ -276,6 +273,11 @@ class Maest(nn.Module):
             x = layer(x)
         return x
 
+    def _check(self, mel: Tensor) -> None:
+        n_mels = self.config.n_mels
+        if mel.ndim != 3 or mel.shape[2] != n_mels:
+            raise ModelError(f"MAEST: mel of shape {tuple(mel.shape)} must be (batch, frames, {n_mels})")
+
     def _summary(self, mel: Tensor, keep_t: Tensor | None, keep_f: Tensor | None) -> tuple[Tensor, Tensor]:
         """Class token and distillation token behind the last block, normalised, each (batch, width)."""
         x = self.norm(self.tokens(mel, None, keep_t, keep_f)[:, :2])
@@ -285,6 +287,7 @@ class Maest(nn.Module):
         self, mel: Tensor, keep_t: Tensor | None, keep_f: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Columns and rows to look at, and the positions that the columns get."""
+        self._check(mel)
         n_columns, grid = patches(mel.shape[1]), self.config.time_grid
         if not 0 < n_columns <= grid:
             longest = grid * STRIDE + PATCH_SIZE - 1

@@ -80,7 +80,8 @@ def load_maest(path: str | Path, *, n_heads: int | None = None) -> Maest:
         model = Maest(config)
     _check(weights, model.state_dict(), file)
     model.load_state_dict(weights, assign=True)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def initialise(model: Maest, path: str | Path) -> None:
