@@ -42,6 +42,8 @@ EXTRAS = {
     ],
     # Plots of `auricle bench`, and the faster transform for its NumPy contender.
     "bench": ["matplotlib>=3.8", "scipy>=1.11"],
+    # Networks in torch, to train and to export; nothing that runs a graph needs it.
+    "train": ["torch>=2.4"],
     # AGPL-licensed reference, compared with in tests only; those tests are skipped without it.
     "reference": ["essentia"],
 }

@@ -12,7 +12,7 @@ import pytest
 from models import musicnn
 from models.errors import ModelError
 from models.tensor_bundle import TensorBundle
-from tests.models import networks
+from tests.models import plain_networks
 
 Arrays = dict[str, np.ndarray]
 
@@ -26,9 +26,9 @@ BUILD = {
     "vgg-msd": partial(musicnn.build_vgg, pools=musicnn.VGG_MSD_POOLS),
 }
 REFERENCE: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
-    "musicnn": networks.musicnn,
-    "vgg": networks.vgg,
-    "vgg-msd": partial(networks.vgg, first_pools=networks.VGG_MSD),
+    "musicnn": plain_networks.musicnn,
+    "vgg": plain_networks.vgg,
+    "vgg-msd": partial(plain_networks.vgg, first_pools=plain_networks.VGG_MSD),
 }
 
 
@@ -53,7 +53,7 @@ def checkpoint(wheel: Path, name: str) -> Arrays:
 
 @pytest.mark.parametrize("network", ["musicnn", "vgg"])
 def test_graph_computes_the_published_network(network: str) -> None:
-    weights = networks.random_weights(network)
+    weights = plain_networks.random_weights(network)
     mel = noise(2)
     activations, embeddings = run(BUILD[network](weights, {}), mel)
     expected_activations, expected_embeddings = REFERENCE[network](weights, mel)
@@ -65,7 +65,7 @@ def test_graph_computes_the_published_network(network: str) -> None:
 
 @pytest.mark.parametrize("network", ["musicnn", "vgg"])
 def test_segments_of_a_batch_do_not_touch_one_another(network: str) -> None:
-    model = BUILD[network](networks.random_weights(network), {})
+    model = BUILD[network](plain_networks.random_weights(network), {})
     mel = noise(3)
     together = run(model, mel)
     for i in range(3):
@@ -75,13 +75,13 @@ def test_segments_of_a_batch_do_not_touch_one_another(network: str) -> None:
 
 
 def test_model_file_carries_the_metadata() -> None:
-    model = musicnn.build_vgg(networks.random_weights("vgg"), {"sample_rate": "16000"})
+    model = musicnn.build_vgg(plain_networks.random_weights("vgg"), {"sample_rate": "16000"})
     meta = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).get_modelmeta()
     assert meta.custom_metadata_map == {"sample_rate": "16000"}
 
 
 def test_optimizer_slots_are_dropped_and_not_counted() -> None:
-    weights = networks.random_weights("musicnn")
+    weights = plain_networks.random_weights("musicnn")
     trained = weights | {
         "dense/bias/Adam": np.ones(200),
         "dense/bias/Adam_1": np.ones(200),
@@ -94,11 +94,11 @@ def test_optimizer_slots_are_dropped_and_not_counted() -> None:
 
 def test_arrays_of_another_network_are_refused() -> None:
     with pytest.raises(ModelError, match=r"MusiCNN: 605748 trainable parameters in .* expected 787159"):
-        musicnn.build_musicnn(networks.random_weights("vgg"), {})
+        musicnn.build_musicnn(plain_networks.random_weights("vgg"), {})
 
 
 def test_nan_in_the_weights_is_refused() -> None:
-    weights = networks.random_weights("vgg")
+    weights = plain_networks.random_weights("vgg")
     weights["3CNN/bias"][5] = np.nan
     with pytest.raises(ModelError, match="VGG: array '3CNN/bias' has values that are not finite"):
         musicnn.build_vgg(weights, {})

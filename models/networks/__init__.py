@@ -1,0 +1,1 @@
+"""Network architectures, in torch; nothing here is imported to run a graph."""

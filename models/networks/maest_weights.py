@@ -1,0 +1,296 @@
+"""Weights for MAEST: published networks as they are, and those of its relatives to start training from.
+
+Networks are read from the authors' torch checkpoints, bare or inside a Lightning module, and from the files
+of the Hugging Face models `mtg-upf/discogs-maest-*`. The latter differ in three ways. They have no head of
+the distillation token, which becomes zero. They have one position encoding for each patch, the sum of a row's
+and a column's, which is taken apart again. And there the norm before the classifier has an epsilon of 1e-6;
+here it is 1e-5, as in the network that was trained, so logits differ a little.
+
+Training starts from a distilled DeiT (ImageNet), a PaSST (AudioSet) or another MAEST, as in section 6.2 of
+P. Alonso-Jiménez' thesis (2024).
+
+No file is unpickled: torch reads tensors and plain containers, and refuses the rest.
+"""
+
+import math
+import pickle
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional
+
+from models.errors import ModelError
+from models.networks.maest import CONFIGS, STRIDE, Maest, MaestConfig
+
+Weights = dict[str, Tensor]
+
+_HEAD_WIDTH: Final = 64
+"""Values of a token that each head of the attention sees, in every published network."""
+
+_FREQ_GRID: Final = CONFIGS["30s"].freq_grid
+
+_HF: Final = "audio_spectrogram_transformer"
+_HF_POSITIONS: Final = f"{_HF}.embeddings.position_embeddings"
+_HF_TOKENS: Final = {
+    "cls_token": f"{_HF}.embeddings.cls_token",
+    "dist_token": f"{_HF}.embeddings.distillation_token",
+}
+_HF_LAYERS: Final = {
+    "patch_embed.proj": f"{_HF}.embeddings.patch_embeddings.projection",
+    "norm": f"{_HF}.layernorm",
+    "head.0": "classifier.layernorm",
+    "head.1": "classifier.dense",
+}
+_HF_BLOCK: Final = {
+    "norm1": ("layernorm_before",),
+    "attn.qkv": tuple(f"attention.attention.{name}" for name in ("query", "key", "value")),
+    "attn.proj": ("attention.output.dense",),
+    "norm2": ("layernorm_after",),
+    "mlp.fc1": ("intermediate.dense",),
+    "mlp.fc2": ("output.dense",),
+}
+
+
+def load_maest(path: str | Path, *, n_heads: int | None = None) -> Maest:
+    """Read a network; its sizes are those of its arrays.
+
+    Where a Lightning checkpoint has both, the averaged weights (`net_swa`) are taken, not the last ones.
+
+    Args:
+        path: A torch checkpoint or a safetensors file.
+        n_heads: Of each attention, which no array tells; None for heads of 64 values, as published.
+
+    Returns:
+        The network in float32, in evaluation mode.
+
+    Raises:
+        ModelError: The file cannot be read, or does not hold exactly the arrays of a MAEST; the message names
+            the file and the first wrong key.
+    """
+    file = Path(path)
+    weights = _translate(_read(file), file)
+    config = _infer_config(weights, file, n_heads)
+    with torch.device("meta"):  # sizes only: drawing random weights would take seconds
+        model = Maest(config)
+    _check(weights, model.state_dict(), file)
+    model.load_state_dict(weights, assign=True)
+    model.eval()
+    return model
+
+
+def initialise(model: Maest, path: str | Path) -> None:
+    """Start from the weights of another network: all but the heads.
+
+    Position encodings are interpolated to the model's grid. Those of a DeiT, one for each patch of an image,
+    are averaged over the columns for the rows and over the rows for the columns; the weights of its three
+    colours are summed.
+
+    Args:
+        model: Is changed in place, and only if nothing is wrong. Heads keep what they have.
+        path: A distilled DeiT (`deit_*_distilled_*`), a PaSST with a stride of 10, or a MAEST.
+
+    Raises:
+        ModelError: The file cannot be read, or its arrays do not fit the model.
+    """
+    file = Path(path)
+    weights = _translate(_read(file), file)
+    weights = {name: value for name, value in weights.items() if not name.startswith("head")}
+    if "pos_embed" in weights:
+        weights |= _from_image(weights, model.config, file)
+        del weights["pos_embed"]
+    else:
+        for name, size in (
+            ("freq_new_pos_embed", (model.config.freq_grid, 1)),
+            ("time_new_pos_embed", (1, model.config.time_grid)),
+        ):
+            weights[name] = _interpolate(_get(weights, name, 4, file), size)
+    body = {name: value for name, value in model.state_dict().items() if not name.startswith("head")}
+    _check(weights, body, file)
+    model.load_state_dict(weights, strict=False)
+
+
+def _read(file: Path) -> Weights:
+    """The arrays of a file under the network's own names, floats as float32."""
+    try:
+        if file.suffix == ".safetensors":
+            content: Any = load_file(file)
+        else:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        reason = "it holds more than plain weights, or is no checkpoint; save its state_dict alone"
+        raise ModelError(f"{file}: not loaded: {reason}") from error
+    except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        kind = "safetensors" if file.suffix == ".safetensors" else "torch"
+        raise ModelError(f"{file}: not a {kind} file that can be read: {_first_line(error)}") from error
+    for key in ("state_dict", "model"):  # Lightning's and DeiT's checkpoints
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ModelError(f"{file}: holds no named arrays")
+    for prefix in ("net_swa.", "net."):
+        inside = {key[len(prefix) :]: value for key, value in content.items() if key.startswith(prefix)}
+        if inside:
+            content = inside
+            break
+    weights = {}
+    for name, value in content.items():
+        if name.startswith("melspectrogram."):  # the front end that newer checkpoints carry
+            continue
+        if not isinstance(value, Tensor):
+            raise ModelError(f"{file}: '{name}' is of type {type(value).__name__}, not an array")
+        weights[name] = value.float() if value.is_floating_point() else value
+    if not weights:
+        raise ModelError(f"{file}: holds no arrays")
+    return weights
+
+
+def _translate(weights: Weights, file: Path) -> Weights:
+    """From Hugging Face's names to the authors'; others as they are."""
+    if _HF_POSITIONS not in weights:
+        return weights
+    names = _hugging_face_names(_depth(weights))
+    _check_names(weights, {_HF_POSITIONS, *(name for parts in names.values() for name in parts)}, file)
+    ours = {}
+    for name, parts in names.items():
+        arrays = [weights[part] for part in parts]
+        if len({array.shape for array in arrays}) > 1:
+            raise ModelError(f"{file}: {', '.join(parts)} differ in shape")
+        ours[name] = torch.cat(arrays)
+    ours |= _split_positions(_get(weights, _HF_POSITIONS, 3, file), file)
+    ours["head_dist.weight"] = torch.zeros_like(ours["head.1.weight"])
+    ours["head_dist.bias"] = torch.zeros_like(ours["head.1.bias"])
+    return ours
+
+
+def _hugging_face_names(depth: int) -> dict[str, tuple[str, ...]]:
+    """For each of our names, theirs; three for query, key and value, which we keep in one array."""
+    names: dict[str, tuple[str, ...]] = {ours: (theirs,) for ours, theirs in _HF_TOKENS.items()}
+    for kind in ("weight", "bias"):
+        for ours, theirs in _HF_LAYERS.items():
+            names[f"{ours}.{kind}"] = (f"{theirs}.{kind}",)
+        for block in range(depth):
+            for ours, parts in _HF_BLOCK.items():
+                layer = f"{_HF}.encoder.layer.{block}"
+                names[f"blocks.{block}.{ours}.{kind}"] = tuple(f"{layer}.{part}.{kind}" for part in parts)
+    return names
+
+
+def _split_positions(table: Tensor, file: Path) -> Weights:
+    """Encodings of tokens, rows and columns, from those of tokens and patches (1, 2 + rows * columns, width).
+
+    Any constant could move from the rows to the columns. We give the columns all of it: the encodings of the
+    rows have a mean of zero.
+    """
+    if table.shape[1] <= 2 or (table.shape[1] - 2) % _FREQ_GRID:
+        raise ModelError(
+            f"{file}: '{_HF_POSITIONS}' of shape {tuple(table.shape)} is not for {_FREQ_GRID} rows of patches"
+        )
+    grid = table[:, 2:].unflatten(1, (_FREQ_GRID, -1)).permute(0, 3, 1, 2).double()
+    time = grid.mean(2, keepdim=True)
+    freq = grid.mean(3, keepdim=True) - grid.mean((2, 3), keepdim=True)
+    # Half precision keeps three digits; sums that were never sums are off by far more.
+    if (time + freq - grid).abs().max() > 1e-3 * grid.abs().max():
+        raise ModelError(f"{file}: '{_HF_POSITIONS}' is not a sum of one encoding a row and one a column")
+    return {
+        "new_pos_embed": table[:, :2].clone(),
+        "freq_new_pos_embed": freq.float(),
+        "time_new_pos_embed": time.float(),
+    }
+
+
+def _from_image(weights: Weights, config: MaestConfig, file: Path) -> Weights:
+    """What differs between a distilled DeiT and the model: position encodings and the projection."""
+    table = _get(weights, "pos_embed", 3, file)
+    side = math.isqrt(max(table.shape[1] - 2, 0))
+    if "dist_token" not in weights or side == 0 or side * side != table.shape[1] - 2:
+        raise ModelError(
+            f"{file}: 'pos_embed' of shape {tuple(table.shape)} is not that of a square image with 2 tokens;"
+            " take a distilled DeiT"
+        )
+    grid = table[:, 2:].unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    grid = _interpolate(grid, (config.freq_grid, config.time_grid))
+    projection = _get(weights, "patch_embed.proj.weight", 4, file)
+    return {
+        "new_pos_embed": table[:, :2],
+        "freq_new_pos_embed": grid.mean(3, keepdim=True),
+        "time_new_pos_embed": grid.mean(2, keepdim=True),
+        "patch_embed.proj.weight": projection.sum(1, keepdim=True),
+    }
+
+
+def _interpolate(grid: Tensor, size: tuple[int, int]) -> Tensor:
+    """(1, width, rows, columns) at another size; as it is at the same size."""
+    return functional.interpolate(grid, size=size, mode="bicubic", align_corners=False)
+
+
+def _infer_config(weights: Weights, file: Path, n_heads: int | None) -> MaestConfig:
+    if "pos_embed" in weights:
+        raise ModelError(f"{file}: 'pos_embed' is that of a network for images; use it with initialise()")
+    rows = _get(weights, "freq_new_pos_embed", 4, file).shape[2]
+    if rows != _FREQ_GRID:
+        raise ModelError(
+            f"{file}: 'freq_new_pos_embed' is for {rows} rows of patches, MAEST's for {_FREQ_GRID};"
+            " use it with initialise()"
+        )
+    n_columns = _get(weights, "time_new_pos_embed", 4, file).shape[3]
+    n_classes = _get(weights, "head.1.weight", 2, file).shape[0]
+    width = _get(weights, "patch_embed.proj.weight", 4, file).shape[0]
+    # Several lengths share a grid; the published one is meant where there is one.
+    published = (config.frames for config in CONFIGS.values() if config.time_grid == n_columns)
+    try:
+        return MaestConfig(
+            frames=next(published, n_columns * STRIDE),
+            n_classes=n_classes,
+            width=width,
+            depth=_depth(weights),
+            n_heads=n_heads or max(width // _HEAD_WIDTH, 1),
+        )
+    except ModelError as error:
+        raise ModelError(f"{file}: {error}") from error
+
+
+def _depth(weights: Weights) -> int:
+    """How many blocks, ours or Hugging Face's."""
+    found = (re.match(rf"(?:blocks|{_HF}\.encoder\.layer)\.(\d+)\.", name) for name in weights)
+    return len({match[1] for match in found if match})
+
+
+def _get(weights: Weights, name: str, ndim: int, file: Path) -> Tensor:
+    if name not in weights:
+        raise ModelError(f"{file}: not a MAEST: '{name}' is missing; it has '{min(weights)}' and others")
+    if weights[name].ndim != ndim:
+        raise ModelError(
+            f"{file}: '{name}' of shape {tuple(weights[name].shape)} must have {ndim} dimensions"
+        )
+    return weights[name]
+
+
+def _check(weights: Weights, expected: Weights, file: Path) -> None:
+    _check_names(weights, expected, file)
+    for name, value in expected.items():
+        if weights[name].shape != value.shape:
+            raise ModelError(
+                f"{file}: '{name}' has shape {tuple(weights[name].shape)}, expected {tuple(value.shape)}"
+            )
+
+
+def _check_names(weights: Weights, expected: Collection[str], file: Path) -> None:
+    for what, names in (
+        ("is missing", [name for name in expected if name not in weights]),
+        ("is not part of a MAEST", [name for name in weights if name not in expected]),
+    ):
+        if names:
+            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+            raise ModelError(f"{file}: '{min(names)}' {what}{more}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
