@@ -108,6 +108,10 @@ def export_maest(
         raise ModelError(f"{export.name}: neither labels nor kinds of tokens; there is nothing to export")
     if export.labels and len(export.labels) != config.n_classes:
         raise ModelError(f"{export.name}: {len(export.labels)} labels; the network has {config.n_classes}")
+    if not 0 <= export.block < config.depth:
+        raise ModelError(f"{export.name}: block={export.block} must be from 0 to {config.depth - 1}")
+    if not set(export.kinds) <= set(KINDS):
+        raise ModelError(f"{export.name}: kinds={export.kinds} must be of {', '.join(KINDS)}")
     network = network.eval()
     grid = PatchGrid(rows=config.freq_grid, columns=config.time_grid, size=PATCH_SIZE, stride=STRIDE)
     size = segment_size(network)
@@ -208,6 +212,8 @@ def _write(whole: _Whole, file: Path, size: int, grid: PatchGrid) -> None:
     model = program.model_proto
     # A value inside, not an output: who runs the file gets what the card speaks of.
     (patches,) = (output for output in model.graph.output if output.name == PATCHES)
+    # The other values' shapes are for readers, and in the way where a conversion changes them.
+    del model.graph.value_info[:]
     model.graph.value_info.append(patches)
     model.graph.output.remove(patches)
     onnx.save(model, file)
