@@ -9,7 +9,7 @@ import pytest
 from models import download
 from models.errors import ModelError
 from models.files import sha256
-from tests.models import bundle_writer, networks
+from tests.models import bundle_writer, plain_networks
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def made_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("made") / download.WHEEL_NAME
     with zipfile.ZipFile(path, "w") as archive:
         for checkpoint, network in (("MTT_musicnn", "musicnn"), ("MTT_vgg", "vgg"), ("MSD_vgg", "vgg")):
-            arrays = networks.random_weights(network)
+            arrays = plain_networks.random_weights(network)
             arrays |= {f"{name}/Adam": value for name, value in arrays.items() if "bias" in name}
             arrays["beta1_power"] = np.array(0.9, np.float32)
             index, shard = bundle_writer.bundle(arrays)

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from models.errors import ModelError
 from models.incremental import FEATURES, FRAMES, split
 from models.musicnn import build_musicnn, build_vgg
-from tests.models.networks import random_weights
+from tests.models.plain_networks import random_weights
 
 SEGMENT = 187
 

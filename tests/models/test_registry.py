@@ -16,8 +16,8 @@ from models.errors import ModelError
 from models.files import new_folder, sha256
 from models.head import save_head
 from models.mlp import Layer
-from tests.models.networks import musicnn as plain_musicnn
-from tests.models.networks import random_weights
+from tests.models.plain_networks import musicnn as plain_musicnn
+from tests.models.plain_networks import random_weights
 
 # Runs a pull in a process of its own, expecting the hash of the made wheel. With "hang" it stops for
 # good when the model is written and not yet in its place.
