@@ -37,7 +37,7 @@ _STAGES: Final = (
     _Stage(expansion=6, kernel=5, stride=2, channels=192, blocks=4),
     _Stage(expansion=6, kernel=3, stride=1, channels=320, blocks=1),
 )
-# Of the input of a block, not of its expanded channels: the TensorFlow code differs here from MobileNetV3.
+# The excitation is computed from a quarter of a block's input channels, not of its expanded ones.
 _SQUEEZE: Final = 4
 # TensorFlow's momentum of 0.99 is what the running statistics keep; PyTorch's is what they take.
 _BatchNorm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
@@ -54,8 +54,8 @@ class EfficientNetB0(nn.Module):
         n_classes: number of logits.
         in_channels: 1 for a mel spectrogram.
         dropout: probability that a value of the embedding is zeroed before the classifier, in training.
-        drop_path: probability that a training example skips the last residual block; those before it are
-            skipped less often, in proportion to their depth.
+        drop_path: in training, an example skips block i of the 16, counted from 0, with a probability of
+            `drop_path` * i / 16, if the block has a residual connection.
     """
 
     embedding_size: Final = 1280

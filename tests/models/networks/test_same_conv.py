@@ -9,8 +9,8 @@ from models.networks.same_conv import SameConv2d  # noqa: E402
 
 def convolve(kernel: list[float], stride: int, signal: list[float]) -> list[float]:
     conv = SameConv2d(1, 1, (len(kernel), 1), (stride, 1), bias=False)
-    conv.weight.data[:] = torch.tensor(kernel).reshape(1, 1, -1, 1)
-    return conv(torch.tensor(signal).reshape(1, 1, -1, 1)).flatten().tolist()
+    conv.weight.data[:] = torch.tensor(kernel, dtype=torch.float32).reshape(1, 1, -1, 1)
+    return conv(torch.tensor(signal, dtype=torch.float32).reshape(1, 1, -1, 1)).flatten().tolist()
 
 
 @pytest.mark.parametrize(
