@@ -59,7 +59,7 @@ VGG_MTT_POOLS: Final[Pools] = (
 # has only the above: its own graph (`MSD_vgg/.meta`) says so. The sizes come out the same, the tags do not.
 VGG_MSD_POOLS: Final[Pools] = (((4, 1), (4, 1)), ((1, 4), (1, 4)), *VGG_MTT_POOLS[2:])
 
-_BN_EPSILON: Final = 1e-3  # default of tf.layers.batch_normalization
+BN_EPSILON: Final = 1e-3  # default of tf.layers.batch_normalization
 _CHANNEL_BLOCK: Final = 16
 _FRONT_END_KERNELS: Final = ("conv2d", "conv2d_1", "conv2d_2", "conv2d_3", "conv2d_4")
 _OPTIMIZER_SUFFIXES: Final = ("/Adam", "/Adam_1", "_power")
@@ -85,7 +85,7 @@ def build_musicnn(weights: Weights, metadata: Mapping[str, str]) -> bytes:
     Raises:
         ModelError: the arrays are not those of this network.
     """
-    _check(weights, MUSICNN_PARAMETERS, "MusiCNN")
+    check_weights(weights, MUSICNN_PARAMETERS, "MusiCNN")
     g = OnnxGraph("musicnn")
     x = _normalised_input(g, weights)
     front, slots = _front_end(g, weights, x)  # (batch, sum of padded channels, 1, 187)
@@ -122,7 +122,7 @@ def build_vgg(weights: Weights, metadata: Mapping[str, str], pools: Pools = VGG_
     Args:
         pools: those the checkpoint was trained with.
     """
-    _check(weights, VGG_PARAMETERS, "VGG")
+    check_weights(weights, VGG_PARAMETERS, "VGG")
     g = OnnxGraph("vgg")
     x = _normalised_input(g, weights)
     for layer, (pool, strides) in enumerate(pools, start=1):
@@ -138,7 +138,8 @@ def build_vgg(weights: Weights, metadata: Mapping[str, str], pools: Pools = VGG_
     return g.serialize(metadata)
 
 
-def _check(weights: Weights, parameters: int, network: str) -> None:
+def check_weights(weights: Weights, parameters: int, network: str) -> None:
+    """Raise ModelError unless there are this many trainable parameters, and all arrays are finite."""
     found = trainable_parameters(weights)
     if found != parameters:
         raise ModelError(f"{network}: {found} trainable parameters in the checkpoint, expected {parameters}")
@@ -204,19 +205,20 @@ def _dense(g: OnnxGraph, x: str, kernel: Array, bias: Array, name: str) -> str:
 
 def _batch_norm_op(g: OnnxGraph, weights: Weights, x: str, index: int) -> str:
     parts = ("gamma", "beta", "moving_mean", "moving_variance")
-    names = [g.constant(weights[f"{_norm_name(index)}/{part}"], f"bn_{index}_{part}") for part in parts]
-    return g.op("BatchNormalization", x, *names, epsilon=_BN_EPSILON)
+    names = [g.constant(weights[f"{norm_name(index)}/{part}"], f"bn_{index}_{part}") for part in parts]
+    return g.op("BatchNormalization", x, *names, epsilon=BN_EPSILON)
 
 
 def _batch_norm(weights: Weights, index: int) -> tuple[Array, Array]:
     """Scale and shift that a trained batch norm amounts to, in float64."""
-    name = _norm_name(index)
+    name = norm_name(index)
     variance = weights[f"{name}/moving_variance"].astype(np.float64)
-    scale = weights[f"{name}/gamma"] / np.sqrt(variance + _BN_EPSILON)
+    scale = weights[f"{name}/gamma"] / np.sqrt(variance + BN_EPSILON)
     return scale, weights[f"{name}/beta"] - scale * weights[f"{name}/moving_mean"]
 
 
-def _norm_name(index: int) -> str:
+def norm_name(index: int) -> str:
+    """Name in the checkpoint of the batch norm that was made as number `index`, from 0."""
     return f"batch_normalization_{index}" if index else "batch_normalization"
 
 

@@ -1,1 +1,4 @@
-"""Network architectures, in torch; nothing here is imported to run a graph."""
+"""The backbones as PyTorch modules, to train and to export; nothing that runs a graph imports them.
+
+Every network takes `mel` (batch, frames, bands) and gives `(logits, embeddings)`.
+"""

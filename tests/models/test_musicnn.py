@@ -1,6 +1,5 @@
 """The ONNX graphs against the plain numpy networks, and the real checkpoints."""
 
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,10 +10,8 @@ import pytest
 
 from models import musicnn
 from models.errors import ModelError
-from models.tensor_bundle import TensorBundle
 from tests.models import plain_networks
-
-Arrays = dict[str, np.ndarray]
+from tests.models.checkpoints import checkpoint, run_onnx
 
 # Both sides compute the same function, one in float32 and one in float64. Sums of up to 4000 products leave
 # rounding errors of 1e-5; a wrong order of layers or of pooled features gives differences above 0.1.
@@ -32,11 +29,6 @@ REFERENCE: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
 }
 
 
-def run(model: bytes, mel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return tuple(session.run(["activations", "embeddings"], {"mel": mel}))
-
-
 def noise(batch: int) -> np.ndarray:
     """Something like log-mel: most values between 0 and 4, changing slowly in time."""
     rng = np.random.default_rng(1)
@@ -44,18 +36,11 @@ def noise(batch: int) -> np.ndarray:
     return (slow + rng.uniform(0, 1, slow.shape)).astype(np.float32)
 
 
-def checkpoint(wheel: Path, name: str) -> Arrays:
-    with zipfile.ZipFile(wheel) as archive:
-        parts = [archive.read(f"musicnn/{name}/{file}") for file in (".index", ".data-00000-of-00001")]
-    bundle = TensorBundle(parts[0], parts[1:], name)
-    return {tensor: bundle.read(tensor) for tensor in bundle.names()}
-
-
 @pytest.mark.parametrize("network", ["musicnn", "vgg"])
 def test_graph_computes_the_published_network(network: str) -> None:
     weights = plain_networks.random_weights(network)
     mel = noise(2)
-    activations, embeddings = run(BUILD[network](weights, {}), mel)
+    activations, embeddings = run_onnx(BUILD[network](weights, {}), mel)
     expected_activations, expected_embeddings = REFERENCE[network](weights, mel)
 
     assert np.ptp(expected_activations) > 0.2  # sigmoids that are not all stuck at one end
@@ -67,9 +52,9 @@ def test_graph_computes_the_published_network(network: str) -> None:
 def test_segments_of_a_batch_do_not_touch_one_another(network: str) -> None:
     model = BUILD[network](plain_networks.random_weights(network), {})
     mel = noise(3)
-    together = run(model, mel)
+    together = run_onnx(model, mel)
     for i in range(3):
-        for batch, alone in zip(together, run(model, mel[i : i + 1]), strict=True):
+        for batch, alone in zip(together, run_onnx(model, mel[i : i + 1]), strict=True):
             # Other batch sizes may be summed in another order.
             np.testing.assert_allclose(batch[i], alone[0], rtol=0, atol=1e-5)
 
@@ -120,7 +105,7 @@ def test_real_checkpoints(real_wheel: Path, name: str, network: str, parameters:
     assert musicnn.trainable_parameters(weights) == parameters
 
     mel = noise(1)
-    found = run(BUILD[network](weights, {}), mel)
+    found = run_onnx(BUILD[network](weights, {}), mel)
     for got, expected in zip(found, REFERENCE[network](weights, mel), strict=True):
         np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
 
@@ -137,7 +122,7 @@ def test_real_models_agree_with_essentia(real_wheel: Path, name: str, network: s
     segments = np.stack([mel[start : start + 187] for start in range(0, len(mel) - 186, 93)])
     kind, corpus = name.split("-")
     weights = musicnn.model_arrays(checkpoint(real_wheel, f"{corpus.upper()}_{kind}"))
-    activations, embeddings = run(BUILD[network](weights, {}), segments)
+    activations, embeddings = run_onnx(BUILD[network](weights, {}), segments)
     np.testing.assert_allclose(activations, reference[f"{name}/activations"], rtol=0, atol=1e-5)
     if kind == "musicnn":
         # Values up to 13, so float32 leaves 1e-5 of them.

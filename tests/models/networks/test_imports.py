@@ -1,0 +1,34 @@
+"""What runs graphs starts without torch and without the networks; needs no torch itself."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+LIST_MODULES = """
+import importlib, pkgutil, sys
+for package in map(importlib.import_module, ("engine", "nodes")):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+import auricle.service, models.registry
+{more}
+print("torch" in sys.modules, *(name for name in sys.modules if name.startswith("models.networks")))
+"""
+
+
+def imported(more: str = "") -> list[str]:
+    code = LIST_MODULES.format(more=more)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_engine_imports_neither_torch_nor_the_networks() -> None:
+    assert imported() == ["False"]
+
+
+def test_the_package_of_the_networks_imports_no_torch_by_itself() -> None:
+    assert imported("import models.networks") == ["False", "models.networks"]
