@@ -41,15 +41,13 @@ EXTRAS = {
         "types-PyYAML",
     ],
     # Training and export of the networks in models/networks. Nothing that runs a graph imports torch.
-    "train": ["torch>=2.4"],
+    "train": ["onnxscript>=0.5", "torch>=2.9"],
     # Other people's implementations, compared with in tests only; without one its tests are skipped.
     # torch_vggish_yamnet asks for torchaudio, which its VGGish does without: install it with --no-deps where
     # torchaudio has no build for this torch.
     "parity": ["efficientnet_pytorch", "torch_vggish_yamnet", "transformers"],
     # Plots of `auricle bench`, and the faster transform for its NumPy contender.
     "bench": ["matplotlib>=3.8", "scipy>=1.11"],
-    # Networks in torch, to train and to export; nothing that runs a graph needs it.
-    "train": ["torch>=2.4"],
     # AGPL-licensed reference, compared with in tests only; those tests are skipped without it.
     "reference": ["essentia"],
 }

@@ -109,10 +109,10 @@ def measure(
         )
     if live_s:
         for precision, hop, patchout in LIVE:
-            model = next((model for model, card in cards.items() if card.precision == precision), None)
-            if model is not None:
+            found = next((model for model, card in cards.items() if card.precision == precision), None)
+            if found is not None:
                 tell(f"live: {precision}, {patchout}")
-                _live(report, model, hop, patchout, live_s)
+                _live(report, found, hop, patchout, live_s)
     if not DEMO.is_file():
         report.notes.append("tried on a chord in noise")
     return report

@@ -43,7 +43,7 @@ def efficientnet_b0() -> Path:
         from models.networks.efficientnet import EfficientNetB0
 
         torch.manual_seed(SEED)
-        export_convolutional(EfficientNetB0(), folder, folder.name, segment_size=128)
+        export_convolutional(EfficientNetB0(), folder, folder.name, segment_size=128, hop_size=62)
 
     return _made(folder, make)
 

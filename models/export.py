@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import onnx
@@ -28,6 +28,9 @@ from models.networks.maest import EMBEDDING_BLOCK, KINDS, PATCH_SIZE, STRIDE, Ki
 from models.patchout import KEEP_F, KEEP_T, PATCHES, THESIS_LEVELS, PatchGrid
 
 MEL: Final = "melspectrogram"
+
+PURPOSES: Final = {"activations": "predictions", "embeddings": "embeddings"}
+"""Of the outputs, as cards say it."""
 
 Precision = Literal["fp32", "int8", "fp16"]
 
@@ -126,7 +129,7 @@ def export_maest(
             type="feature extractor" if not export.labels else "auto-tagging",
             version="1",
             classes=export.labels,
-            schema=Schema(
+            io=Schema(
                 inputs=(TensorSpec(name=MEL, shape=(1, "frames", config.n_mels)),),
                 outputs=tuple(whole.specs()),
             ),
@@ -183,9 +186,8 @@ class _Whole(nn.Module):
         """The outputs, for the card."""
         config, export = self.network.config, self.export
         sizes = {"activations": config.n_classes, "embeddings": len(export.kinds) * config.width}
-        purposes = {"activations": "predictions", "embeddings": "embeddings"}
         return [
-            TensorSpec(name=name, shape=(1, sizes[name]), output_purpose=purposes[name])
+            TensorSpec(name=name, shape=(1, sizes[name]), output_purpose=PURPOSES[name])
             for name in self.names
         ]
 
@@ -197,19 +199,8 @@ def _write(whole: _Whole, file: Path, size: int, grid: PatchGrid) -> None:
         torch.arange(grid.rows),
     )
     frames, columns, rows = (torch.export.Dim(name) for name in ("frames", "kept_columns", "kept_rows"))
-    with torch.no_grad():
-        program = torch.onnx.export(
-            whole,
-            example,
-            input_names=[MEL, KEEP_T, KEEP_F],
-            output_names=[*whole.names, PATCHES],
-            dynamic_shapes=({1: frames}, {0: columns}, {0: rows}),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
+    shapes: tuple[dict[int, Any], ...] = ({1: frames}, {0: columns}, {0: rows})
+    model = _traced(whole, example, [MEL, KEEP_T, KEEP_F], [*whole.names, PATCHES], shapes)
     # A value inside, not an output: who runs the file gets what the card speaks of.
     (patches,) = (output for output in model.graph.output if output.name == PATCHES)
     # The other values' shapes are for readers, and in the way where a conversion changes them.
@@ -217,6 +208,92 @@ def _write(whole: _Whole, file: Path, size: int, grid: PatchGrid) -> None:
     model.graph.value_info.append(patches)
     model.graph.output.remove(patches)
     onnx.save(model, file)
+
+
+def export_convolutional(
+    network: nn.Module,
+    folder: Path,
+    name: str,
+    segment_size: int,
+    hop_size: int,
+    labels: tuple[str, ...] = (),
+) -> Card:
+    """Write the model folder of a network of `models.networks` that gives (logits, embeddings), in fp32.
+
+    Args:
+        network: From mel frames of the front end `musicnn`, (batch, frames, bands), not normalised.
+        folder: As for `export_maest`.
+        name: Of the model.
+        segment_size: Frames of a segment.
+        hop_size: Frames from one segment to the next.
+        labels: Of the logits; none leaves activations out.
+
+    Returns:
+        The card.
+    """
+    example = torch.zeros(1, segment_size, 96)
+    whole = _Activations(network.eval(), bool(labels)).eval()
+    names = [*(["activations"] if labels else []), "embeddings"]
+    with new_folder(folder) as new:
+        file = new / "model.onnx"
+        onnx.save(_traced(whole, (example,), [MEL], names, ({0: torch.export.Dim("batch")},)), file)
+        with torch.no_grad():
+            sizes = [each.shape[-1] for each in whole(example)]
+        outputs = tuple(
+            TensorSpec(name=each, shape=("batch", size), output_purpose=PURPOSES[each])
+            for each, size in zip(names, sizes, strict=True)
+        )
+        card = Card(
+            name=name,
+            type="auto-tagging" if labels else "feature extractor",
+            version="1",
+            classes=labels,
+            io=Schema(inputs=(TensorSpec(name=MEL, shape=("batch", segment_size, 96)),), outputs=outputs),
+            inference=Inference(sample_rate=FRONT_END.sample_rate),
+            file=file.name,
+            sha256=sha256(file),
+            front_end=FRONT_END.model_copy(update={"mean": 0.0, "std": 1.0}),
+            segment_size=segment_size,
+            segment_hop_size=hop_size,
+            precision="fp32",
+        )
+        save_card(card, new)
+    return card
+
+
+class _Activations(nn.Module):
+    """What a network with one head is exported with."""
+
+    def __init__(self, network: nn.Module, labelled: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.labelled = labelled
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, ...]:
+        logits, embeddings = self.network(mel)
+        return (torch.sigmoid(logits), embeddings) if self.labelled else (embeddings,)
+
+
+def _traced(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    dynamic_shapes: tuple[dict[int, Any], ...],
+) -> onnx.ModelProto:
+    with torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            example,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dynamic_shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
 
 
 def _convert(file: Path, precision: Precision) -> None:

@@ -141,8 +141,8 @@ def export(
         name=name or folder.name,
         labels=labels,
         block=block,
-        kinds=kinds,
-        precision=precision,
+        kinds=kinds,  # type: ignore[arg-type]  # who exports looks at them
+        precision=precision,  # type: ignore[arg-type]  # click has looked at it
         try_on=try_on,
         licence=licence,
         tell=lambda line: click.echo(line, err=True),

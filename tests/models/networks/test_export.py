@@ -1,4 +1,4 @@
-"""Networks as model folders: the file gives what the network gives, whatever is kept, and the engine takes it."""
+"""Networks as model folders: the file gives what the network gives, whatever is kept; so does the engine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="exports are made with torch: pip install 'auricle[train]'")
 pytest.importorskip("onnxscript", reason="exports are made with onnxscript: pip install 'auricle[train]'")
 
-from models.card import load_card
-from models.errors import ModelError
-from models.export import FRONT_END, MEL, Export, export_maest, segment_size
-from models.networks.maest import KINDS, Kind, Maest, MaestConfig
-from models.patchout import KEEP_F, KEEP_T, THESIS_LEVELS, Patchout
-from nodes.patch_inference import PatchInference
-from nodes.session import open_patch_session
+from models.card import load_card  # noqa: E402
+from models.errors import ModelError  # noqa: E402
+from models.export import FRONT_END, MEL, Export, export_maest, segment_size  # noqa: E402
+from models.networks.maest import KINDS, Kind, Maest, MaestConfig  # noqa: E402
+from models.patchout import KEEP_F, KEEP_T, THESIS_LEVELS, Patchout  # noqa: E402
+from nodes.patch_inference import PatchInference  # noqa: E402
+from nodes.session import open_patch_session  # noqa: E402
 
 CONFIG = MaestConfig(312, n_classes=7, width=64, depth=3, n_heads=2)
 LABELS = tuple("abcdefg")
