@@ -17,6 +17,7 @@ from engine.config import GraphFile, StreamSpec, build, find_class, load, stream
 from engine.errors import ConfigError
 from engine.graph import Graph
 from engine.node import Node, Source, describe
+from engine.overload import Ladder
 from engine.run import Run
 from engine.scheduler import LiveScheduler, usable_cores
 from engine.server import Server
@@ -128,6 +129,11 @@ class Service:
         self.server.handle("add-head", self._add_head)
         self.server.handle("remove-head", self._remove_head)
         self.server.handle("patchout", self.set_patchout)
+
+    @property
+    def ladder(self) -> Ladder:
+        """What the streams leave out, or do more cheaply, when there is not enough time."""
+        return self._scheduler.ladder
 
     @property
     def runs(self) -> list[Run]:
@@ -247,9 +253,8 @@ class Service:
 
     def _status(self) -> dict[str, Any]:
         """For every heartbeat."""
-        ladder = self._scheduler.ladder
-        ladder.look(time.monotonic())  # nobody else does while no stream has anything to serve
-        return {"rung": ladder.rung, "streams": self._summary()}
+        self.ladder.look(time.monotonic())  # nobody else does while no stream has anything to serve
+        return {"rung": self.ladder.rung, "streams": self._summary()}
 
     def _summary(self) -> dict[str, Any]:
         """How each stream is, in a few words."""

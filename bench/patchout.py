@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.service import Service
 from bench.audio import DEMO, SAMPLE_RATE, chord, clip, decode
 from bench.report import Figure, Report
 from bench.timing import Measurement, Spread, Tell, alternate, pinned, ratios, silent, timed
@@ -17,6 +22,7 @@ from engine.errors import ConfigError
 from models.card import Card
 from models.patchout import Patchout
 from models.registry import find, info
+from nodes.backbone import Backbone
 from nodes.mel import FRONT_ENDS, mel_spectrogram
 from nodes.patch_inference import PatchInference
 from nodes.session import open_patch_session, open_session
@@ -32,6 +38,11 @@ LIVE = (
     ("int8", 15, Patchout(keep_every=3)),
 )
 """Precision, frames from one segment to the next, and patches: one prediction a second, and four."""
+
+CALM_LOAD = 0.7
+"""Part of a core that the adaptive stream takes with all patches, while it has the core alone."""
+
+CALM_S, BUSY_S, RECOVERY_S = 20.0, 60.0, 90.0
 
 EFFICIENTNET = "EfficientNet-B0, half overlap"
 SPEED = "x real time"
@@ -113,6 +124,9 @@ def measure(
             if found is not None:
                 tell(f"live: {precision}, {patchout}")
                 _live(report, found, hop, patchout, live_s)
+        fewest = next(iter(measured))  # all patches, of the first model
+        tell("live: adaptive")
+        _adaptive(report, models[0], min(measured[fewest]))
     if not DEMO.is_file():
         report.notes.append("tried on a chord in noise")
     return report
@@ -175,41 +189,84 @@ def _closeness(
 
 def _live(report: Report, model: str, hop: int, patchout: Patchout, seconds: float) -> None:
     """One stream in real time on one core; adds what was served and left out."""
-    from auricle.service import Service
-
     card = info(model)
+    with _engine(model, {"hop_size": hop, "patchout": patchout.model_dump()}, seconds) as (service, node):
+        service.wait()
+    given, left_out, spent_s = _counts(node)
+    name = f"live: {card.precision}, {patchout}, every {hop} frames"
+    report.row(
+        name,
+        {
+            "predictions": given - left_out,
+            "left out": left_out,
+            "ms": 1e3 * spent_s / max(1, given - left_out),
+        },
+    )
+    report.target(f"{name}: segments left out", left_out, at_most=0)
+
+
+def _adaptive(report: Report, model: str, full_s: float) -> None:
+    """One stream that takes most of one core, and a second process on it for a while."""
+    card = info(model)
+    hop = round(full_s / CALM_LOAD * FRONT_ENDS["musicnn"].rate)
+    looks: list[tuple[float, int]] = []
+    seconds = CALM_S + BUSY_S + RECOVERY_S
+    with _engine(model, {"hop_size": hop, "adaptive": True}, seconds) as (service, node):
+        began = time.monotonic() + _segment_s(card)
+        busy: subprocess.Popen[bytes] | None = None
+        while not service.wait(0.5):
+            at_s = time.monotonic() - began
+            looks.append((at_s, service.ladder.rung))
+            if busy is None and at_s > CALM_S:
+                busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])  # on the same core
+            if busy is not None and at_s > CALM_S + BUSY_S:
+                busy.kill()
+    given, left_out, _ = _counts(node)
+    highest = max(rung for _, rung in looks)
+    levels = node.levels_for()
+    name = f"live: {card.precision}, adaptive, every {hop} frames, a second process for {BUSY_S:.0f} s"
+    report.row(name, {"predictions": given - left_out, "left out": left_out})
+    report.target(f"{name}: segments left out", left_out, at_most=0)
+    report.target(
+        f"{name}: cheapest level, of {len(levels) - 1}", highest, at_least=1, at_most=len(levels) - 1
+    )
+    report.target(f"{name}: level at the end", looks[-1][1], at_most=0)
+    report.series["adaptive: seconds"] = [at_s for at_s, _ in looks]
+    report.series["adaptive: rung"] = [float(rung) for _, rung in looks]
+
+
+def _segment_s(card: Card) -> float:
     assert card.segment_size is not None
-    segment_s = card.segment_size * FRONT_ENDS["musicnn"].hop_size / SAMPLE_RATE
-    backbone = {"model": str(find(model)), "hop_size": hop, "patchout": patchout.model_dump()}
-    port = "predictions" if card.classes else "embeddings"
-    target = "predictions" if card.classes else "arrays"
-    with clip(None, segment_s + seconds) as path, pinned((0,)):
+    return card.segment_size * FRONT_ENDS["musicnn"].hop_size / SAMPLE_RATE
+
+
+def _counts(node: Backbone) -> tuple[int, int, float]:
+    """Segments, those of them that were left out, and seconds of inference."""
+    (stream, *_) = (port.stream for port in node.outputs.values())
+    return stream.written, sum(node.counts.values()), node.elsewhere_ns["inference"] / 1e9
+
+
+@contextmanager
+def _engine(model: str, params: Mapping[str, Any], seconds: float) -> Iterator[tuple[Service, Backbone]]:
+    """An engine on one core that plays a segment and `seconds` more in real time."""
+    card = info(model)
+    port, target = ("predictions", "predictions") if card.classes else ("embeddings", "arrays")
+    with clip(None, _segment_s(card) + seconds) as path, pinned((0,)):
         content: dict[str, Any] = {
             "stream": "bench",
             "nodes": [
                 {"id": "input", "class": "FileInput", "params": {"path": str(path), "realtime": True}},
                 {"id": "mel", "class": "MelSpectrogram"},
-                {"id": "backbone", "class": "Backbone", "params": backbone},
+                {"id": "backbone", "class": "Backbone", "params": {"model": str(find(model)), **params}},
                 {"id": "publish", "class": "Publisher"},
             ],
             "edges": [f"input -> mel -> backbone.{port} -> publish.{target}"],
             "wire": {"publish": "tcp://127.0.0.1:*", "arrays": "tcp://127.0.0.1:*"},
         }
         with Service(GraphFile.model_validate(content), Path()) as service:
-            service.wait(segment_s + seconds + 60)
             (run,) = service.runs
             node = run.graph.nodes["backbone"]
-            given = node.outputs[port].stream.written
-            left_out = sum(node.counts.values())
-            spent_s = node.elsewhere_ns["inference"] / 1e9
-    name = f"live: {card.precision}, {patchout}, every {hop} frames"
-    report.row(
-        name,
-        {
-            "predictions": given - left_out,
-            "skipped": left_out,
-            "ms": 1e3 * spent_s / max(1, given - left_out),
-            "core": spent_s / (segment_s + seconds),
-        },
-    )
-    report.target(f"{name}: segments left out", left_out, at_most=0)
+            assert isinstance(node, Backbone)
+            yield service, node
+            if run.error is not None:
+                raise run.error

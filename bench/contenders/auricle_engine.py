@@ -149,7 +149,7 @@ class Engine:
         """Memory in MB, and the rung."""
         from bench.machine import resident_mb
 
-        return {"rss_mb": resident_mb(), "rung": self.service._scheduler.ladder.rung}
+        return {"rss_mb": resident_mb(), "rung": self.service.ladder.rung}
 
 
 def _counts(run: Any) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The ladder, on a clock of its own: streams whose windows take longer than there is time for."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ class Machine:
         self.members = [self.ladder.join() for _ in range(streams)]
         self.now = 1000.0
         self.work_s = work_s
+        self.cost: Callable[[int], float] = lambda n: 1.0
         self.next = [0] * streams
         self.served = [0] * streams
         self.left_out = [0] * streams
@@ -46,7 +48,7 @@ class Machine:
         if self.members[n].leave_out(1):
             self.left_out[n] += 1
         elif self.members[n].begin(self.now - complete, 1.0):
-            self.now += self.work_s
+            self.now += self.work_s * self.cost(n)
             self.served[n] += 1
         else:
             self.late[n] += 1
@@ -177,3 +179,37 @@ def test_load_that_ends_without_a_word_is_undone() -> None:
 def serve(member: Member) -> bool:
     """The next window, in time; returns whether it was served."""
     return not member.leave_out(1) and member.begin(0.0, 1.0)
+
+
+@pytest.mark.parametrize("streams", [1, 2, 20])
+def test_cheaper_ways_come_first_and_go_last(monkeypatch: pytest.MonkeyPatch, streams: int) -> None:
+    """Load that doubles for a minute: no window is left out, and all is as before soon after."""
+    machine = Machine(monkeypatch, streams, 0.7 / streams)
+    costs = [1.0, 0.45, 0.17]
+    for member in machine.members:
+        member.offer(len(costs) - 1)
+    machine.cost = lambda n: costs[machine.members[n].level]
+    machine.run(60)
+    assert [rung for _, rung in machine.rungs] == [0]
+    machine.work_s *= 2
+    machine.run(60)
+    assert machine.ladder.rung in (0, 1, 2)
+    assert max(rung for _, rung in machine.rungs) in (1, 2)
+    machine.work_s /= 2
+    machine.run(2 * LONGEST_HOLD_S)
+    assert machine.ladder.rung == 0
+    assert sum(machine.left_out) + sum(machine.late) == 0
+    assert sum(machine.served) == sum(machine.next)
+
+
+def test_longer_hops_begin_above_the_cheaper_ways() -> None:
+    ladder = Ladder()
+    plain, clever = ladder.join(), ladder.join()
+    clever.offer(2)
+    found = []
+    for rung in range(5):
+        ladder.rung = rung
+        found.append((plain.level, clever.level, ladder.part))
+    assert found == [(0, 0, 1), (0, 1, 1), (0, 2, 1), (0, 2, 2), (0, 2, 3)]
+    ladder.leave(clever)
+    assert ladder.cheaper == 0
