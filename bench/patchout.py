@@ -223,7 +223,7 @@ def _adaptive(report: Report, model: str, full_s: float) -> None:
                 busy.kill()
     given, left_out, _ = _counts(node)
     highest = max(rung for _, rung in looks)
-    levels = node.levels_for()
+    cheapest = len(node.levels_for()) - 1
     name = f"live: {card.precision}, adaptive, every {hop} frames, a second process for {BUSY_S:.0f} s"
     report.row(name, {"predictions": given - left_out, "left out": left_out})
     report.target(f"{name}: segments left out", left_out, at_most=0)
