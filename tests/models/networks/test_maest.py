@@ -425,7 +425,7 @@ class TestErrors:
             tiny.encode(projected, torch.arange(1), torch.arange(9))
 
     def test_a_column_outside_the_segment(self, tiny: Any) -> None:
-        with pytest.raises(IndexError):
+        with pytest.raises((IndexError, RuntimeError), match="out of .*bounds"):
             tiny(mel_of(312), torch.tensor([40]))
 
 
@@ -455,13 +455,15 @@ def test_one_exported_graph_serves_every_choice_of_columns_and_rows(tiny: Any) -
         torch.testing.assert_close(run(mel, keep_t, keep_f), expected, **TOLERANCE)
 
 
+@pytest.fixture(scope="module")
+def published() -> tuple[Any, Any]:
+    """MAEST-5s, ours and the authors', with the same weights."""
+    ours = randomise(Maest(maest.CONFIGS["5s"]))
+    return ours, reference_of(ours)
+
+
 class TestAgainstTheAuthors:
     """The authors' own inference package, with the same weights and mel spectrograms."""
-
-    @pytest.fixture(scope="class")
-    def published(self) -> tuple[Any, Any]:
-        ours = randomise(Maest(maest.CONFIGS["5s"]))
-        return ours, reference_of(ours)
 
     @pytest.mark.parametrize("frames", [312, 316])
     def test_logits_and_features(self, published: tuple[Any, Any], frames: int) -> None:
