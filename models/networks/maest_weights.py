@@ -74,7 +74,7 @@ def load_maest(path: str | Path, *, n_heads: int | None = None) -> Maest:
             the file and the first wrong key.
     """
     file = Path(path)
-    weights = _translate(_read(file), file)
+    weights = _translate(_load(file), file)
     config = _infer_config(weights, file, n_heads)
     with torch.device("meta"):  # sizes only: drawing random weights would take seconds
         model = Maest(config)
@@ -99,7 +99,7 @@ def initialise(model: Maest, path: str | Path) -> None:
         ModelError: The file cannot be read, or its arrays do not fit the model.
     """
     file = Path(path)
-    weights = _translate(_read(file), file)
+    weights = _translate(_load(file), file)
     weights = {name: value for name, value in weights.items() if not name.startswith("head")}
     if "pos_embed" in weights:
         weights |= _from_image(weights, model.config, file)
@@ -115,13 +115,12 @@ def initialise(model: Maest, path: str | Path) -> None:
     model.load_state_dict(weights, strict=False)
 
 
-def _read(file: Path) -> Weights:
-    """The arrays of a file under the network's own names, floats as float32."""
+def _load(file: Path) -> Weights:
+    """The arrays of a file, under the network's names or Hugging Face's."""
     try:
         if file.suffix == ".safetensors":
-            content: Any = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            return _arrays(load_file(file), file)
+        return _arrays(torch.load(file, map_location="cpu", weights_only=True), file)
     except OSError as error:
         raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
@@ -129,14 +128,19 @@ def _read(file: Path) -> Weights:
         raise ModelError(f"{file}: not loaded: {reason}") from error
     except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError) as error:
         kind = "safetensors" if file.suffix == ".safetensors" else "torch"
-        raise ModelError(f"{file}: not a {kind} file that can be read: {_first_line(error)}") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(f"{file}: not a {kind} file that can be read: {reason}") from error
+
+
+def _arrays(content: Any, file: Path) -> Weights:
+    """Those of the network alone, floats as float32."""
     for key in ("state_dict", "model"):  # Lightning's and DeiT's checkpoints
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ModelError(f"{file}: holds no named arrays")
     for prefix in ("net_swa.", "net."):
-        inside = {key[len(prefix) :]: value for key, value in content.items() if key.startswith(prefix)}
+        inside = {name[len(prefix) :]: value for name, value in content.items() if name.startswith(prefix)}
         if inside:
             content = inside
             break
@@ -146,7 +150,8 @@ def _read(file: Path) -> Weights:
             continue
         if not isinstance(value, Tensor):
             raise ModelError(f"{file}: '{name}' is of type {type(value).__name__}, not an array")
-        weights[name] = value.float() if value.is_floating_point() else value
+        # Always a copy: arrays of a safetensors file are not aligned in memory, which changes roundings.
+        weights[name] = value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
     if not weights:
         raise ModelError(f"{file}: holds no arrays")
     return weights
@@ -290,7 +295,3 @@ def _check_names(weights: Weights, expected: Collection[str], file: Path) -> Non
         if names:
             more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
             raise ModelError(f"{file}: '{min(names)}' {what}{more}")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
