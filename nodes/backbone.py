@@ -101,9 +101,12 @@ class Backbone(Transform):
         self.add_output(
             OutputPort("predictions", "Scores of the model's own labels.", Prediction, follows=mel)
         )
-        self._names = ["activations"]
-        if self.card.embedding_size:
-            self._names.append("embeddings")
+        embeddings = self.card.output("embeddings")
+        self._names = [(self.card.output("predictions") or self.card.io.outputs[0]).name]
+        self._pooling = None
+        if embeddings and self.card.embedding_size:
+            self._names.append(embeddings.name)
+            self._pooling = embeddings.pooling
             axes = (Axis("embedding", self.card.embedding_size),)
             self.add_output(OutputPort("embeddings", "What heads take.", FLOAT32, axes, follows=mel))
         self._scale = (front_end.mean, front_end.std)
@@ -167,7 +170,7 @@ class Backbone(Transform):
         scores = Scores(params.kind, card.name, card.version, card.classes, results[0][0], params.top_k)
         outputs["predictions"][0] = Prediction((scores,))
         if len(results) > 1:
-            outputs["embeddings"][:] = results[1]
+            outputs["embeddings"][:] = _pooled(results[1]) if self._pooling else results[1]
 
     def _scaled(self, frames: NDArray[Any]) -> NDArray[Any]:
         """Frames as the model was trained on them."""
@@ -183,3 +186,9 @@ class Backbone(Transform):
             "version": self.card.version,
             "incremental": self._incremental is not None,
         }
+
+
+def _pooled(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors (segments, 3 * size) of tokens (segments, tokens, size), of which two are special."""
+    parts = [tokens[:, 0], tokens[:, 1], tokens[:, 2:].mean(axis=1)]
+    return np.concatenate(parts, axis=1)
