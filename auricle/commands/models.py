@@ -15,34 +15,50 @@ from auricle.cli import FAILED
 def models() -> None:
     """List, get and check models.
 
-    Models live in the user's cache, or in the folder that AURICLE_CACHE names.
+    Models live in the user's cache, or in the folder that AURICLE_CACHE names. Those of Essentia come from
+    its site, or from the mirror whose address AURICLE_MODELS_URL holds.
     """
 
 
 @models.command("list")
+@click.option("--all", "published", is_flag=True, help="Also all that Essentia's site has for us.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-def list_models(as_json: bool) -> None:
+def list_models(published: bool, as_json: bool) -> None:
     """Models that can be had, and those that are here."""
+    from models.published import PUBLISHED
     from models.registry import available
 
-    entries = available()
+    entries = available(published)
     if as_json:
         fields = ("name", "state", "licence", "description", "size_bytes")
         click.echo(json.dumps([{field: getattr(entry, field) for field in fields} for entry in entries]))
         return
+    width = max(len(entry.name) for entry in entries)
     for entry in entries:
-        size = f"{entry.size_bytes / 1e6:.1f} MB"
-        click.echo(f"{entry.name:<14} {entry.state:<10} {size:>8}  {entry.licence:<14} {entry.description}")
+        size, licence = f"{entry.size_bytes / 1e6:.1f} MB", _short(entry.licence)
+        click.echo(f"{entry.name:<{width}} {entry.state:<10} {size:>8}  {licence:<15} {entry.description}")
+    for licence in sorted({entry.licence for entry in entries if entry.licence != _short(entry.licence)}):
+        click.echo(f"\n{licence}")
+    if not published:
+        click.echo(f"\n{len(PUBLISHED)} models of Essentia's site can be had too: auricle models list --all")
+
+
+def _short(licence: str) -> str:
+    """Its name without its address."""
+    return licence.partition(" (")[0]
 
 
 @models.command(epilog="Example: auricle models pull musicnn-mtt")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-def pull(names: tuple[str, ...]) -> None:
-    """Get models and convert them to ONNX. What is here already is left alone."""
+@click.option("--sha256", metavar="HEX", help="Insist on this hash of a model of Essentia's site.")
+def pull(names: tuple[str, ...], sha256: str | None) -> None:
+    """Get models, as ONNX. What is here already is left alone."""
     from models import registry
 
+    if sha256 and len(names) > 1:
+        raise click.UsageError("--sha256 is the hash of one model; give one name.")
     for name in names:
-        folder = registry.pull(name, progress=lambda line: click.echo(line, err=True))
+        folder = registry.pull(name, lambda line: click.echo(line, err=True), sha256)
         click.echo(f"{name}: {folder}")
 
 

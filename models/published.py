@@ -1,0 +1,138 @@
+"""The models that Essentia's site publishes as ONNX with a JSON beside each, by the names that we give them.
+
+A table and nothing else: a model more is a line more. Left out is what Auricle cannot run: backbones with a
+fixed batch of 64 and the heads on them, and the genre heads on MAEST, which take all tokens of its last block
+and give again what MAEST itself gives. `genre_discogs400-discogs-effnet` is published without ONNX; its 400
+styles are the activations of `discogs-effnet`.
+
+Essentia publishes no hashes. Those here are of ONNX files as two or more projects, independent of each other
+and of us, pin them. The others are trusted on first use: see `models.essentia`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from models.card import FrontEnd
+from models.convert import FRONT_END
+
+BASE_URL: Final = "https://essentia.upf.edu/models"
+LICENCE: Final = "CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/)"
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """What the card of a backbone says beyond Essentia's JSON; sizes in frames."""
+
+    size: int
+    hop_size: int
+    front_end: FrontEnd = FRONT_END
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One model of the site.
+
+    Attributes:
+        name: Ours, without the version.
+        path: Under the base address, without the endings `.onnx` and `.json`.
+        size_mb: Of the ONNX file, about, in 1e6 bytes.
+        segments: For a backbone; None for a head.
+        sha256: Of the ONNX file, where it is known.
+    """
+
+    name: str
+    path: str
+    size_mb: float
+    description: str
+    segments: Segments | None = None
+    sha256: str | None = None
+
+
+def _maest(kind: str, size: int, hop_size: int, classes: int = 400) -> Published:
+    # The mel's mean and deviation over the training set; the models were trained with twice the deviation.
+    front_end = FRONT_END.model_copy(update={"mean": 2.06755686098554, "std": 2 * 1.268292820667291})
+    name = f"discogs-maest-{kind}"
+    return Published(
+        name,
+        f"feature-extractors/maest/{name}-2",
+        348,
+        f"MAEST transformer, {classes} music styles, segments of {hop_size * 0.016:.0f} s",
+        Segments(size, hop_size, front_end),
+    )
+
+
+def _head(
+    task: str, size_mb: float, description: str, sha256: str | None = None, folder: str | None = None
+) -> Published:
+    name = f"{task}-discogs-effnet"
+    path = f"classification-heads/{folder or task}/{name}-1"
+    return Published(name, path, size_mb, description, None, sha256)
+
+
+# Segments and hops are those of Essentia's own algorithms for these models.
+_EFFNET: Final = Published(
+    "discogs-effnet",
+    "feature-extractors/discogs-effnet/discogs-effnet-bsdynamic-1",
+    18,
+    "EfficientNet, 400 music styles, segments of 2 s",
+    Segments(128, 62),
+    "a280825b334797cf677939db8cd5762c0392aedd0ca6415dbc1cd083f045e43c",
+)
+# fmt: off
+_MAEST: Final = (
+    _maest("5s-pw", 316, 313),
+    _maest("10s-pw", 626, 625),
+    _maest("10s-fs", 626, 625),
+    _maest("10s-dw", 626, 625),
+    _maest("20s-pw", 1256, 1250),
+    _maest("30s-pw", 1876, 1875),
+    _maest("30s-pw-ts", 1876, 1875),
+    _maest("30s-pw-519l", 1876, 1875, classes=519),
+)
+_HEADS: Final = (
+    _head("approachability_2c", 0.5, "approachability, 2 levels", folder="approachability"),
+    _head("approachability_3c", 0.5, "approachability, 3 levels", folder="approachability"),
+    _head("approachability_regression", 0.5, "approachability, a value", folder="approachability"),
+    _head("danceability", 0.5, "danceable or not",
+          "9ce9b8c44f1dd5df5ffc124e5d41d67acf254232c1b90c7e057e079ab7cead73"),
+    _head("engagement_2c", 0.5, "engagement, 2 levels", folder="engagement"),
+    _head("engagement_3c", 0.5, "engagement, 3 levels", folder="engagement"),
+    _head("engagement_regression", 0.5, "engagement, a value", folder="engagement"),
+    _head("fma_small", 2.6, "8 genres of the FMA"),
+    _head("gender", 0.5, "female or male singing voice",
+          "e3e865d4bf36d4817f32ddab9452b2729f9e33a4d068d1c44ea44972a7999e91"),
+    _head("genre_dortmund", 0.5, "9 genres"),
+    _head("genre_electronic", 0.5, "5 genres of electronic music"),
+    _head("genre_rosamerica", 0.5, "8 genres"),
+    _head("genre_tzanetakis", 0.5, "10 genres of GTZAN"),
+    _head("mood_acoustic", 0.5, "acoustic or not"),
+    _head("mood_aggressive", 0.5, "aggressive or not",
+          "de36550b5d1660791ad732ed6de6ebfdc3e65dcf50b928b2578ddf103dbfb400"),
+    _head("mood_electronic", 0.5, "electronic or not"),
+    _head("mood_happy", 0.5, "happy or not",
+          "0ca322819ef137b4b87e9866bffe7370a630e6f1165184ec106326cef6f81e06"),
+    _head("mood_party", 0.5, "party or not",
+          "c50ac2106ec2f209dd04ad48756582df0e3f3512235310d1a4a3fcc453745f04"),
+    _head("mood_relaxed", 0.5, "relaxed or not",
+          "8ba6515a1e5943a72b3b475e3a25fc7a2ff04142c3eaa6aa0716fca371efdfff"),
+    _head("mood_sad", 0.5, "sad or not",
+          "1a50d11c23181bdfdeabc7d6032a2dad829dfc19c3776d2ee57ef1724cb08805"),
+    _head("mtg_jamendo_genre", 2.8, "87 genres of MTG-Jamendo"),
+    _head("mtg_jamendo_instrument", 2.7, "40 instruments of MTG-Jamendo",
+          "9ae2d9e763d66bd8eed654d1ac3aa171e6539cb8a0e11f3dcd53df1428980802"),
+    _head("mtg_jamendo_moodtheme", 2.7, "56 moods and themes of MTG-Jamendo",
+          "7d6270acaa5f4bba4b115a0d6849aca05ed6bd153dcb6d9da4f6ab9f99ef10ff"),
+    _head("mtg_jamendo_top50tags", 2.7, "50 most frequent tags of MTG-Jamendo"),
+    _head("mtt", 2.7, "50 tags of MagnaTagATune"),
+    _head("nsynth_acoustic_electronic", 0.5, "acoustic or electronic source"),
+    _head("nsynth_bright_dark", 0.5, "bright or dark sound"),
+    _head("nsynth_instrument", 0.5, "11 families of instruments"),
+    _head("nsynth_reverb", 0.5, "wet or dry sound"),
+    _head("timbre", 0.5, "bright or dark timbre"),
+    _head("tonal_atonal", 0.5, "tonal or atonal"),
+    _head("voice_instrumental", 0.5, "voice or instrumental",
+          "20155e4c439714b0c45c08644b73c8e12d9dccb173bd4ab9934bf1e5aee837ca"),
+)
+# fmt: on
+
+PUBLISHED: Final = {model.name: model for model in (_EFFNET, *_MAEST, *_HEADS)}

@@ -1,0 +1,378 @@
+"""Models of Essentia's site, from a local one: what is installed runs, what is wrong is said and not kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from engine.graph import Graph
+from engine.scheduler import run_offline
+from models import fetch, registry
+from models.errors import ModelError
+from models.head import load_head
+from models.published import LICENCE, PUBLISHED
+from nodes.backbone import Backbone
+from nodes.heads import Heads
+from nodes.mel import FRONT_ENDS, mel_spectrogram
+from nodes.mel_spectrogram import MelSpectrogram
+from nodes.predictions import Prediction
+from tests.auricle.command import assert_one_line, auricle
+from tests.models import essentia_site
+from tests.models.essentia_site import EMBEDDING, LABELS, Site
+from tests.toys import Player, Recorder
+
+HEAD = "timbre-discogs-effnet"
+
+
+@pytest.fixture
+def site(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A site with a backbone of each family and a head, and an empty cache that is to be filled from it."""
+    # The small models cannot have the hashes of the true ones.
+    for name, model in PUBLISHED.items():
+        monkeypatch.setitem(PUBLISHED, name, replace(model, sha256=None))
+    with essentia_site.serve() as site:
+        site.put("discogs-effnet", *essentia_site.effnet())
+        site.put("discogs-maest-5s-pw", *essentia_site.maest(316))
+        site.put(HEAD, *essentia_site.head())
+        monkeypatch.setenv("AURICLE_MODELS_URL", f"{site.url}/")
+        yield site
+
+
+def remains(cache: Path) -> set[str]:
+    """Files and folders in the cache, but for the lock and the folders that hold models."""
+    return {str(path.relative_to(cache)) for path in cache.rglob("*")} - {".lock", "models"}
+
+
+def path_of(name: str, ending: str = ".onnx") -> str:
+    return f"/{PUBLISHED[name].path}{ending}"
+
+
+def digest(site: Site, name: str) -> str:
+    content = site.files[path_of(name)]
+    assert isinstance(content, bytes)
+    return hashlib.sha256(content).hexdigest()
+
+
+def run(backbone: Backbone, samples: np.ndarray, *heads: Heads) -> tuple[Recorder, Recorder, list[Recorder]]:
+    predictions, embeddings = Recorder("p", Prediction), Recorder("e")
+    scores = [Recorder(f"s{n}", Prediction) for n in range(len(heads))]
+    nodes = [Player("in", samples), MelSpectrogram("mel"), backbone, predictions, embeddings, *heads, *scores]
+    edges = [("in", "mel"), ("mel", "b"), ("b.predictions", "p"), ("b.embeddings", "e")]
+    for head, recorder in zip(heads, scores, strict=True):
+        edges += [("b.embeddings", head.name), (head.name, recorder.name)]
+    run_offline(Graph("g", nodes, edges))
+    return predictions, embeddings, scores
+
+
+def noise(seconds: float) -> np.ndarray:
+    return np.random.default_rng(1).uniform(-0.5, 0.5, int(16000 * seconds)).astype(np.float32)
+
+
+def test_table() -> None:
+    assert len(PUBLISHED) > 35
+    for name, model in PUBLISHED.items():
+        assert re.fullmatch(r"[a-z0-9_-]+", name)
+        assert model.path.rpartition("/")[2].startswith(name)
+        assert re.fullmatch(
+            r"(feature-extractors|classification-heads)/[a-z0-9_-]+/[a-z0-9_-]+-\d", model.path
+        )
+        assert model.sha256 is None or re.fullmatch("[0-9a-f]{64}", model.sha256)
+        assert (model.segments is None) == model.path.startswith("classification-heads/")
+    pinned = [model.sha256 for model in PUBLISHED.values() if model.sha256]
+    assert len(pinned) == len(set(pinned))
+    maest = PUBLISHED["discogs-maest-30s-pw"].segments
+    assert maest is not None
+    assert (maest.size, maest.hop_size, maest.front_end.mean) == (1876, 1875, 2.06755686098554)
+    assert maest.front_end.std == pytest.approx(2.536585641334582, rel=1e-12)
+
+
+def test_backbone_is_installed_and_runs(site: Site, cache: Path) -> None:
+    steps: list[str] = []
+    folder = registry.pull("discogs-effnet", steps.append)
+    assert folder == cache / "models/discogs-effnet"
+    file = "discogs-effnet-bsdynamic-1"
+    assert {path.name for path in folder.iterdir()} == {"card.json", f"{file}.json", f"{file}.onnx"}
+    assert LICENCE in steps[0]
+    assert [step.split()[0] for step in steps[1:3]] == ["downloading", "downloading"]
+    assert steps[2].startswith(f"downloading {site.url}{path_of('discogs-effnet')} (0.0 MB)")
+    assert digest(site, "discogs-effnet") in steps[3]
+    assert "taken on trust" in steps[3]
+
+    card = registry.info("discogs-effnet")
+    assert (card.name, card.version, card.author) == ("discogs-effnet", "1", "Somebody")
+    assert (card.licence, card.sha256) == (LICENCE, digest(site, "discogs-effnet"))
+    assert card.source == f"{site.url}{path_of('discogs-effnet')}"
+    assert card.classes == tuple(LABELS)
+    assert (card.segment_size, card.segment_hop_size, card.embedding_size) == (128, 62, EMBEDDING)
+    assert card.front_end is not None
+    assert (card.front_end.name, card.front_end.mean, card.front_end.std) == ("musicnn", 0, 1)
+    assert registry.verify() == [registry.Verdict("discogs-effnet", None)]
+
+    samples = noise(5)
+    predictions, embeddings, _ = run(Backbone("b", model="discogs-effnet"), samples)
+    mel = mel_spectrogram(samples, FRONT_ENDS["musicnn"])
+    segments = np.stack([mel[n : n + 128] for n in range(0, len(mel) - 127, 62)])
+    assert len(segments) == len(predictions.tokens) == 4
+    session = onnxruntime.InferenceSession(folder / f"{file}.onnx", providers=["CPUExecutionProvider"])
+    activations, vectors = session.run(["activations", "embeddings"], {"melspectrogram": segments})
+    for n in range(4):
+        # The same program on the same numbers, in batches of another size.
+        np.testing.assert_allclose(predictions.tokens[n].scores[0].activations, activations[n], atol=1e-6)
+        np.testing.assert_allclose(embeddings.tokens[n], vectors[n], rtol=1e-4, atol=1e-5)
+
+
+def test_tokens_of_maest_become_one_vector(site: Site) -> None:
+    folder = registry.pull("discogs-maest-5s-pw")
+    card = registry.info("discogs-maest-5s-pw")
+    assert card.embedding_size == 3 * EMBEDDING
+    assert [output.output_purpose for output in card.io.outputs] == [None, "embeddings", "predictions"]
+    samples = noise(5.1)
+    predictions, embeddings, _ = run(Backbone("b", model="discogs-maest-5s-pw"), samples)
+    mel = mel_spectrogram(samples, FRONT_ENDS["musicnn"])[:316]
+    scaled = ((mel - 2.06755686098554) / (2 * 1.268292820667291)).astype(np.float32)
+    file = next(folder.glob("*.onnx"))
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = ["activations", "layer_07_embeddings"]
+    activations, tokens = session.run(names, {"melspectrogram": scaled[None]})
+    # Sums over 316 frames, of mels scaled in float32 and in float64.
+    np.testing.assert_allclose(predictions.tokens[0].scores[0].activations, activations[0], atol=1e-5)
+    expected = np.concatenate([tokens[0, 0], tokens[0, 1], tokens[0, 2:].mean(axis=0)])
+    np.testing.assert_allclose(embeddings.tokens[0], expected, atol=1e-5)
+
+
+def test_head_is_installed_and_runs_on_its_backbone(site: Site) -> None:
+    registry.pull("discogs-effnet")
+    folder = registry.pull(HEAD)
+    head = load_head(folder)
+    assert (head.card.name, head.labels, head.input_size) == (HEAD, ("non_sad", "sad"), EMBEDDING)
+    assert head.card.inference.embedding_model is not None
+    assert head.card.inference.embedding_model.model_name == "discogs-effnet-bs64-1"
+    assert head.card.front_end is None
+    assert registry.verify(HEAD) == [registry.Verdict(HEAD, None)]
+
+    _, embeddings, (scores,) = run(
+        Backbone("b", model="discogs-effnet"), noise(3), Heads("heads", heads=[HEAD])
+    )
+    (said,) = scores.tokens[0].scores
+    assert (said.head, said.labels) == (HEAD, ("non_sad", "sad"))
+    file = next(folder.glob("*.onnx"))
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (expected,) = session.run(None, {"embeddings": embeddings.tokens[0][None]})
+    np.testing.assert_allclose(said.activations, expected[0], rtol=1e-5)
+
+
+def test_second_pull_leaves_it_alone(site: Site) -> None:
+    folder = registry.pull(HEAD)
+    asked, before = list(site.requests), (folder / "card.json").stat().st_mtime_ns
+    assert registry.pull(HEAD) == registry.pull(HEAD, expected=digest(site, HEAD).upper()) == folder
+    assert site.requests == asked
+    assert (folder / "card.json").stat().st_mtime_ns == before
+
+
+def test_damaged_model_is_noticed_and_held_to_its_first_hash(site: Site) -> None:
+    folder = registry.pull(HEAD)
+    file = next(folder.glob("*.onnx"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    (verdict,) = registry.verify()
+    assert verdict.problem is not None
+    assert verdict.problem.endswith(f"get it again with: auricle models pull {HEAD}")
+
+    site.files[path_of(HEAD)] = essentia_site.effnet()[0]
+    with pytest.raises(ModelError, match=f"has sha256 {digest(site, HEAD)}, expected"):
+        registry.pull(HEAD)
+    site.files[path_of(HEAD)] = whole
+    registry.pull(HEAD)
+    assert registry.verify() == [registry.Verdict(HEAD, None)]
+
+
+def test_hash_of_the_table_holds(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PUBLISHED, HEAD, replace(PUBLISHED[HEAD], sha256="0" * 64))
+    with pytest.raises(ModelError, match="expected 0000"):
+        registry.pull(HEAD)
+    assert remains(cache) == set()
+    monkeypatch.setitem(PUBLISHED, HEAD, replace(PUBLISHED[HEAD], sha256=digest(site, HEAD)))
+    steps: list[str] = []
+    registry.pull(HEAD, steps.append)
+    assert not any("trust" in step for step in steps)
+
+
+def test_progress_of_a_long_download(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(fetch, "_STEP", 2 << 20)
+    site.files["/long"] = bytes(5 << 20)
+    steps: list[str] = []
+    fetch.fetch(f"{site.url}/long", tmp_path / "long", steps.append)
+    assert steps == [f"downloading {site.url}/long (5.2 MB)", "2 of 5 MB", "4 of 5 MB"]
+    assert (tmp_path / "long").stat().st_size == 5 << 20
+
+
+def cut_off(request: BaseHTTPRequestHandler) -> None:
+    content = essentia_site.head()[0]
+    essentia_site.answer(request, content[: len(content) // 2], len(content))
+    request.close_connection = True
+
+
+def not_a_chain() -> bytes:
+    """A model that loads and whose input and output are a head's, but which is no MLP."""
+    from onnx import helper
+
+    node = helper.make_node("Softmax", ["embeddings"], ["a"], axis=1)
+    other = helper.make_node("Softsign", ["a"], ["activations"])
+    shape = ["n", EMBEDDING]
+    return essentia_site.model([node, other], {}, {"embeddings": shape}, {"activations": shape})
+
+
+def without_classes() -> bytes:
+    card = essentia_site.head()[1]
+    del card["classes"]
+    return json.dumps(card).encode()
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "message"),
+    [
+        (".onnx", None, "the server answers 404"),
+        (".json", None, "the server answers 404"),
+        (".onnx", cut_off, r"the download was cut off: \d+ of \d+ bytes came; try again"),
+        (".onnx", b"<!DOCTYPE html><html></html>", r"not an ONNX model .* begins with b'<!DOCTYPE html><'"),
+        (".onnx", b"", "not an ONNX model that can be loaded"),
+        (".onnx", essentia_site.maest(316)[0], "is no head: node 'means'"),
+        (".onnx", not_a_chain(), "is no head: .*Softmax.*follows no layer"),
+        (".json", b"<html>", "not a JSON file"),
+        (".json", without_classes(), "'classes': field required"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_url(
+    site: Site, cache: Path, ending: str, content: object, message: str
+) -> None:
+    if content is None:
+        del site.files[path_of(HEAD, ending)]
+    else:
+        site.files[path_of(HEAD, ending)] = content  # type: ignore[assignment]
+    with pytest.raises(ModelError, match=message) as caught:
+        registry.pull(HEAD)
+    assert str(caught.value).startswith(f"{site.url}{path_of(HEAD, ending)}")
+    assert "\n" not in str(caught.value)
+    assert remains(cache) == set()
+    assert registry.verify() == []
+
+
+def test_output_that_nobody_knows(site: Site, cache: Path) -> None:
+    card = essentia_site.head()[1]
+    card["schema"]["outputs"][0]["output_purpose"] = "something"
+    site.put(HEAD, essentia_site.head()[0], card)
+    with pytest.raises(
+        ModelError, match="none of its outputs are the JSON's predictions; it has activations"
+    ):
+        registry.pull(HEAD)
+    assert remains(cache) == set()
+
+
+def test_wrong_hash_given_by_the_user(site: Site, cache: Path) -> None:
+    with pytest.raises(ModelError, match=f"{path_of(HEAD)}: has sha256 {digest(site, HEAD)}, expected 1111"):
+        registry.pull(HEAD, expected="1" * 64)
+    assert remains(cache) == set()
+    with pytest.raises(ModelError, match="'12' is not a sha256"):
+        registry.pull(HEAD, expected="12")
+    with pytest.raises(ModelError, match=r"vgg-mtt.*give none"):
+        registry.pull("vgg-mtt", expected="1" * 64)
+
+
+def test_nobody_listens(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:  # bound and not listening: connections are refused
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.setenv("AURICLE_MODELS_URL", url)
+        with pytest.raises(ModelError, match=rf"{url}/.*\.json: cannot be reached: .*refused") as caught:
+            registry.pull(HEAD)
+    assert "\n" not in str(caught.value)
+    assert remains(cache) == set()
+
+
+def test_server_that_falls_silent(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = threading.Event()
+
+    def half(request: BaseHTTPRequestHandler) -> None:
+        essentia_site.answer(request, b"half", 8)
+        done.wait(10)
+
+    monkeypatch.setattr(fetch, "TIMEOUT_S", 0.2)
+    site.files[path_of(HEAD)] = half
+    with pytest.raises(ModelError, match=r"\.onnx: the download was cut off: timed out"):
+        registry.pull(HEAD)
+    done.set()
+    assert remains(cache) == set()
+
+
+def test_address_that_is_none(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AURICLE_MODELS_URL", "mirror/models")
+    with pytest.raises(ModelError, match=r"mirror/models/.*: cannot be reached: unknown url type"):
+        registry.pull(HEAD)
+    assert remains(cache) == set()
+
+
+def test_what_a_killed_pull_left_is_removed(site: Site, cache: Path) -> None:
+    left = cache / f"models/.{HEAD}-abcd"
+    (left / "new").mkdir(parents=True)
+    registry.pull("discogs-effnet")
+    assert not left.exists()
+
+
+def test_unknown_name(cache: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"'mood_sda-discogs-effnet' cannot be pulled; .*mood_sad-discogs-effnet"
+    ):
+        registry.pull("mood_sda-discogs-effnet")
+    with pytest.raises(ModelError, match="no model 'mood_sad'; names near it are: mood_sad-discogs-effnet"):
+        registry.find("mood_sad")
+    assert not cache.exists()
+
+
+def test_list_shows_them_when_asked(site: Site) -> None:
+    assert len(registry.available()) == 4
+    entries = {entry.name: entry for entry in registry.available(published=True)}
+    assert entries.keys() > PUBLISHED.keys()
+    assert entries["discogs-effnet"].size_bytes == 18_000_000
+    assert {entry.state for entry in entries.values()} == {"missing"}
+    registry.pull(HEAD)
+    assert [entry.name for entry in registry.available()][4:] == [HEAD]
+    entry = {entry.name: entry for entry in registry.available(published=True)}[HEAD]
+    assert (entry.state, entry.licence) == ("installed", LICENCE)
+
+
+def test_command(site: Site, cache: Path) -> None:
+    options = {"env": {**os.environ}}
+    result = auricle("models", "pull", HEAD, "--sha256", digest(site, HEAD), **options)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{HEAD}: {cache}/models/{HEAD}\n"
+    assert f"{HEAD}: licence {LICENCE}: not for commercial use" in result.stderr
+
+    assert LICENCE in auricle("models", "info", HEAD, **options).stdout
+    short = auricle("models", "list", **options).stdout
+    assert [line.split()[0] for line in short.splitlines()[:5]][-1] == HEAD
+    assert LICENCE in short
+    assert f"{len(PUBLISHED)} models of Essentia's site can be had too: auricle models list --all" in short
+    table = auricle("models", "list", "--all", **options).stdout
+    assert all(f"\n{name} " in table for name in PUBLISHED)
+    assert max(map(len, table.splitlines())) < 150
+
+    wrong = auricle("models", "pull", HEAD, "--sha256", "2" * 64, **options)
+    assert wrong.returncode == 1
+    assert "expected 2222" in wrong.stderr.splitlines()[-1]
+    two = auricle("models", "pull", HEAD, "vgg-mtt", "--sha256", "2" * 64, **options)
+    assert two.returncode == 2
+    assert_one_line(
+        auricle("models", "pull", "mood_sda-discogs-effnet", **options), "mood_sad-discogs-effnet"
+    )
