@@ -289,7 +289,11 @@ def _installed_names() -> list[str]:
 def _names_near(name: str) -> str:
     """What a mistyped name may have meant; else the names that are few enough to be listed."""
     near = [known for known in PUBLISHED if name and name in known]
-    near = near or difflib.get_close_matches(name, PUBLISHED, n=5, cutoff=0.7)
+    if not near:
+        # Most names end alike, which would make all of them near.
+        tasks = {known.removesuffix("-discogs-effnet"): known for known in PUBLISHED}
+        task = name.removesuffix("-discogs-effnet")
+        near = [tasks[match] for match in difflib.get_close_matches(task, tasks, n=5, cutoff=0.7)]
     if near:
         return f"names near it are: {', '.join(near)}"
     names = [*RECIPES, *(other for other in _installed_names() if other not in RECIPES)]

@@ -337,6 +337,8 @@ def test_unknown_name(cache: Path) -> None:
         registry.pull("mood_sda-discogs-effnet")
     with pytest.raises(ModelError, match="no model 'mood_sad'; names near it are: mood_sad-discogs-effnet"):
         registry.find("mood_sad")
+    with pytest.raises(ModelError, match="near it are: mood_happy-discogs-effnet"):
+        registry.find("mood_hapy")
     assert not cache.exists()
 
 
