@@ -19,6 +19,8 @@ from models.patchout import KEEP_F, KEEP_T, THESIS_LEVELS, Patchout  # noqa: E40
 from nodes.patch_inference import PatchInference  # noqa: E402
 from nodes.session import open_patch_session  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # the exporter's own
+
 CONFIG = MaestConfig(312, n_classes=7, width=64, depth=3, n_heads=2)
 LABELS = tuple("abcdefg")
 TOLERANCE = 1e-4

@@ -1,10 +1,9 @@
-"""MAEST: the published sizes and numbers, what patchout keeps, what training draws, what can be exported."""
+"""MAEST: the published sizes and numbers, what patchout keeps, and what training draws."""
 
 import sys
 import types
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -428,52 +427,6 @@ class TestErrors:
     def test_a_column_outside_the_segment(self, tiny: Any) -> None:
         with pytest.raises((IndexError, RuntimeError), match=r"out of .*bounds"):
             tiny(mel_of(312), torch.tensor([40]))
-
-
-class Part(torch.nn.Module):
-    """A method as a network, as exporters want it."""
-
-    def __init__(self, model: Any, method: str) -> None:
-        super().__init__()
-        self.model = model
-        self.method = method
-
-    def forward(self, x: Any, keep_t: Any, keep_f: Any) -> Any:
-        if self.method == "embed":
-            return self.model.embed(x, 1, maest.KINDS, keep_t, keep_f)
-        if self.method == "encode":
-            return maest.pool(self.model.encode(x, keep_t, keep_f, 1))
-        return self.model.project(x, keep_t, keep_f)
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # the exporter's own
-@pytest.mark.parametrize("method", ["embed", "project", "encode"])
-def test_one_onnx_graph_serves_every_choice_of_columns_and_rows(
-    tiny: Any, tmp_path: Path, method: str
-) -> None:
-    pytest.importorskip("onnxscript", reason="torch exports to ONNX through it")
-    onnxruntime = pytest.importorskip("onnxruntime")
-
-    def inputs(size: int, k: int, dropped: int) -> tuple[Any, Any, Any]:
-        mel, keep_t, keep_f = mel_of(316, batch=size), every(k, 31), rows_without(dropped)
-        x = tiny.project(mel, keep_t, keep_f).detach() if method == "encode" else mel
-        return x, keep_t, keep_f
-
-    axes = [
-        torch.export.Dim(name, min=1, max=n) for name, n in (("batch", 64), ("kept_t", 31), ("kept_f", 9))
-    ]
-    batch, kept_t, kept_f = axes
-    shape = {0: batch, 1: kept_f, 2: kept_t} if method == "encode" else {0: batch}
-    part, path = Part(tiny, method).eval(), tmp_path / "part.onnx"
-    shapes = (shape, {0: kept_t}, {0: kept_f})
-    torch.onnx.export(part, inputs(2, 2, 3), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
-    session = onnxruntime.InferenceSession(path)
-    names = [value.name for value in session.get_inputs()]
-    for size, k, dropped in ((1, 1, 0), (3, 3, 4), (2, 10, 3)):
-        given = inputs(size, k, dropped)
-        feed = {name: value.numpy() for name, value in zip(names, given, strict=True)}
-        result = torch.from_numpy(session.run(None, feed)[0])
-        torch.testing.assert_close(result, part(*given).detach(), **TOLERANCE)
 
 
 @pytest.fixture(scope="module")
