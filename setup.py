@@ -43,8 +43,8 @@ EXTRAS = {
     # Training and export of the networks in models/networks. Nothing that runs a graph imports torch.
     "train": ["onnxscript>=0.5", "torch>=2.9"],
     # Other people's implementations, compared with in tests only; without one its tests are skipped.
-    # maest_infer (AGPL) and torch_vggish_yamnet ask for torchaudio, which their networks do without: install them
-    # with --no-deps where torchaudio has no build for this torch.
+    # maest_infer (AGPL) and torch_vggish_yamnet ask for torchaudio, which their networks do without: install
+    # them with --no-deps where torchaudio has no build for this torch.
     "parity": ["efficientnet_pytorch", "maest_infer", "torch_vggish_yamnet", "transformers"],
     # Plots of `auricle bench`, and the faster transform for its NumPy contender.
     "bench": ["matplotlib>=3.8", "scipy>=1.11"],
