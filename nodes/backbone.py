@@ -219,8 +219,8 @@ class Backbone(Transform):
             return 1, None
         if left_out := self.load.leave_out(count):
             return left_out, "hop"
-        self.rung = self.load.ladder.rung
         in_time = self.load.begin(self._late_s(), self.deadline_s)
+        self.rung = self.load.ladder.rung  # after that, which may have changed it
         return 1, None if in_time else "overload"
 
     def _late_s(self) -> float:
@@ -230,7 +230,9 @@ class Backbone(Transform):
         return (time.monotonic_ns() - source.committed(token).done_ns) / 1e9
 
     def anticipate(self) -> bool:
-        if self._inference is None or (self.load and self.live and not self.load.serves_next):
+        if not isinstance(self._inference, IncrementalInference):
+            return False
+        if self.load and self.live and not self.load.serves_next:
             return False
         began = time.monotonic_ns()
         done = self._inference.advance(self.reader.position, self._scaled(self.reader.rest()))

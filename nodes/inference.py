@@ -11,17 +11,6 @@ from numpy.typing import NDArray
 class Inference(Protocol):
     """Runs a model on the segments of one stream, in order."""
 
-    def advance(self, position: int, frames: NDArray[np.float32]) -> bool:
-        """Do ahead a part of what the next segment takes, if the frames for it are there.
-
-        Args:
-            position: Index of the first frame of the next segment.
-            frames: From that one on, shape (any, bands).
-
-        Returns:
-            Whether there was something to do.
-        """
-
     def run(self, names: list[str], position: int, segment: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Outputs of the model for a segment.
 
@@ -42,10 +31,6 @@ class WholeInference:
     def __init__(self, session: Any) -> None:
         self._session = session
         self._input = session.get_inputs()[0].name
-
-    def advance(self, position: int, frames: NDArray[np.float32]) -> bool:
-        """Nothing can be done ahead."""
-        return False
 
     def run(self, names: list[str], position: int, segment: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """See `Inference`."""

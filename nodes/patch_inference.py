@@ -51,10 +51,6 @@ class PatchInference:
                 rows,
             )
 
-    def advance(self, position: int, frames: NDArray[np.float32]) -> bool:
-        """Nothing is done ahead: a second of patches takes a millisecond."""
-        return False
-
     def run(self, names: list[str], position: int, segment: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Outputs of the model for a segment.
 

@@ -101,7 +101,7 @@ CONFIGS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Patchout:
+class RandomPatchout:
     """What training leaves out at random, by the papers' names; one draw for all segments of a batch.
 
     Attributes:
@@ -115,7 +115,7 @@ class Patchout:
     u_patchout: int = 0
 
 
-NO_PATCHOUT: Final = Patchout()
+NO_PATCHOUT: Final = RandomPatchout()
 
 
 class Maest(nn.Module):
@@ -130,7 +130,7 @@ class Maest(nn.Module):
         patchout: For training; no effect in evaluation.
     """
 
-    def __init__(self, config: MaestConfig, patchout: Patchout = NO_PATCHOUT) -> None:
+    def __init__(self, config: MaestConfig, patchout: RandomPatchout = NO_PATCHOUT) -> None:
         super().__init__()
         self.config = config
         self.patchout = patchout

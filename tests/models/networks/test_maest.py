@@ -12,7 +12,7 @@ from models.errors import ModelError
 
 torch = pytest.importorskip("torch", reason="the networks are in torch")
 maest = pytest.importorskip("models.networks.maest")
-MaestConfig, Maest, Patchout = maest.MaestConfig, maest.Maest, maest.Patchout
+MaestConfig, Maest, RandomPatchout = maest.MaestConfig, maest.Maest, maest.RandomPatchout
 
 # Float32 sums of up to 3072 products in another order, through up to 12 blocks; values are about 1.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -212,7 +212,7 @@ class TestForward:
 
     def test_evaluation_is_deterministic_and_knows_no_random_patchout(self, tiny: Any) -> None:
         mel = mel_of(200)
-        other = Maest(TINY, Patchout(5, 3, 20))
+        other = Maest(TINY, RandomPatchout(5, 3, 20))
         other.load_state_dict(tiny.state_dict())
         first, second, third = tiny(mel)[0], tiny(mel)[0], other.eval()(mel)[0]
         assert torch.equal(first, second)
@@ -297,7 +297,9 @@ class TestInferencePatchout:
 
 
 class TestTraining:
-    @pytest.mark.parametrize("patchout", [Patchout(), Patchout(15), Patchout(0, 3), Patchout(15, 3, 11)])
+    @pytest.mark.parametrize(
+        "patchout", [RandomPatchout(), RandomPatchout(15), RandomPatchout(0, 3), RandomPatchout(15, 3, 11)]
+    )
     def test_sequence_length(self, tiny: Any, sequences: list[Any], patchout: Any) -> None:
         tiny.patchout = patchout
         tiny.train()(mel_of(312, batch=2))
@@ -306,7 +308,7 @@ class TestTraining:
 
     def test_sequence_length_of_the_paper(self) -> None:
         config = MaestConfig(1875, width=4, depth=1, n_heads=1)
-        assert Maest(config, Patchout(90, 3)).tokens(mel_of(1875), 0).shape == (1, 578, 4)
+        assert Maest(config, RandomPatchout(90, 3)).tokens(mel_of(1875), 0).shape == (1, 578, 4)
 
     def test_tokens_left_are_a_rising_choice_of_whole_columns_and_rows(
         self, tiny: Any, sequences: list[Any]
@@ -314,7 +316,7 @@ class TestTraining:
         mel = mel_of(316).expand(2, -1, -1)  # as long as the grid, so positions do not move
         tiny.tokens(mel, 0)
         everything = sequences[0][0].tolist()
-        tiny.patchout = Patchout(20, 4)
+        tiny.patchout = RandomPatchout(20, 4)
         tiny.train()
         grids = set()
         for _ in range(5):
@@ -348,17 +350,17 @@ class TestTraining:
         assert model.eval().tokens(mel, 0)[0, 2, 0] == 0
 
     def test_columns_given_are_taken_in_training_too(self, tiny: Any, sequences: list[Any]) -> None:
-        tiny.patchout = Patchout(20, 4)
+        tiny.patchout = RandomPatchout(20, 4)
         tiny.train().tokens(mel_of(312), 0, every(2, 30), torch.arange(9))
         assert sequences[0].shape[1] == 15 * 9 + 2
 
     @pytest.mark.parametrize(
         ("patchout", "words"),
         [
-            (Patchout(30), "patchout=30 must be from 0 to 29"),
-            (Patchout(0, 9), "patchout=9 must be from 0 to 8"),
-            (Patchout(29, 8, 1), "patchout=1 must be from 0 to 0"),
-            (Patchout(-1), "patchout=-1 must be from 0 to 29"),
+            (RandomPatchout(30), "patchout=30 must be from 0 to 29"),
+            (RandomPatchout(0, 9), "patchout=9 must be from 0 to 8"),
+            (RandomPatchout(29, 8, 1), "patchout=1 must be from 0 to 0"),
+            (RandomPatchout(-1), "patchout=-1 must be from 0 to 29"),
         ],
     )
     def test_patchout_that_leaves_nothing_is_refused(self, patchout: Any, words: str) -> None:
@@ -368,7 +370,9 @@ class TestTraining:
 
     def test_a_batch_is_learnt_and_every_parameter_of_it_moves(self) -> None:
         torch.manual_seed(0)
-        model = Maest(MaestConfig(106, n_classes=5, width=24, depth=2, n_heads=2), Patchout(2, 2)).train()
+        model = Maest(
+            MaestConfig(106, n_classes=5, width=24, depth=2, n_heads=2), RandomPatchout(2, 2)
+        ).train()
         before = {name: value.clone() for name, value in model.state_dict().items()}
         mel, labels = mel_of(106, batch=8), torch.eye(5)[torch.arange(8) % 5]
         optimizer = torch.optim.Adam(model.parameters(), 3e-3)
@@ -489,7 +493,7 @@ class TestAgainstTheAuthors:
             assert_same(ours.separated(mel), theirs(layout(mel)))
 
     def test_training_draws_the_same_from_the_same_seed(self) -> None:
-        ours = randomise(Maest(TINY, Patchout(10, 3, 7))).train()
+        ours = randomise(Maest(TINY, RandomPatchout(10, 3, 7))).train()
         theirs = reference_of(ours).train()
         theirs.s_patchout_t, theirs.s_patchout_f, theirs.u_patchout = 10, 3, 7
         mel = mel_of(250, batch=2)
