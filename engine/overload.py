@@ -30,6 +30,10 @@ SPREAD = 29
 LATE = 0.75
 """Part of the deadline beyond which a window is late for the ladder: there is still time to act."""
 
+EARLY = 0.3
+"""The same where a cheaper way is left, which costs no window: soon enough that a window that takes twice as
+long as it may makes none of the next too late."""
+
 ON_TIME = 0.2
 """Part of the deadline below which there is room for more."""
 
@@ -187,7 +191,7 @@ class Ladder:
         before, self._before = self._before, lateness
         if lateness > ON_TIME:
             self._on_time_since = None
-        if lateness > LATE:
+        if lateness > (EARLY if self.rung < self.cheaper else LATE):
             settled = now - self._stepped_up_at >= SETTLE_S
             if settled and lateness > before * CATCHING_UP and self.rung < self._top:
                 self._step_up(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ SHORT_NAMES = {
     "openvino": "OpenVINOExecutionProvider",
 }
 
+log = logging.getLogger(__name__)
+
 _lock = threading.Lock()
 
 
@@ -35,13 +38,14 @@ def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     Args:
         folder: The model's folder.
         providers: ONNX Runtime's execution providers in order of preference, by its names or `SHORT_NAMES`.
+            Those that are not here are passed over, with a warning, if another one is.
         threads: Threads that share the work of one run.
 
     Returns:
         An `onnxruntime.InferenceSession`; its `run` may be called from several threads.
 
     Raises:
-        ConfigError: A provider that this build of ONNX Runtime does not have.
+        ConfigError: No provider of these is here, or one is unknown.
         ModelError: The model is not what its card says, or cannot be loaded.
     """
     with _lock:
@@ -158,10 +162,16 @@ def _load(model: Path | bytes, what: str, providers: tuple[str, ...], threads: i
     """A session that has run once, with `sizes` for the sizes that the model leaves open, else one."""
     import onnxruntime
 
-    known = onnxruntime.get_available_providers()
+    here = onnxruntime.get_available_providers()
+    usable = [provider for provider in providers if provider in here]
+    unknown = [each for each in providers if each not in onnxruntime.get_all_providers()]
+    if unknown or not usable:
+        raise ConfigError(
+            f"no execution provider {(unknown or providers)[0]!r} here; there are: {', '.join(here)}"
+        )
     for provider in providers:
-        if provider not in known:
-            raise ConfigError(f"no execution provider {provider!r} here; there are: {', '.join(known)}")
+        if provider not in usable:
+            log.warning("%s: no %s here; it runs on %s", what, provider, usable[0])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -170,7 +180,7 @@ def _load(model: Path | bytes, what: str, providers: tuple[str, ...], threads: i
     options.log_severity_level = 3
     try:
         source = model if isinstance(model, bytes) else str(model)
-        session = onnxruntime.InferenceSession(source, options, providers=list(providers))
+        session = onnxruntime.InferenceSession(source, options, providers=usable)
         # The first run allocates; better now than when sound is waiting.
         inputs = {
             each.name: np.zeros(

@@ -191,7 +191,9 @@ def test_cheaper_ways_come_first_and_go_last(monkeypatch: pytest.MonkeyPatch, st
     machine.cost = lambda n: costs[machine.members[n].level]
     machine.run(60)
     assert [rung for _, rung in machine.rungs] == [0]
-    machine.work_s *= 2
+    machine.work_s *= 2.4  # and somewhat more at first
+    machine.run(5)
+    machine.work_s /= 1.2
     machine.run(60)
     assert machine.ladder.rung in (0, 1, 2)
     assert max(rung for _, rung in machine.rungs) in (1, 2)

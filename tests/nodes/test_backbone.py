@@ -97,11 +97,25 @@ def test_model_that_is_no_model(tiny: Path, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_provider_that_is_not_there(tiny: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"b: no execution provider 'Abacus' here; there are: .*CPUExecution"
-    ):
-        Backbone("b", model=str(tiny), providers=["Abacus"]).start()
+@pytest.mark.parametrize(
+    ("providers", "name"),
+    [(["Abacus"], "Abacus"), (["cpu", "Abacus"], "Abacus"), (["cuda"], "CUDAExecutionProvider")],
+)
+def test_provider_that_is_not_there(tiny: Path, providers: list[str], name: str) -> None:
+    if name in onnxruntime.get_available_providers():
+        pytest.skip(f"{name} is here")
+    says = f"b: no execution provider {name!r} here; there are: .*CPUExecution"
+    with pytest.raises(ConfigError, match=says):
+        Backbone("b", model=str(tiny), providers=providers).start()
+
+
+def test_providers_that_are_not_here_are_passed_over(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("CUDA is here")
+    Backbone("b", model=str(tiny), providers=["cuda", "cpu"], incremental=False).start()
+    assert caplog.messages == [
+        f"tiny: {tiny}/model.onnx: no CUDAExecutionProvider here; it runs on CPUExecutionProvider"
+    ]
 
 
 def test_streams_share_one_session(tiny: Path) -> None:
