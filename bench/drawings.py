@@ -87,10 +87,11 @@ def patchout(report: Report, folder: Path) -> Path:
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for figures in report.rows.values():
         speed = figures.get("x real time")
-        for column, label in {"cosine": "cosine of embeddings", "top 5": "top 5 in common"}.items():
+        # Both are 0 where nothing is lost, so that the axes can begin there.
+        for column, label in {"cosine": "1 - cosine of embeddings", "top 5": "part of top 5 lost"}.items():
             value = figures.get(column)
             if isinstance(speed, Spread) and isinstance(value, float):
                 line = f"{figures['precision']}, {figures['rows out']} rows out"
-                panels.setdefault(label, {}).setdefault(line, []).append((speed.median, value))
+                panels.setdefault(label, {}).setdefault(line, []).append((speed.median, 1 - value))
     title = "Patches left out: every 1, 2, 3, 5, 10; against the whole model"
     return stacked(folder / "patchout.png", title, "times real time, one thread", panels)
