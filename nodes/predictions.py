@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What one head says of one segment.
+class Scores(NamedTuple):
+    """What one head says of one segment. A tuple: fifty heads make fifty of them a segment.
 
     Attributes:
         head: Name of the head; the second part of the topic on the wire.
