@@ -6,8 +6,11 @@ and the projected patches are a value by the name of `PATCHES`, where `models.pa
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -281,7 +284,7 @@ def _traced(
     outputs: list[str],
     dynamic_shapes: tuple[dict[int, Any], ...],
 ) -> onnx.ModelProto:
-    with torch.no_grad():
+    with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             module,
             example,
@@ -296,6 +299,22 @@ def _traced(
     return program.model_proto
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the libraries say of themselves: missing torchvision, deprecations, advice."""
+    names = ("torch.onnx", "root")  # the quantiser's advice comes from the root
+    before = {name: logging.getLogger(name).level for name in names}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for name in names:
+                logging.getLogger(name).setLevel(logging.ERROR)
+            yield
+        finally:
+            for name, level in before.items():
+                logging.getLogger(name).setLevel(level)
+
+
 def _convert(file: Path, precision: Precision) -> None:
     """The same file with other numbers inside."""
     if precision == "fp16":
@@ -304,9 +323,10 @@ def _convert(file: Path, precision: Precision) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / file.name
         file.rename(source)
-        quantize_dynamic(
-            source, file, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
-        )
+        with _quiet():
+            quantize_dynamic(
+                source, file, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
+            )
 
 
 def _deviation(

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from auricle.cli import FAILED
+
+if TYPE_CHECKING:
+    from models.card import Card
+
+SHOWN_LABELS = 50
+"""Of a model with hundreds, `--json` has all."""
 
 
 @click.group()
@@ -73,6 +80,7 @@ def info(name: str, as_json: bool) -> None:
     if as_json:
         click.echo(card.model_dump_json(by_alias=True, exclude_none=True, indent=2))
         return
+    grid, more = card.patch_grid, len(card.classes) - SHOWN_LABELS
     rows = {
         "name": f"{card.name} {card.version}",
         "type": card.type,
@@ -83,7 +91,11 @@ def info(name: str, as_json: bool) -> None:
         and f"{card.front_end.n_mels} mel bands ({card.front_end.name}) of "
         f"{card.front_end.sample_rate} Hz audio, {card.segment_size} frames every {card.segment_hop_size}",
         "gives": ", ".join(f"{output.name} {list(output.shape)}" for output in card.io.outputs),
-        "labels": ", ".join(card.classes),
+        "patches": ", ".join(f"{level.name} ({grid.tokens(level)})" for level in card.patchout)
+        if grid
+        else "",
+        "numbers": card.precision and " ".join([card.precision, *_deviations(card)]),
+        "labels": ", ".join(card.classes[:SHOWN_LABELS]) + (f" and {more} more" if more > 0 else ""),
         "folder": str(registry.find(name)),
     }
     for title, value in rows.items():
@@ -164,8 +176,15 @@ def export(
         tell=lambda line: click.echo(line, err=True),
     )
     click.echo(f"{card.name}: {folder}")
-    if card.deviation is not None:
-        found = card.deviation
-        for title, value in (("cosine of embeddings", found.cosine), ("activations", found.activations)):
-            if value is not None:
-                click.echo(f"{title}: {value:.6g} from the network, on {found.tried_on}")
+    for line in _deviations(card):
+        click.echo(line)
+
+
+def _deviations(card: Card) -> list[str]:
+    """How far an exported file is from its network, in words."""
+    found = card.deviation
+    if found is None:
+        return []
+    figures = {"cosine of embeddings": found.cosine, "largest difference of an activation": found.activations}
+    words = [f"{title} {value:.6g}" for title, value in figures.items() if value is not None]
+    return [f"{', '.join(words)}, against the network on {found.tried_on}"]

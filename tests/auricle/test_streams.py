@@ -26,6 +26,7 @@ from engine.overload import Ladder
 from engine.scheduler import usable_cores
 from nodes import url_input
 from nodes.backbone import Backbone
+from nodes.incremental import IncrementalInference
 from tests.auricle.command import assert_one_line, auricle
 from tests.tiny import make_backbone, make_head
 
@@ -116,9 +117,8 @@ def test_streams_share_sessions_and_workers(folder: Path) -> None:
     with service_of(graph(folder, f"[{specs}]")) as service:
         wait_until(lambda: all(run.state.value == "running" for run in service.runs))
         backbones = [run.graph.nodes["backbone"] for run in service.runs]
-        sessions = {
-            id(b._incremental._session) for b in backbones if isinstance(b, Backbone) and b._incremental
-        }
+        inferences = [b._inference for b in backbones if isinstance(b, Backbone)]
+        sessions = {id(i._session) for i in inferences if isinstance(i, IncrementalInference)}
         assert len(sessions) == 1
         assert service._scheduler.workers == usable_cores()
 
