@@ -21,6 +21,7 @@ from engine.overload import Ladder
 from engine.run import Run
 from engine.scheduler import LiveScheduler, usable_cores
 from engine.server import Server
+from models.errors import ModelError
 from models.head import load_head
 from models.registry import find, info
 from nodes import CLASSES
@@ -280,14 +281,20 @@ class Service:
             node.use_head(loaded)
         if stream is None:
             self._change_params(Heads, lambda params: {**params, "heads": [*params.get("heads", ()), head]})
-        return [loaded.card.name] * len(nodes)
+        return [loaded.card.name] * max(1, len(nodes))
 
     def _remove_head(self, head: str, stream: str | None = None) -> list[str]:
         nodes = self._nodes_with_heads(stream)
-        # If none has it, the first one says which there are.
-        for node in [node for node in nodes if head in node.names()] or nodes[:1]:
+        specs = [spec for spec in self._file.nodes if find_class(spec.class_, CLASSES, spec.id) is Heads]
+        later = {_name_of(each) for spec in specs for each in spec.params.get("heads", ())}
+        for_later = stream is None and head in later
+        having = [node for node in nodes if head in node.names()]
+        if not having and not for_later:
+            known = sorted({name for node in nodes for name in node.names()} | later)
+            raise ConfigError(f"no head {head!r}; heads are: {', '.join(known) or 'none'}")
+        for node in having:
             node.remove_head(head)
-        if stream is None:
+        if for_later:
             self._change_params(Heads, lambda params: {**params, "heads": _without(params, head)})
         return [head]
 
@@ -340,13 +347,20 @@ class Service:
     def _nodes_with_heads(self, stream: str | None) -> list[Heads]:
         runs = self._chosen(stream)
         found = [node for run in runs for node in run.graph.order if isinstance(node, Heads)]
-        if not found:
+        if not any(find_class(spec.class_, CLASSES, spec.id) is Heads for spec in self._file.nodes):
             raise ConfigError("no node of class Heads in the graph")
         return found
 
 
 def _without(params: Mapping[str, Any], head: str) -> list[str]:
-    return [each for each in params.get("heads", ()) if info(each).name != head]
+    return [each for each in params.get("heads", ()) if _name_of(each) != head]
+
+
+def _name_of(head: str) -> str:
+    try:
+        return info(head).name
+    except ModelError:  # its folder is gone; heads are called like it, as a rule
+        return Path(head).name
 
 
 def warnings_of(run: Run) -> list[str]:

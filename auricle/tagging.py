@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.errors import AuricleError
 from engine.graph import Graph
 from engine.run import Run
 from engine.scheduler import passes
@@ -79,6 +80,8 @@ class FileTagger:
         return float(stream.seconds(stream.start)[1])
 
     def __iter__(self) -> Iterator[Segment]:
+        if self.run is not None:
+            raise AuricleError(f"{self.graph.name}: already tagged; make another FileTagger to do it again")
         for run in passes(self.graph):
             self.run = run
             yield from self._collector.take()

@@ -22,6 +22,9 @@ OCTAVES = 40
 PARTS = 64
 """Buckets an octave: a percentile is at most 1.6 % above the truth."""
 
+MOST = 2**32 - 1
+"""Times that a bucket can count."""
+
 PERCENTILES = (50.0, 95.0, 99.0)
 
 
@@ -44,7 +47,8 @@ class Histogram:
 
     def add(self, bucket: int, seconds: float) -> None:
         """Count a time whose bucket is known."""
-        self._counts[bucket] += 1
+        # What years of one moment would bring is no more than a lot.
+        self._counts[bucket] = min(self._counts[bucket] + 1, MOST)
         self.count += 1
         if seconds > self.longest_s:
             self.longest_s = seconds

@@ -89,7 +89,7 @@ class LiveScheduler:
         self._changed = threading.Condition()
         self._workers = [_Worker(self._finish, f"worker-{i}") for i in range(workers)]
         self._openers = ThreadPoolExecutor(OPENERS, "opener")
-        self._started = False
+        self._started = self._closing = False
         for graph in graphs:
             self.add(graph)
 
@@ -104,8 +104,14 @@ class LiveScheduler:
         return len(self._workers)
 
     def add(self, graph: Graph) -> Run:
-        """Run another graph, on the worker that has the fewest."""
+        """Run another graph, on the worker that has the fewest.
+
+        Raises:
+            AuricleError: The scheduler is being closed.
+        """
         with self._changed:
+            if self._closing:
+                raise AuricleError("the engine is stopping")
             worker = min(self._workers, key=lambda each: each.owned)
             task = _Task(Run(graph), worker)
             worker.adopt()
@@ -146,7 +152,9 @@ class LiveScheduler:
             return self._changed.wait_for(lambda: all(task.run.over for task in self._tasks), timeout_s)
 
     def close(self) -> None:
-        """Stop all graphs, and wait for that."""
+        """Stop all graphs, and wait for that. None can be added any more."""
+        with self._changed:
+            self._closing = True
         self.stop()
         self.wait()
         self._openers.shutdown()

@@ -256,7 +256,7 @@ class Server:
         for item in items:
             try:
                 self._send(*item)
-            except WireError:
+            except Exception:  # one message must not end all others
                 self.dropped += 1
                 log.exception("%s/%s is not sent", item[1], item[2])
         for (name, stream, kind), count in left_out.items():

@@ -148,7 +148,7 @@ class Stream:
         for reader in self.readers:
             if reader.position < oldest:
                 oldest = reader.position
-        return self.ring.capacity - (written - oldest)
+        return max(0, self.ring.capacity - (written - oldest))  # released: none
 
     def reserve(self, count: int) -> NDArray[Any]:
         """View to write the next `count` tokens into, `count <= room()`; they count from `commit` on."""

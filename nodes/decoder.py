@@ -28,7 +28,7 @@ PCM_OPTIONS = {"max_size": "32768", "probesize": "65536"}
 """For files that are samples behind a header: longer packets than FFmpeg's own, which take ten times as long
 here, and fewer of them read ahead to find out what the header says."""
 
-PCM_ENDINGS = frozenset({".aif", ".aiff", ".au", ".caf", ".w64", ".wav"})
+PCM_ENDINGS = frozenset({".w64", ".wav"})
 
 WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
 """Formats that are packets and nothing else; FFmpeg guesses their length from their size and first packet."""

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from engine.histogram import OCTAVES, PARTS, Histogram, Latencies
+from engine.histogram import MOST, OCTAVES, PARTS, Histogram, Latencies
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -92,3 +92,11 @@ def test_asking_while_recording() -> None:
     stop.set()
     thread.join(10)
     assert not errors
+
+
+def test_a_bucket_counts_no_further_than_it_can() -> None:
+    histogram = Histogram()
+    histogram.record(1.0)
+    histogram._counts[histogram._counts.index(1)] = MOST
+    histogram.record(1.0)
+    assert histogram.percentiles((50.0,)) == [1.0]

@@ -308,6 +308,20 @@ def test_workers_share_what_is_left() -> None:
     scheduler.close()
 
 
+def test_nothing_is_added_while_it_closes() -> None:
+    endless, sink, _ = graph(endless=True)
+    scheduler = LiveScheduler([endless])
+    scheduler.start()
+    assert sink.enough.wait(30)
+    adding = threading.Event()
+    scheduler._ended = lambda run: adding.set()
+    scheduler.close()
+    assert adding.is_set()
+    with pytest.raises(AuricleError, match="the engine is stopping"):
+        scheduler.add(graph(name="late")[0])
+    assert len(scheduler.runs) == 1
+
+
 def test_an_ear_that_fails_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
     def ended(run: Run) -> None:
         raise ValueError("no ears")
