@@ -46,12 +46,14 @@ def versions() -> dict[str, str | None]:
 
 
 def commit() -> dict[str, Any]:
-    """`hash` of the checkout, and whether it is `dirty`: tracked files differ. None of both without git."""
+    """`hash` of the checkout, and whether it is `dirty`: tracked files differ, results of benches aside. None of
+    both without git."""
     if not in_checkout():
         return {"hash": None, "dirty": None}
     try:
         head = _git("rev-parse", "HEAD")
-        return {"hash": head, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+        changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results")
+        return {"hash": head, "dirty": bool(changes)}
     except (OSError, subprocess.CalledProcessError):
         return {"hash": None, "dirty": None}
 
