@@ -46,8 +46,10 @@ def versions() -> dict[str, str | None]:
 
 
 def commit() -> dict[str, Any]:
-    """`hash` of the checkout, and whether it is `dirty`: tracked files differ, results of benches aside. None of
-    both without git."""
+    """`hash` of the checkout, and whether it is `dirty`: tracked files differ, results of benches aside.
+
+    None of both without git.
+    """
     if not in_checkout():
         return {"hash": None, "dirty": None}
     try:
