@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from bench.audio import DEMO, chord, decode
 from models.card import Card
 from models.errors import ModelError
-from models.export import FRONT_END, Export, Precision, export_maest, segment_size
+from models.export import Export, Precision, export_maest, segment_size
 from models.networks.maest import Kind
 from models.networks.maest_weights import load_maest
+from models.published import MAEST_FRONT_END
 from nodes.mel import FRONT_ENDS, mel_spectrogram
 
 MOST_SEGMENTS = 3
@@ -73,7 +74,7 @@ def _music(file: Path | None, size: int) -> tuple[list[NDArray[np.float32]], str
         samples, what = chord(), "a chord in noise"
     else:
         samples, what = decode(file or DEMO), (file or DEMO).name
-    mel = mel_spectrogram(samples, FRONT_ENDS[FRONT_END.name])
+    mel = mel_spectrogram(samples, FRONT_ENDS[MAEST_FRONT_END.name])
     if len(mel) < size:
         mel = np.resize(mel, (size, mel.shape[1]))
     starts = range(0, len(mel) - size + 1, size)

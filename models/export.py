@@ -24,11 +24,13 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor, nn
 
-from models.card import Card, Deviation, FrontEnd, Inference, Schema, TensorSpec, save_card
+from models.card import Card, Deviation, Inference, Schema, TensorSpec, save_card
+from models.convert import FRONT_END
 from models.errors import ModelError
 from models.files import new_folder, sha256
 from models.networks.maest import EMBEDDING_BLOCK, KINDS, PATCH_SIZE, STRIDE, Kind, Maest, pool
 from models.patchout import KEEP_F, KEEP_T, PATCHES, THESIS_LEVELS, PatchGrid
+from models.published import MAEST_FRONT_END
 
 MEL: Final = "melspectrogram"
 
@@ -42,19 +44,6 @@ OPSET: Final = 18
 
 HOP_FRAMES: Final = 60
 """0.96 s: a whole number of columns, and of twos and threes of them, so that kept ones are kept again."""
-
-FRONT_END: Final = FrontEnd(
-    name="musicnn",
-    sample_rate=16000,
-    frame_size=512,
-    hop_size=256,
-    n_mels=96,
-    window="hann symmetric",
-    compression="log10(1 + 10000 * x)",
-    mean=2.06755686098554,
-    std=2 * 1.268292820667291,
-)
-"""What MAEST was trained on. Its code divides by twice the deviation, and so do all who run it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +125,13 @@ def export_maest(
                 inputs=(TensorSpec(name=MEL, shape=(1, "frames", config.n_mels)),),
                 outputs=tuple(whole.specs()),
             ),
-            inference=Inference(sample_rate=FRONT_END.sample_rate),
+            inference=Inference(sample_rate=MAEST_FRONT_END.sample_rate),
             description=export.description,
             licence=export.licence,
             source=export.source,
             file=file.name,
             sha256=sha256(file),
-            front_end=FRONT_END,
+            front_end=MAEST_FRONT_END,
             segment_size=size,
             segment_hop_size=HOP_FRAMES,
             patch_grid=grid,
@@ -252,10 +241,10 @@ def export_convolutional(
             version="1",
             classes=labels,
             io=Schema(inputs=(TensorSpec(name=MEL, shape=("batch", segment_size, 96)),), outputs=outputs),
-            inference=Inference(sample_rate=FRONT_END.sample_rate),
+            inference=Inference(sample_rate=MAEST_FRONT_END.sample_rate),
             file=file.name,
             sha256=sha256(file),
-            front_end=FRONT_END.model_copy(update={"mean": 0.0, "std": 1.0}),
+            front_end=FRONT_END,
             segment_size=segment_size,
             segment_hop_size=hop_size,
             precision="fp32",
@@ -337,7 +326,7 @@ def _deviation(
     differences: list[float] = []
     cosines: list[float] = []
     for segment in segments:
-        mel = ((segment - FRONT_END.mean) / FRONT_END.std).astype(np.float32)[None]
+        mel = ((segment - MAEST_FRONT_END.mean) / MAEST_FRONT_END.std).astype(np.float32)[None]
         for level in (THESIS_LEVELS[0], THESIS_LEVELS[-1]):
             columns, rows = (np.array(kept) for kept in grid.kept(level))
             with torch.no_grad():

@@ -19,6 +19,10 @@ BASE_URL: Final = "https://essentia.upf.edu/models"
 LICENCE: Final = "CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/)"
 
 
+MAEST_FRONT_END: Final = FRONT_END.model_copy(update={"mean": 2.06755686098554, "std": 2 * 1.268292820667291})
+"""What MAEST was trained on. Its code divides by twice the deviation, and so do all who run it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segments:
     """What the card of a backbone says beyond Essentia's JSON; sizes in frames."""
@@ -49,15 +53,13 @@ class Published:
 
 
 def _maest(kind: str, size: int, hop_size: int, classes: int = 400) -> Published:
-    # The mel's mean and deviation over the training set; the models were trained with twice the deviation.
-    front_end = FRONT_END.model_copy(update={"mean": 2.06755686098554, "std": 2 * 1.268292820667291})
     name = f"discogs-maest-{kind}"
     return Published(
         name,
         f"feature-extractors/maest/{name}-2",
         348,
         f"MAEST transformer, {classes} music styles, segments of {hop_size * 0.016:.0f} s",
-        Segments(size, hop_size, front_end),
+        Segments(size, hop_size, MAEST_FRONT_END),
     )
 
 

@@ -13,9 +13,10 @@ pytest.importorskip("onnxscript", reason="exports are made with onnxscript: pip 
 
 from models.card import load_card  # noqa: E402
 from models.errors import ModelError  # noqa: E402
-from models.export import FRONT_END, MEL, Export, export_maest, segment_size  # noqa: E402
+from models.export import MEL, Export, export_maest, segment_size  # noqa: E402
 from models.networks.maest import KINDS, Kind, Maest, MaestConfig  # noqa: E402
 from models.patchout import KEEP_F, KEEP_T, THESIS_LEVELS, Patchout  # noqa: E402
+from models.published import MAEST_FRONT_END  # noqa: E402
 from nodes.patch_inference import PatchInference  # noqa: E402
 from nodes.session import open_patch_session  # noqa: E402
 
@@ -49,7 +50,7 @@ def folder(network: Maest, segments: list[np.ndarray], tmp_path_factory: pytest.
 
 
 def scaled(mel: np.ndarray) -> np.ndarray:
-    return ((mel - FRONT_END.mean) / FRONT_END.std).astype(np.float32)
+    return ((mel - MAEST_FRONT_END.mean) / MAEST_FRONT_END.std).astype(np.float32)
 
 
 def kept(folder: Path, patchout: Patchout) -> tuple[np.ndarray, np.ndarray]:
