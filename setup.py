@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.findall(r'__version__ = "(.+)"', (HERE / "auricle/__init__.py").read_text(encoding="utf-8"))[0]
 
+PACKAGES = ("auricle", "engine", "nodes", "models", "training", "bench")
+
 CORE = [
     "av>=14",
     "click>=8.1",
@@ -40,8 +42,19 @@ EXTRAS = {
         "scipy>=1.11",
         "types-PyYAML",
     ],
-    # Training and export of the networks in models/networks. Nothing that runs a graph imports torch.
-    "train": ["onnxscript>=0.5", "torch>=2.9"],
+    # `auricle-train`, and export of the networks in models/networks. Nothing that runs a graph imports torch.
+    "train": [
+        "faiss-cpu>=1.9",
+        "lightning>=2.5",
+        "matplotlib>=3.8",
+        "mutagen>=1.47",
+        "onnxscript>=0.5",
+        "pyarrow>=17",
+        "scikit-learn>=1.5",
+        "scipy>=1.11",
+        "tensorboard>=2.17",
+        "torch>=2.9",
+    ],
     # Other people's implementations, compared with in tests only; without one its tests are skipped.
     # maest_infer (AGPL) and torch_vggish_yamnet ask for torchaudio, which their networks do without: install
     # them with --no-deps where torchaudio has no build for this torch.
@@ -60,9 +73,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["auricle*", "engine*", "nodes*", "models*", "bench*"]),
-    package_data={name: ["py.typed"] for name in ("auricle", "engine", "nodes", "models", "bench")},
+    packages=find_packages(include=[f"{name}*" for name in PACKAGES]),
+    package_data={name: ["py.typed"] for name in PACKAGES},
     install_requires=CORE,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["auricle = auricle.__main__:main"]},
+    entry_points={
+        "console_scripts": ["auricle = auricle.__main__:main", "auricle-train = auricle.train:main"],
+    },
 )

@@ -30,22 +30,36 @@ COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """A group that imports a subcommand when it is called, so that help and version are quick."""
+class LazyGroup(click.Group):
+    """A group that imports a subcommand when it is called, so that help and version are quick.
+
+    Errors of ours end it with one line and an exit code.
+
+    Args:
+        package: Where the modules of the subcommands are; each has a command of its own name, with `_` where
+            the name has `-`.
+        table: The subcommands, each with a line of help.
+    """
+
+    def __init__(self, *args: Any, package: str, table: dict[str, str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.package = package
+        self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.table:
             return None
-        command = getattr(importlib.import_module(f"auricle.commands.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(importlib.import_module(f"{self.package}.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(self.table.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         debug = ctx.params["debug"]
@@ -66,16 +80,20 @@ class _Commands(click.Group):
                 raise
             from engine.errors import AuricleError, ConfigError
             from models.errors import ModelError
+            from training.errors import RecipeError, TrainingError
 
-            if not isinstance(error, AuricleError | ModelError | OSError):
-                click.echo(f"auricle: {type(error).__name__}: {error} (--debug shows where)", err=True)
+            name = ctx.info_name
+            if not isinstance(error, AuricleError | ModelError | TrainingError | OSError):
+                click.echo(f"{name}: {type(error).__name__}: {error} (--debug shows where)", err=True)
                 sys.exit(FAILED)
-            click.echo(f"auricle: {' '.join(str(error).split())}", err=True)
-            sys.exit(UNUSABLE if isinstance(error, ConfigError) else FAILED)
+            click.echo(f"{name}: {' '.join(str(error).split())}", err=True)
+            sys.exit(UNUSABLE if isinstance(error, ConfigError | RecipeError) else FAILED)
 
 
 @click.group(
-    cls=_Commands,
+    cls=LazyGroup,
+    package="auricle.commands",
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Try: auricle tag song.mp3, auricle run graphs/demo.yaml, auricle listen tcp://127.0.0.1:5680",
 )

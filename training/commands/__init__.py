@@ -1,0 +1,1 @@
+"""Subcommands of `auricle-train`, a module each."""
