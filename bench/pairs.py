@@ -92,7 +92,7 @@ def measure(tracks: int = 3_300_000, runs: int = 3, tell: Tell = silent) -> Repo
             {
                 "s": Spread.of([epoch["seconds"] for epoch in epochs]),
                 "peak MB": epochs[-1]["peak_mb"],
-                "pairs": round(pairs.median),
+                "1000 pairs": pairs.median / 1000,
                 "of the tracks": (1 if association == "track" else 2) * pairs.median / tracks,
                 "wrong": sum(epoch["wrong"] for epoch in epochs),
             },
