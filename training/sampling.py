@@ -28,8 +28,8 @@ def balanced_weights(classes: Csr) -> NDArray[np.float64]:
     """
     frequency = np.bincount(classes.columns, minlength=classes.n_columns)
     rows = np.repeat(np.arange(len(classes)), np.diff(classes.starts))
-    each = (1000 / (frequency + 100))[classes.columns]
-    return np.bincount(rows, each, minlength=len(classes)).astype(np.float64)
+    weights = (1000 / (frequency + 100))[classes.columns]
+    return np.asarray(np.bincount(rows, weights, len(classes)), np.float64)
 
 
 def draw_tracks(weights: NDArray[np.float64], n: int, seed: int, epoch: int) -> NDArray[np.int64]:
