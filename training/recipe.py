@@ -1,7 +1,8 @@
 """Recipes: what is trained, on what, and how; a YAML file each.
 
-Those that come with Auricle lie in `training/recipes/` and are named without folder and ending. A field that
-is not known is refused, and so is a value out of range.
+Those that come with Auricle lie in `training/recipes/` and are named without folder and ending. A file can
+name another recipe that it `extends`, and then has only what is different. A field that is not known is
+refused, and so is a value out of range.
 """
 
 from __future__ import annotations
@@ -223,6 +224,21 @@ def load_recipe(name: str | Path, changes: dict[str, Any] | None = None) -> Reci
     Raises:
         RecipeError: It is not there, not YAML, or a field is unknown or out of range.
     """
+    path, content = _read(name)
+    for key, value in (changes or {}).items():
+        _set(content, key, value)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # Pydantic also names the branch of a union, which is a value of the file and not a field.
+        fields = [str(each) for each in first["loc"] if each not in _BRANCHES]
+        place = ".".join(fields) or "recipe"
+        raise RecipeError(f"{path}: {place}: {first['msg']}") from error
+
+
+def _read(name: str | Path) -> tuple[Path, dict[str, Any]]:
+    """A file's fields, and those of the recipe that it extends."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         path = RECIPES / f"{name}.yaml"
@@ -236,16 +252,24 @@ def load_recipe(name: str | Path, changes: dict[str, Any] | None = None) -> Reci
         raise RecipeError(f"{path}: not a recipe: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: not a recipe: it has no fields")
-    for key, value in (changes or {}).items():
-        _set(content, key, value)
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        # Pydantic also names the branch of a union, which is a value of the file and not a field.
-        fields = [str(each) for each in first["loc"] if each not in _BRANCHES]
-        place = ".".join(fields) or "recipe"
-        raise RecipeError(f"{path}: {place}: {first['msg']}") from error
+    if "extends" not in content:
+        return path, content
+    base = content.pop("extends")
+    if base == name:
+        raise RecipeError(f"{path}: extends: itself")
+    return path, _merged(_read(base)[1], content)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes, on top; a part with a kind or name keeps its other fields unless that is changed."""
+    merged = base | changes
+    for key in base.keys() & changes.keys():
+        old, new = base[key], changes[key]
+        if isinstance(old, dict) and isinstance(new, dict):
+            which = next((each for each in ("kind", "name") if each in old), None)
+            if which and new.get(which, old[which]) == old[which]:
+                merged[key] = old | new
+    return merged
 
 
 _BRANCHES: Final = frozenset(
