@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from nodes.audio_files import audio_files_below
 from training.decoding import Audio, examine
@@ -28,6 +28,7 @@ _CHUNK: Final = 4
 """Files that a process takes at a time."""
 
 Kind = Literal["broken", "short", "duplicate", "tags"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

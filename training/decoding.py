@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -45,9 +46,14 @@ class Audio:
 def examine(file: Path) -> Audio:
     """Decode `file` to its end.
 
+    An Ogg file that was cut off is taken as it is: its length is known from its end alone.
+
     Raises:
         TrainingError: It does not decode, is much shorter or longer than it declares, or is silent.
+        OSError: It is not there.
     """
+    if not file.stat().st_size:
+        raise TrainingError(f"{file}: an empty file")
     digest = hashlib.sha256()
     form: tuple[int, int] | None = None
     duration_s, peak, damage = 0.0, 0.0, ""
@@ -66,6 +72,8 @@ def examine(file: Path) -> Audio:
                     peak = max(peak, float(samples.max()), -float(samples.min()))
                 duration_s += len(samples) / item.sample_rate
             declared_s = None if decoder.duration_is_guessed else decoder.duration_s
+            if declared_s:
+                declared_s /= 1 - _missing_share(file)
         finally:
             decoder.close()
     except InputError as error:
@@ -77,6 +85,24 @@ def examine(file: Path) -> Audio:
     if peak < SILENCE * 2**15:
         raise TrainingError(f"{file}: silent: nowhere louder than -60 dB")
     return Audio(duration_s, digest.hexdigest())
+
+
+def _missing_share(file: Path) -> float:
+    """Share of the samples that the header of a WAV file promises and the file lacks; 0 of other files.
+
+    FFmpeg does not say: it takes what is there for the length.
+    """
+    with file.open("rb") as opened:
+        if opened.read(4) != b"RIFF" or opened.read(8)[4:] != b"WAVE":
+            return 0
+        while len(header := opened.read(8)) == 8:
+            name, size = header[:4], int.from_bytes(header[4:], "little")
+            if name == b"data":
+                there = file.stat().st_size - opened.tell()
+                # A recorder that was not told the end leaves 0 or all ones.
+                return 0 if size == 0xFFFFFFFF or size <= there or not there else 1 - there / size
+            opened.seek(size + size % 2, os.SEEK_CUR)
+    return 0
 
 
 def _sixteen_bits(block: Block) -> NDArray[Any]:

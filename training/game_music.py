@@ -78,7 +78,8 @@ ARTISTS: Final = {
     "asc-music/*": ("Michael Kievernagel",),
     # usr/share/hyperrogue/hyperrogue-music.txt: "Hunting Grounds and Lost Mountain by Lincoln Domina".
     "hyperrogue-music/*/hr-domina-*": ("Lincoln Domina",),
-    # Copyright file: "Aminos for the indians and persian background music", "manolo camp for [...] (norsemen)".
+    # Copyright file: "Aminos for the indians and persian background music", "manolo camp for the background
+    # music(norsemen)".
     "megaglest-data/*/indian/music/*": ("Aminos",),
     "megaglest-data/*/persian/music/*": ("Aminos",),
     "megaglest-data/*/norsemen/music/*": ("Manolo Camp",),

@@ -2,14 +2,16 @@
 
 ID3 (also in WAV and AIFF), Vorbis comments (Ogg, Opus, FLAC), MP4, APEv2 and ASF are read by mutagen. A field
 has several values where its format says so: repeated fields, lists, or texts that are parted by a null
-(ID3v2.4 and APEv2). A semicolon parts artists, labels and genres in all of them, since that is how taggers write lists
-into formats without. A slash, a comma and an ampersand part nothing: AC/DC, "Folk, World, & Country".
+(ID3v2.4 and APEv2). A semicolon parts artists, labels and genres in all of them, since that is how taggers
+write lists into formats without. A slash, a comma and an ampersand part nothing: AC/DC, "Folk, World, &
+Country".
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
+import struct
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -86,7 +88,7 @@ def read_tags(file: Path) -> Tags:
     """
     try:
         opened = mutagen.File(file)
-    except mutagen.MutagenError as error:
+    except (mutagen.MutagenError, LookupError, ValueError, struct.error) as error:
         if isinstance(error.__cause__ or error.__context__, OSError):
             raise OSError(f"{file}: {' '.join(str(error).split())}") from error
         raise TrainingError(f"{file}: tags: {' '.join(str(error).split())}") from error
@@ -140,7 +142,7 @@ def _names(
         if parted:
             texts = [part for text in texts for part in text.split(";")]
         if numbered:
-            texts = TCON(encoding=3, text=[text.strip() for text in texts]).genres
+            texts = TCON(encoding=3, text=[clean(text) for text in texts]).genres
         names = unique(filter(None, map(clean, texts)))
         names = tuple(name for name in names if key(name) not in placeholders)
         if names:

@@ -87,8 +87,8 @@ def corpus(
     """Read the tagged music in folders into a manifest, a Parquet file.
 
     Every file is decoded. Those that do not decode, are not as long as they say, or are silent are left out,
-    as are short ones and those whose audio is that of another; a file beside the manifest lists them. The parts
-    train, validation and test share no artist.
+    as are short ones and those whose audio is that of another; a file beside the manifest lists them. The
+    parts train, validation and test share no artist.
 
     `corpus game-music` assembles a free corpus from Debian's game music packages instead (2 GB to download,
     15 hours of music).
@@ -141,21 +141,22 @@ def _write_remarks(found: Corpus, manifest: Path) -> Path:
 
 
 def _report(found: Corpus, manifest: Manifest, file: Path, remarks: Path, as_json: bool) -> None:
+    from training.corpus import KINDS
     from training.manifest import SPLITS
 
-    parts = {name: manifest.part(name) for name in SPLITS}
-    counts = {name: _counts(part) for name, part in {**parts, "all": manifest}.items()}
-    kinds = {kind: found.count(kind) for kind in ("broken", "short", "duplicate", "tags")}  # type: ignore[arg-type]
+    counts: dict[str, dict[str, float]] = {name: _counts(manifest.part(name)) for name in SPLITS}
+    counts["all"] = _counts(manifest)
+    kinds = {kind: found.count(kind) for kind in KINDS}
     if as_json:
-        content = {"manifest": str(file), "counts": counts, **kinds, "skipped": str(remarks)}
+        content: dict[str, Any] = {"manifest": str(file), "counts": counts, **kinds, "skipped": str(remarks)}
         click.echo(json.dumps(content))
         return
     click.echo(f"{'':<10}" + "".join(f"{column:>9}" for column in COLUMNS))
     for name, row in counts.items():
         click.echo(f"{name:<10}" + "".join(f"{row[column]:>9}" for column in COLUMNS))
     click.echo(
-        f"\nleft out: {kinds['broken']} broken, {kinds['short']} short, {kinds['duplicate']} with the audio of "
-        f"another; {kinds['tags']} with tags that cannot be read: {remarks}"
+        f"\nleft out: {kinds['broken']} broken, {kinds['short']} short, {kinds['duplicate']} with the audio "
+        f"of another; {kinds['tags']} with tags that cannot be read: {remarks}"
     )
     click.echo(f"manifest: {file}")
 
