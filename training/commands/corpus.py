@@ -146,7 +146,7 @@ def _report(found: Corpus, manifest: Manifest, file: Path, remarks: Path, as_jso
 
     counts: dict[str, dict[str, float]] = {name: _counts(manifest.part(name)) for name in SPLITS}
     counts["all"] = _counts(manifest)
-    kinds = {kind: found.count(kind) for kind in KINDS}
+    kinds: dict[str, int] = {kind: found.count(kind) for kind in KINDS}
     if as_json:
         content: dict[str, Any] = {"manifest": str(file), "counts": counts, **kinds, "skipped": str(remarks)}
         click.echo(json.dumps(content))
