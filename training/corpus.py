@@ -14,6 +14,7 @@ from nodes.audio_files import audio_files_below
 from training.decoding import Audio, examine
 from training.errors import TrainingError
 from training.manifest import Manifest, Track
+from training.parallel import as_completed
 from training.tags import NO_TAGS, Tags, key, read_tags, unique
 
 LEAST_S: Final = 10.0
@@ -23,9 +24,6 @@ and what is shorter is mostly jingles and effects."""
 ID_DIGITS: Final = 16
 """Hexadecimal digits of the content hash that make a track's id: among 3.3 million tracks two have the same
 with a probability of 3e-7."""
-
-_CHUNK: Final = 4
-"""Files that a process takes at a time."""
 
 Kind = Literal["broken", "short", "duplicate", "tags"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -74,7 +72,7 @@ def read_corpus(
     folders: Sequence[Path],
     *,
     least_s: float = LEAST_S,
-    jobs: int = 1,
+    workers: int = 1,
     describe: Callable[[Path, Tags], Tags] = lambda path, tags: tags,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Corpus:
@@ -86,7 +84,7 @@ def read_corpus(
     Args:
         folders: Looked at in this order, the files of each sorted by path.
         least_s: Shorter ones are left out.
-        jobs: Processes that decode.
+        workers: Processes that decode.
         describe: Corrects the tags of a file.
         progress: Called with the files read and their total.
 
@@ -101,8 +99,7 @@ def read_corpus(
         raise TrainingError(f"{', '.join(map(str, folders))}: no audio files in there")
     remarks: list[Remark] = []
     tracks: dict[str, Track] = {}
-    for done, reading in enumerate(_readings(files, jobs), 1):
-        progress(done, len(files))
+    for reading in _readings(files, workers, progress):
         path, audio = reading.path, reading.audio
         if reading.untagged:
             remarks.append(Remark(path, "tags", reading.untagged))
@@ -122,21 +119,21 @@ def read_corpus(
     return Corpus(Manifest(_same_spelling(tracks.values())), tuple(remarks))
 
 
-def _readings(files: list[Path], jobs: int) -> Iterator[_Reading]:
+def _readings(files: list[Path], workers: int, progress: Callable[[int, int], None]) -> Iterator[_Reading]:
     """What each file gives, in order."""
-    if jobs == 1:
-        yield from map(_read, files)
-        return
     # Not forked: the progress bar has a thread.
-    executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) if workers > 1 else None
+    results = (
+        as_completed(pool, _read, files, 4 * workers) if pool else ((file, _read(file)) for file in files)
+    )
+    readings: dict[Path, _Reading] = {}
     try:
-        yield from executor.map(_read, files, chunksize=_CHUNK)
+        for path, reading in results:
+            readings[path] = reading
+            progress(len(readings), len(files))
     except BrokenProcessPool as error:
-        raise TrainingError(
-            "a process that decodes files was killed; with --jobs 1 it shows which"
-        ) from error
-    finally:
-        executor.shutdown(cancel_futures=True)
+        raise TrainingError("a process that decodes was killed; --workers 1 shows at which file") from error
+    return (readings[file] for file in files)
 
 
 def _read(path: Path) -> _Reading:

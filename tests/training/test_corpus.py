@@ -190,7 +190,7 @@ def test_several_processes_give_the_same(tmp_path: Path) -> None:
         write_music(tmp_path / f"{number}.wav", 1, number % 7)
     (tmp_path / "5.wav").write_bytes(b"RIFF")
     calls: list[tuple[int, int]] = []
-    found = read(tmp_path, jobs=2, progress=lambda done, total: calls.append((done, total)))
+    found = read(tmp_path, workers=2, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(number, 9) for number in range(1, 10)]
     alone = read(tmp_path)
     assert (found.manifest.tracks, found.remarks) == (alone.manifest.tracks, alone.remarks)
@@ -216,7 +216,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 def train(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "auricle.train", "corpus", "--jobs", "1", "--least-seconds", "0.5"]
+    command = [sys.executable, "-m", "auricle.train", "corpus", "--workers", "1", "--least-seconds", "0.5"]
     return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=100)
 
 

@@ -215,7 +215,7 @@ def command(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[
         "auricle.train",
         "corpus",
         "game-music",
-        "--jobs",
+        "--workers",
         "1",
         *map(str, arguments),
     ]

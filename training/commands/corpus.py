@@ -66,7 +66,7 @@ Examples:
     type=click.FloatRange(0),
     help="Leave shorter tracks out.  [default: 10; with game-music 20]",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Processes that decode.  [default: all cores]")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 @click.option(
     "--packages",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -80,7 +80,7 @@ def corpus(
     no_split: bool,
     seed: int,
     least_seconds: float | None,
-    jobs: int | None,
+    workers: int | None,
     packages: Path | None,
     as_json: bool,
 ) -> None:
@@ -115,7 +115,7 @@ def corpus(
     least_s = least_s if least_seconds is None else least_seconds
     with _progress() as progress:
         found = read_corpus(
-            folders, least_s=least_s, jobs=jobs or usable_cores(), progress=progress, **options
+            folders, least_s=least_s, workers=workers or usable_cores(), progress=progress, **options
         )
     manifest = found.manifest if no_split else split(found.manifest, fractions, seed)
     manifest.save(file)

@@ -21,8 +21,8 @@ TOP_50: Final = (
     *("dance", "male voice", "female vocal", "beats", "harp", "cello", "no voice", "weird", "country"),
     *("metal", "female voice", "choral"),
 )
-"""By how often they are given, as the outputs of MusiCNN-MTT. Two other orders are about: the alphabetical, and
-one with `metal` and `female voice` swapped."""
+"""By how often they are given, as the outputs of MusiCNN-MTT. Two other orders are about: alphabetical, and
+with `metal` and `female voice` swapped."""
 
 BROKEN: Final = frozenset({"35644", "55753", "57881"})
 """Clips without audio."""
