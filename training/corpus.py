@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -121,8 +122,9 @@ def read_corpus(
 
 def _readings(files: list[Path], workers: int, progress: Callable[[int, int], None]) -> Iterator[_Reading]:
     """What each file gives, in order."""
-    # Not forked: the progress bar has a thread.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) if workers > 1 else None
+    # Not forked: the progress bar has a thread. An interrupt is for this process, which ends the others.
+    context, quiet = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
+    pool = ProcessPoolExecutor(workers, context, signal.signal, quiet) if workers > 1 else None
     results = (
         as_completed(pool, _read, files, 4 * workers) if pool else ((file, _read(file)) for file in files)
     )

@@ -75,8 +75,7 @@ def artist_groups(tracks: Sequence[Track]) -> list[list[int]]:
     first_with: dict[tuple[str, str], int] = {}
     for index, track in enumerate(tracks):
         for name in _ties(track):
-            joined = sorted((root(first_with.setdefault(name, index)), root(index)))
-            parents[joined[1]] = joined[0]
+            parents[root(index)] = root(first_with.setdefault(name, index))
     groups: dict[int, list[int]] = {}
     for index in range(len(tracks)):
         groups.setdefault(root(index), []).append(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 import wave
@@ -162,16 +163,23 @@ def write_wav(path: Path, samples: Any, rate: int = RATE) -> Path:
     return path
 
 
+@pytest.mark.filterwarnings("error")
 def test_samples_that_are_no_numbers(tmp_path: Path) -> None:
-    """Infinities and NaN of a float file are clipped, and it is whatever else it is."""
-    import struct
-
+    """Of a float file, they are silence, and infinity is as loud as can be."""
     samples = np.sin(np.arange(2 * RATE) / 10).astype("<f4") / 2
-    samples[100], samples[200] = np.nan, np.inf
-    header = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + samples.nbytes, b"WAVEfmt ", 16, 3, 1, RATE,
-                         RATE * 4, 4, 32, b"data", samples.nbytes)  # fmt: skip
-    (tmp_path / "a.wav").write_bytes(header + samples.tobytes())
-    assert examine(tmp_path / "a.wav").duration_s == 2
+    samples[100:104] = (np.nan, np.inf, -np.inf, 5)
+    odd = write_float_wav(tmp_path / "odd.wav", samples)
+    samples[100:104] = (0, 1, -1, 1)
+    plain = write_float_wav(tmp_path / "plain.wav", samples)
+    assert examine(odd) == examine(plain)
+    assert examine(odd).duration_s == 2
+
+
+def write_float_wav(path: Path, samples: Any) -> Path:
+    form = struct.pack("<HHIIHH", 3, 1, RATE, RATE * 4, 4, 32)
+    head = b"RIFF" + struct.pack("<I", 36 + samples.nbytes) + b"WAVEfmt " + struct.pack("<I", 16) + form
+    path.write_bytes(head + b"data" + struct.pack("<I", samples.nbytes) + samples.tobytes())
+    return path
 
 
 def test_broken_tags_do_not_cost_the_track(tmp_path: Path) -> None:

@@ -76,6 +76,14 @@ def test_large_artists_are_in_train() -> None:
     assert len(manifest.part("validation")) == len(manifest.part("test")) == 15
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_small_parts_have_many_artists(seed: int) -> None:
+    """One artist would fill a part; there are enough small ones to do so too."""
+    manifest = split(corpus([15] * 4 + [1] * 40), seed=seed)
+    for name in ("validation", "test"):
+        assert len({entry.artists for entry in manifest.part(name)}) >= 11
+
+
 def test_size_is_duration() -> None:
     long = [track(number, chr(65 + number), seconds=1000) for number in range(7)]
     short = [track(number, chr(65 + number), seconds=10) for number in range(7, 57)]

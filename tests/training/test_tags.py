@@ -178,6 +178,14 @@ def test_genres(tmp_path: Path, mp3: bytes, written: str, read: tuple[str, ...])
     assert read_tags(tagged(tmp_path, mp3, id3.TCON(3, written))).genres == read
 
 
+def test_genre_numbers_in_other_formats(tmp_path: Path) -> None:
+    path = write_music(tmp_path / "a.flac", 0.3)
+    file: Any = mutagen.File(path)
+    file["genre"] = ["(17)", "(4)Eurodisco", "House"]
+    file.save()
+    assert read_tags(path).genres == ("Rock", "Disco", "Eurodisco", "House")
+
+
 @pytest.mark.parametrize("version", [3, 4])
 def test_artists_parted_by_null(tmp_path: Path, mp3: bytes, version: int) -> None:
     path = tagged(tmp_path, mp3, id3.TPE1(1, ["AC/DC", "Simon & Garfunkel"]), version=version)
