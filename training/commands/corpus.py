@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from auricle.cli import INCOMPLETE
-
 if TYPE_CHECKING:
     from training.corpus import Corpus
     from training.manifest import Manifest
 
+INCOMPLETE = 3
 GAME_MUSIC = "game-music"
 COLUMNS = ("tracks", "hours", "artists", "releases", "labels", "genres")
 
@@ -95,7 +95,6 @@ def corpus(
 
     The exit code is 3 if files were left out because they are broken.
     """
-    from engine.scheduler import usable_cores
     from training import game_music
     from training.corpus import LEAST_S, read_corpus
     from training.split import split
@@ -115,7 +114,7 @@ def corpus(
     least_s = least_s if least_seconds is None else least_seconds
     with _progress() as progress:
         found = read_corpus(
-            folders, least_s=least_s, workers=workers or usable_cores(), progress=progress, **options
+            folders, least_s=least_s, workers=workers or os.cpu_count() or 1, progress=progress, **options
         )
     manifest = found.manifest if no_split else split(found.manifest, fractions, seed)
     manifest.save(file)
