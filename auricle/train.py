@@ -14,6 +14,7 @@ COMMANDS = {
     "features": "Compute mel spectrograms of a manifest.",
     "recipes": "List recipes, and show them.",
     "fit": "Train what a recipe describes.",
+    "vary": "Make more music for teachers to hear.",
     "teach": "Store what teachers say of a corpus.",
     "heads": "Train shallow heads on embeddings.",
     "evaluate": "Compare models on tagging and retrieval.",

@@ -1,8 +1,8 @@
 """The mean of a network's weights over epochs ("stochastic weight averaging").
 
-P. Izmailov et al., "Averaging weights leads to wider optima and better generalization" (UAI 2018). The learning
-rate is left to its schedule, as in MAEST's paper; Lightning's own callback validates with the mean, which is
-not there before the first epoch that counts.
+P. Izmailov et al., "Averaging weights leads to wider optima and better generalization" (UAI 2018). The
+learning rate is left to its schedule, as in MAEST's paper; Lightning's own callback validates with the mean,
+which is not there before the first epoch that counts.
 """
 
 from __future__ import annotations

@@ -61,4 +61,6 @@ class Distillation(System):
         self._said.clear()
         names = [str(index) for index in range(taught.shape[1])]
         found = metrics.agreement(taught, said, names)
-        self.log_dict({self.goal: found.spearman, "validation/top1": found.top_1}, prog_bar=True, sync_dist=True)
+        self.log_dict(
+            {self.goal: found.spearman, "validation/top1": found.top_1}, prog_bar=True, sync_dist=True
+        )

@@ -1,7 +1,7 @@
 """A training run: a folder with its recipe, its course and what came of it.
 
 - `recipe.yaml`: the recipe with all defaults.
-- `run.json`: when, on what, from which commit, with which versions; the classes; the figures of the best epoch.
+- `run.json`: when, on what, from which commit, with which versions; the classes; what came of it in figures.
 - `last.ckpt`: after every epoch, all that is needed to go on; `best.ckpt`: of the best epoch.
 - `network.safetensors`: the network of the best epoch, or the mean of several if the recipe says so.
 - `metrics.csv`, and events for TensorBoard in `logs/`.
@@ -118,7 +118,9 @@ def fit(
     trainer.validate(system, loaders, verbose=False)
     figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "validation" in name}
     save_file(system.network.state_dict(), folder / NETWORK)
-    _note(folder, {"figures": figures, "trained_s": round(time.monotonic() - began, 1), "epochs": chosen.epochs})
+    _note(
+        folder, {"figures": figures, "trained_s": round(time.monotonic() - began, 1), "epochs": chosen.epochs}
+    )
     return figures
 
 
@@ -149,7 +151,9 @@ def load_run(folder: Path) -> tuple[recipe.Recipe, nn.Module, dict[str, Any]]:
         weights = load_file(folder / NETWORK)
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or error
-        raise TrainingError(f"{folder}: not a finished run: {what}; auricle-train fit goes on with it") from error
+        raise TrainingError(
+            f"{folder}: not a finished run: {what}; auricle-train fit goes on with it"
+        ) from error
     chosen = recipe.load_recipe(folder / RECIPE)
     network = build(chosen.network, max(1, len(notes["classes"])), chosen.segment_size)
     network.load_state_dict(weights)

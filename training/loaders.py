@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from training import recipe
 from training.batches import VALIDATION_EPOCH, Batch, PairBatches, TagBatches, TaughtBatches, random_of
+from training.catalogue import Catalogue
+from training.csr import Csr
 from training.errors import TrainingError
 from training.manifest import Manifest, Split, Track
 from training.outputs import Outputs
-from training.catalogue import Catalogue
-from training.csr import Csr
 from training.pairs import draw_pairs
 from training.sampling import balanced_weights, draw_tracks
 from training.store import Store
@@ -93,7 +93,9 @@ class Loaders(lightning.LightningDataModule):
         match chosen.objective:
             case recipe.Tags() as objective:
                 self.classes = tag_names(self._tracks["train"], objective)
-                if objective.taught and [teacher.card.classes for teacher in material.teachers] != [self.classes]:
+                if objective.taught and [teacher.card.classes for teacher in material.teachers] != [
+                    self.classes
+                ]:
                     raise TrainingError("objective.taught: takes outputs of one teacher with the same tags")
             case recipe.Teachers():
                 self.classes = _teachers_classes(material.teachers, chosen)
@@ -126,13 +128,13 @@ class Loaders(lightning.LightningDataModule):
         """See Lightning; made anew for each epoch."""
         assert self.trainer is not None
         batches = self.batches("train", self.trainer.current_epoch)
-        whole = len(batches) // self.recipe.batches_per_step * self.recipe.batches_per_step  # type: ignore[arg-type]
+        whole = len(batches) // self.recipe.batches_per_step * self.recipe.batches_per_step
         return self._loader(batches, whole)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """See Lightning."""
         batches = self.batches("validation", VALIDATION_EPOCH)
-        return self._loader(batches, len(batches))  # type: ignore[arg-type]
+        return self._loader(batches, len(batches))
 
     def _loader(self, batches: Dataset[Batch], count: int) -> DataLoader[Batch]:
         assert self.trainer is not None
@@ -152,7 +154,9 @@ class Loaders(lightning.LightningDataModule):
         if split != "train":
             order = np.repeat(np.arange(len(tracks)), chosen.crops_per_track)
         elif objective.balanced is not None:
-            order = draw_tracks(_weights(targets), objective.balanced, chosen.seed, epoch)
+            columns = np.nonzero(targets)[1].astype(np.int32)
+            weights = balanced_weights(Csr.of(targets.sum(1), columns, len(self.classes)))
+            order = draw_tracks(weights, objective.balanced, chosen.seed, epoch)
         else:
             rng = random_of(chosen.seed, epoch)
             order = rng.permutation(np.repeat(np.arange(len(tracks)), chosen.crops_per_track))
@@ -171,7 +175,7 @@ class Loaders(lightning.LightningDataModule):
         chosen = self.recipe
         tracks = self._tracks[split]
         catalogue = Catalogue.of_tracks(tracks)
-        pairs = {}
+        pairs: dict[str, NDArray[np.int64]] = {}
         for association in objective.weights:
             drawn = [
                 draw_pairs(catalogue, association, chosen.seed, epoch * chosen.crops_per_track + crop)
@@ -183,9 +187,7 @@ class Loaders(lightning.LightningDataModule):
         if split != "train":
             size = max(2, min(size, *(len(each) for each in pairs.values())))
         ids = [track.track_id for track in tracks]
-        return PairBatches(
-            self.material.features, ids, pairs, chosen.segment_size, size, chosen.seed, epoch
-        )
+        return PairBatches(self.material.features, ids, pairs, chosen.segment_size, size, chosen.seed, epoch)
 
     def _taught(self, objective: recipe.Teachers, split: Split, epoch: int) -> TaughtBatches:
         chosen, teachers = self.recipe, self.material.teachers
@@ -211,7 +213,9 @@ def _teachers_classes(teachers: Sequence[Outputs], chosen: recipe.Recipe) -> tup
         where = f"{teacher.folder}: segments of {teacher.segment_size} frames, {teacher.hop_size} apart"
         if teacher.segment_size != chosen.segment_size:
             raise TrainingError(f"{where}; the recipe has segment_size {chosen.segment_size}")
-        if teacher.hop_size != teachers[0].hop_size or set(teacher.activations) != set(teachers[0].activations):
+        if teacher.hop_size != teachers[0].hop_size or set(teacher.activations) != set(
+            teachers[0].activations
+        ):
             raise TrainingError(f"{where}; {teachers[0].folder} has others, or other tracks")
     counts = Counter(name for teacher in teachers for name in teacher.card.classes)
     return tuple(

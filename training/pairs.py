@@ -71,6 +71,9 @@ def draw_pairs(catalogue: Catalogue, association: Association, seed: int, epoch:
 # share, the same transposed, and what the rows of a pair must not share. Each column has a list of its rows
 # in `having`, of which the first `live` may still be in the pool; a row that has left is taken off the list
 # where it is met, so it is met once a list.
+#
+# What grows with the square is a list on which nobody complies with anybody: 10,000 tracks of a label that
+# has one artist take 0.3 s, and 50,000 take 9 s. Such labels are small.
 
 
 def _compiled(function: Callable[..., Any]) -> Any:

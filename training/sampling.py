@@ -28,7 +28,8 @@ def balanced_weights(classes: Csr) -> NDArray[np.float64]:
     """
     frequency = np.bincount(classes.columns, minlength=classes.n_columns)
     rows = np.repeat(np.arange(len(classes)), np.diff(classes.starts))
-    return np.bincount(rows, weights=(1000 / (frequency + 100))[classes.columns], minlength=len(classes))
+    weights = (1000 / (frequency + 100))[classes.columns]
+    return np.asarray(np.bincount(rows, weights, len(classes)), np.float64)
 
 
 def draw_tracks(weights: NDArray[np.float64], n: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -92,7 +92,9 @@ class System(lightning.LightningModule):
                 warm_up = math.ceil(steps * curve.warm_up / self.recipe.epochs)
                 return _by(optimizer, partial(warm_up_cosine, warm_up=warm_up, total=steps), "step")
             case recipe.WarmUpLinear() as line:
-                return _by(optimizer, partial(warm_up_hold_decay, **line.model_dump(exclude={"name"})), "epoch")
+                return _by(
+                    optimizer, partial(warm_up_hold_decay, **line.model_dump(exclude={"name"})), "epoch"
+                )
 
 
 def _by(optimizer: Optimizer, multiplier: Callable[[int], float], interval: str) -> dict[str, Any]:

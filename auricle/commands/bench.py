@@ -296,6 +296,17 @@ def patchout(models: tuple[str, ...], efficientnet: str | None, **options: Any) 
     return measure(models, efficientnet, **options)
 
 
+@measurement("auricle bench pairs --tracks 100000", runs=3)
+@click.option(
+    "--tracks", type=click.IntRange(1), default=3_300_000, show_default=True, help="Of the catalogue."
+)
+def pairs(**options: Any) -> Report:
+    """Pairs of tracks for an epoch of training, from made-up metadata."""
+    from bench.pairs import measure
+
+    return measure(**options)
+
+
 @measurement("auricle bench peers --cores 0 --hop-frames 93", runs=3, plot="peers")
 @_file
 @_seconds(60)

@@ -3,8 +3,8 @@
 Sources: the basic blocks of He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), figure 5,
 one in each of four stages, which is ten layers with weights. Ours: half their channels or fewer; a stem of
 5 x 5 without pooling behind it; every stage halves the resolution, the first too; and what is left of the
-frequency axis is not pooled, since a band is not like another one. Over time it is pooled by maximum and mean,
-as MusiCNN (Pons et al., ISMIR 2018).
+frequency axis is not pooled, since a band is not like another one. Over time it is pooled by maximum and
+mean, as MusiCNN (Pons et al., ISMIR 2018).
 """
 
 from itertools import pairwise

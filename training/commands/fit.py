@@ -23,13 +23,17 @@ Examples:
 @click.argument("features", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option(
-    "--teacher", "teachers", type=click.Path(path_type=Path), multiple=True, help="Folder of a model's outputs."
+    "--teacher",
+    "teachers",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder of a model's outputs.",
 )
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes for batches.")
 @click.option(
-    "--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True
+    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes for batches."
 )
+@click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 def fit(
     recipe: str,
     manifest: Path,
