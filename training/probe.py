@@ -183,9 +183,9 @@ def train_probe(
         TrainingError: A part without tracks, embeddings that are missing or not finite, or a loss that is
             not.
     """
-    for part, ids in (("train", train), ("validation", validation)):
+    for part, ids in (("train with", train), ("choose the epoch by", validation)):
         if not ids:
-            raise TrainingError(f"{task.name}: no tracks to {part} with")
+            raise TrainingError(f"{task.name}: no tracks to {part}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _train(embeddings, task, list(train), list(validation), protocol, np.random.default_rng(seed))

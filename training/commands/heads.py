@@ -65,7 +65,8 @@ def heads(
     """Train a head on the embeddings in OUTPUTS for the tracks of MANIFEST.
 
     It is tested first, on tracks that it has not met. The head that is written is then trained with all of
-    them but those that choose its weights; with --folds 0, with the training part alone. Exit code 3: done, but without some tracks of the manifest.
+    them but those that choose its weights; with --folds 0, with the training part alone. Exit code 3: done,
+    but without some tracks of the manifest.
     """
     from rich.console import Console
     from rich.progress import Progress
