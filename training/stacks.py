@@ -26,17 +26,17 @@ class Source:
     segment_s: float
 
     @classmethod
-    def of(cls, embeddings: Embeddings, card: Card) -> Source:
-        """Embeddings that were made with the hop of their model's card.
+    def of(cls, embeddings: Embeddings, card: Card, hop_size: int) -> Source:
+        """Embeddings that were made `hop_size` frames apart by the model of a card.
 
         Raises:
-            TrainingError: The card does not say it.
+            TrainingError: The card does not say how long frames or segments are.
         """
         front_end = card.front_end
-        if front_end is None or card.segment_size is None or card.segment_hop_size is None:
-            raise TrainingError(f"{card.name}: the card lacks its front end or the size or hop of segments")
+        if front_end is None or card.segment_size is None:
+            raise TrainingError(f"{card.name}: the card lacks its front end or the size of segments")
         frame_s = front_end.hop_size / front_end.sample_rate
-        return cls(embeddings, card.segment_hop_size * frame_s, card.segment_size * frame_s)
+        return cls(embeddings, hop_size * frame_s, card.segment_size * frame_s)
 
 
 class Stack(Mapping[str, NDArray[Any]]):
