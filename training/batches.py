@@ -166,7 +166,7 @@ class TaughtBatches(Dataset[Batch]):
     """Segments with what teachers say of them.
 
     `mel` (batch, frames, bands); `activations` (batch, classes), those of all teachers side by side; and
-    `embeddings 0`, `embeddings 1`, ... of each teacher.
+    `embeddings 0`, `embeddings 1`, ... of each teacher, if asked for.
 
     Args:
         features: Mel frames.
@@ -174,6 +174,7 @@ class TaughtBatches(Dataset[Batch]):
         track_ids: What these are indices of.
         teachers: With the same segments.
         batch_size: Items of a batch; the last may have fewer.
+        embeddings: Whether to add them.
     """
 
     def __init__(
@@ -183,12 +184,14 @@ class TaughtBatches(Dataset[Batch]):
         track_ids: Sequence[str],
         teachers: Sequence[Outputs],
         batch_size: int,
+        embeddings: bool = True,
     ) -> None:
         self._features = features
         self._items = items
         self._track_ids = track_ids
         self._teachers = teachers
         self._batch_size = batch_size
+        self._embeddings = embeddings
 
     def __len__(self) -> int:
         return -(-len(self._items) // self._batch_size)
@@ -206,6 +209,6 @@ class TaughtBatches(Dataset[Batch]):
         mel = np.stack([cut(self._features[track_id], segment * hop, size) for track_id, segment in chosen])
         activations = np.concatenate([rows(teacher.activations) for teacher in self._teachers], axis=1)
         batch = {"mel": torch.from_numpy(mel), "activations": torch.from_numpy(activations)}
-        for index, teacher in enumerate(self._teachers):
+        for index, teacher in enumerate(self._teachers if self._embeddings else ()):
             batch[f"embeddings {index}"] = torch.from_numpy(rows(teacher.embeddings))
         return batch

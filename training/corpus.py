@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +12,7 @@ from nodes.audio_files import audio_files_below
 from training.decoding import Audio, examine
 from training.errors import TrainingError
 from training.manifest import Manifest, Track
-from training.parallel import as_completed
+from training.parallel import as_completed, processes
 from training.tags import NO_TAGS, Tags, key, read_tags, unique
 
 LEAST_S: Final = 10.0
@@ -122,9 +119,7 @@ def read_corpus(
 
 def _readings(files: list[Path], workers: int, progress: Callable[[int, int], None]) -> Iterator[_Reading]:
     """What each file gives, in order."""
-    # Not forked: the progress bar has a thread. An interrupt is for this process, which ends the others.
-    context, quiet = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
-    pool = ProcessPoolExecutor(workers, context, signal.signal, quiet) if workers > 1 else None
+    pool = processes(workers) if workers > 1 else None
     results = (
         as_completed(pool, _read, files, 4 * workers) if pool else ((file, _read(file)) for file in files)
     )

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import onnx
@@ -21,15 +21,17 @@ from models.export import Export, export_convolutional, export_maest
 from models.files import new_folder, sha256
 from models.half_weights import halve_weights
 from models.networks.maest import EMBEDDING_BLOCK, Maest
+from models.patchout import KEEP_F, KEEP_T
 from training import recipe
+from training.batches import cut
 from training.errors import TrainingError
 from training.features import open_features
 from training.fit import load_run
 
-HOP_SIZE = 62
-"""Frames from one segment to the next, 0.992 s, unless asked otherwise."""
+HOP_SIZE: Final = 62
+"""Frames from one segment to the next, 0.992 s, unless asked otherwise; MAEST has its own."""
 
-TRIED = 8
+TRIED: Final = 8
 """Segments that the file is compared with the network on."""
 
 Precision = Literal["fp32", "fp16"]
@@ -40,7 +42,7 @@ def export_run(
     folder: Path,
     name: str,
     precision: Precision = "fp32",
-    hop_size: int = HOP_SIZE,
+    hop_size: int | None = None,
     licence: str | None = None,
     description: str | None = None,
 ) -> Card:
@@ -51,13 +53,13 @@ def export_run(
         folder: Must not exist; is there as a whole or not at all.
         name: Of the model.
         precision: Of the weights in the file; what is computed has 32 bits.
-        hop_size: Frames from one segment to the next.
+        hop_size: Frames from one segment to the next; `HOP_SIZE`, or as MAEST's patches suggest, if None.
         licence: For the card, as SPDX has it.
         description: For the card; the recipe's, if None.
 
     Returns:
-        The card, with how far the file is from the network on music of the validation part, if its features
-        are still there.
+        The card, with how far the file is from the network on music of the run's features, if these are still
+        there.
 
     Raises:
         TrainingError: The run is not finished, or the folder is there.
@@ -66,22 +68,27 @@ def export_run(
     if folder.exists():
         raise TrainingError(f"{folder} is there already")
     chosen, network, notes = load_run(run)
-    segments = _music(notes, chosen.segment_size)
     labels = tuple(notes["classes"])
+    block = EMBEDDING_BLOCK
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / "model"
         if isinstance(network, Maest):
-            card = export_maest(network, whole, Export(name, labels, EMBEDDING_BLOCK))
+            block = min(EMBEDDING_BLOCK, network.config.depth - 1)
+            card = export_maest(network, whole, Export(name, labels, block))
+            hop_size = hop_size or card.segment_hop_size
         else:
+            hop_size = hop_size or HOP_SIZE
             card = export_convolutional(network, whole, name, chosen.segment_size, hop_size, labels)
         file = whole / str(card.file)
         if precision == "fp16":
             onnx.save(halve_weights(onnx.load(file)), file)
-        front_end = FRONT_END.model_copy(update={"mean": chosen.mean, "std": chosen.std})
+        assert card.segment_size is not None
+        segments = _music(notes, card.segment_size)
+        segments = (segments - np.float32(chosen.mean)) / np.float32(chosen.std)
         card = card.model_copy(
             update={
                 "sha256": sha256(file),
-                "front_end": front_end,
+                "front_end": FRONT_END.model_copy(update={"mean": chosen.mean, "std": chosen.std}),
                 "segment_hop_size": hop_size,
                 "precision": precision,
                 "description": description or " ".join(chosen.about.split()),
@@ -89,7 +96,7 @@ def export_run(
                 "source": _source(chosen, notes),
                 "release_date": notes["began"][:10],
                 "dataset": {"name": Path(notes["features"]).name, "tracks": notes["tracks"]},
-                "deviation": _deviation(network, file, card, segments, chosen) if len(segments) else None,
+                "deviation": _deviation(network, block, file, card, segments) if len(segments) else None,
             }
         )
         with new_folder(folder) as new:
@@ -110,25 +117,29 @@ def _music(notes: dict[str, Any], size: int) -> NDArray[np.float32]:
         features = open_features(Path(notes["features"]))
     except TrainingError:
         return np.zeros((0, size, FRONT_END.n_mels), np.float32)
-    tracks = [frames for frames in features.values() if len(frames) >= size]
+    tracks = list(features.values())
     chosen = tracks[:: max(1, len(tracks) // TRIED)][:TRIED]
-    return np.stack([frames[len(frames) // 2 - size // 2 :][:size] for frames in chosen]).astype(np.float32)
+    return np.stack([cut(frames, max(0, len(frames) - size) // 2, size) for frames in chosen])
 
 
 def _deviation(
-    network: nn.Module, file: Path, card: Card, segments: NDArray[np.float32], chosen: recipe.Recipe
+    network: nn.Module, block: int, file: Path, card: Card, segments: NDArray[np.float32]
 ) -> Deviation:
-    """The file against the network."""
+    """The file against the network, on segments as both take them; `block` is that of MAEST's embeddings."""
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     names = [spec.name for spec in card.io.outputs]
+    everything = {}
+    if card.patch_grid is not None:
+        everything = {KEEP_T: np.arange(card.patch_grid.columns), KEEP_F: np.arange(card.patch_grid.rows)}
     differences: list[float] = []
     cosines: list[float] = []
-    for segment in (segments - np.float32(chosen.mean)) / np.float32(chosen.std):
+    for segment in segments[:, None]:
         with torch.no_grad():
-            logits, embedding = network(torch.from_numpy(segment[None]))
-        found: dict[str, Any] = dict(
-            zip(names, session.run(names, {card.io.inputs[0].name: segment[None]}), strict=True)
-        )
+            logits, embedding = network(torch.from_numpy(segment))
+            if isinstance(network, Maest):
+                embedding = network.embed(torch.from_numpy(segment), block)
+        given = {card.io.inputs[0].name: segment, **everything}
+        found: dict[str, Any] = dict(zip(names, session.run(names, given), strict=True))
         if "activations" in found:
             differences.append(float(np.abs(found["activations"] - logits.sigmoid().numpy()).max()))
         cosines.append(_cosine(found["embeddings"], embedding.numpy()))

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from nodes.conditioner import Resampler, downmix, silence_the_unreal
+from nodes.conditioner import Resampler, downmix, silence_the_unreal, to_float
 from nodes.decoder import Damage, Decoder
 from nodes.mel import FRONT_ENDS, FrontEnd, mel_spectrogram
 from training.errors import TrainingError
 from training.manifest import Track
-from training.parallel import as_completed
+from training.parallel import as_completed, processes
 from training.store import Rows, Store, StoreWriter
 
 
@@ -51,7 +49,7 @@ def read_samples(path: Path, sample_rate: int) -> NDArray[np.float32]:
         for block in decoder.blocks(least=decoder.sample_rate):
             if isinstance(block, Damage):
                 continue
-            mono = downmix(block.samples)
+            mono = downmix(to_float(block.samples))
             silence_the_unreal(mono)
             if resampler is None or resampler.from_rate != block.sample_rate:
                 if resampler is not None:
@@ -70,7 +68,7 @@ def compute_features(
     folder: Path,
     front_end: str = "musicnn",
     workers: int | None = None,
-    told: Callable[[Track], None] = lambda track: None,
+    told: Callable[[Track, bool], None] = lambda track, new: None,
 ) -> list[Failure]:
     """Write the mel frames of tracks into a store; those that it has already are left alone.
 
@@ -79,7 +77,7 @@ def compute_features(
         folder: The store's.
         front_end: Name of one of `nodes.mel.FRONT_ENDS`.
         workers: Processes; as many as there are cores, if None.
-        told: Hears of each track that is finished, in no order.
+        told: Hears of each track that is finished, in no order, and whether that was now.
 
     Returns:
         The tracks that cannot be used.
@@ -94,17 +92,16 @@ def compute_features(
         left = [track for track in tracks if track.track_id not in writer.done]
         for track in tracks:
             if track.track_id in writer.done:
-                told(track)
+                told(track, False)
         count = workers or os.cpu_count() or 1
         work = partial(_features, front_end=chosen)
-        # Not forked: the caller may have threads.
-        with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        with processes(count) as pool:
             for track, result in as_completed(pool, work, left, 2 * count):
                 if isinstance(result, str):
                     failures.append(Failure(track, result))
                 else:
                     writer.add(track.track_id, result)
-                told(track)
+                told(track, True)
     return failures
 
 

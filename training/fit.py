@@ -165,11 +165,13 @@ def load_run(folder: Path) -> tuple[recipe.Recipe, nn.Module, dict[str, Any]]:
 
 
 def _begin(folder: Path, chosen: recipe.Recipe, material: Material, loaders: Loaders, system: System) -> None:
-    """Say what the run is; or, where there is one, that it is the same."""
+    """Say what the run is; or, where there is one, make sure that it is the same."""
     text = chosen.to_yaml()
     if (folder / RECIPE).exists():
         if (folder / RECIPE).read_text(encoding="utf-8") != text:
             raise TrainingError(f"{folder}: has a run of another recipe; choose another folder")
+        if json.loads((folder / RUN).read_bytes())["classes"] != list(loaders.classes):
+            raise TrainingError(f"{folder}: has a run of other classes; choose another folder")
         return
     folder.mkdir(parents=True, exist_ok=True)
     _note(

@@ -98,8 +98,8 @@ class Loaders(lightning.LightningDataModule):
                     self.classes
                 ]:
                     raise TrainingError("objective.taught: takes outputs of one teacher with the same tags")
-            case recipe.Teachers():
-                self.classes = _teachers_classes(material.teachers, chosen)
+            case recipe.Teachers() as objective:
+                self.classes = _teachers_classes(material.teachers, chosen, objective.embeddings > 0)
         # A corpus that is not enough is told of now, not after an hour.
         self.batches("train", 0)
         self.batches("validation", VALIDATION_EPOCH)
@@ -142,14 +142,21 @@ class Loaders(lightning.LightningDataModule):
 
     def _tags(self, objective: recipe.Tags, split: Split, epoch: int) -> TagBatches:
         chosen = self.recipe
+        teacher = self.material.teachers[0] if objective.taught and split == "train" else None
         tracks = [
             track
             for track in self._tracks[split]
             if 0 < len(set(track.genres) & set(self.classes)) <= objective.most_tags
+            and (teacher is None or len(teacher.activations.get(track.track_id, ())))
         ]
         if not tracks:
-            raise TrainingError(f"part {split!r}: no track has one of the {len(self.classes)} genres")
+            heard = " and was heard by the teacher" if teacher else ""
+            raise TrainingError(f"part {split!r}: no track has one of the {len(self.classes)} genres{heard}")
         targets = np.array([[name in track.genres for name in self.classes] for track in tracks])
+        if split != "train" and (targets.all(0) | ~targets.any(0)).all():
+            raise TrainingError(
+                f"part {split!r}: none of {len(self.classes)} genres has tracks with it and tracks without it"
+            )
         if split != "train":
             order = np.repeat(np.arange(len(tracks)), chosen.crops_per_track)
         elif objective.balanced is not None:
@@ -167,7 +174,7 @@ class Loaders(lightning.LightningDataModule):
             chosen.batch_size,
             chosen.seed,
             epoch,
-            self.material.teachers[0] if objective.taught else None,
+            teacher,
         )
 
     def _pairs(self, objective: recipe.Associations, split: Split, epoch: int) -> PairBatches:
@@ -181,6 +188,12 @@ class Loaders(lightning.LightningDataModule):
                 for crop in range(chosen.crops_per_track)
             ]
             pairs[association] = np.concatenate(drawn)
+            least = 1 if split == "train" else 2
+            if len(pairs[association]) < least:
+                raise TrainingError(
+                    f"part {split!r}: {len(pairs[association])} pairs of {len(tracks)} tracks for "
+                    f"{association!r}, must be {least} or more"
+                )
         # Validation parts may be smaller than a batch.
         size = chosen.batch_size
         if split != "train":
@@ -201,17 +214,20 @@ class Loaders(lightning.LightningDataModule):
         order: NDArray[np.int64] = np.concatenate(items)
         if split == "train":
             order = random_of(chosen.seed, epoch).permutation(order)[: objective.samples]
-        return TaughtBatches(self.material.features, order, ids, teachers, chosen.batch_size)
+        embeddings = split == "train" and objective.embeddings > 0
+        return TaughtBatches(self.material.features, order, ids, teachers, chosen.batch_size, embeddings)
 
 
-def _teachers_classes(teachers: Sequence[Outputs], chosen: recipe.Recipe) -> tuple[str, ...]:
-    """Of all teachers; those that two have carry the name of the model too."""
+def _teachers_classes(teachers: Sequence[Outputs], chosen: recipe.Recipe, learned: bool) -> tuple[str, ...]:
+    """Of all teachers, which must fit the recipe; those that two have carry the name of the model too."""
     if not teachers:
         raise TrainingError("the recipe has teachers; name the folders of their outputs")
     for teacher in teachers:
         where = f"{teacher.folder}: segments of {teacher.segment_size} frames, {teacher.hop_size} apart"
         if teacher.segment_size != chosen.segment_size:
             raise TrainingError(f"{where}; the recipe has segment_size {chosen.segment_size}")
+        if learned and not teacher.embeddings:
+            raise TrainingError(f"{teacher.folder}: no embeddings; the recipe has objective.embeddings")
         if teacher.hop_size != teachers[0].hop_size or set(teacher.activations) != set(
             teachers[0].activations
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Tracks:
-    """A bar on standard error, in tracks, with the time that is left going by their length.
+    """A bar in tracks, on standard error if that is a terminal; the time that is left goes by their length.
 
     Args:
         title: Shown before the bar.
@@ -27,6 +28,7 @@ class Tracks:
             TextColumn("{task.fields[count]}/" + str(len(durations_s))),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
         )
         self._task = self._progress.add_task(title, total=sum(durations_s.values()), count=0)
 

@@ -226,7 +226,7 @@ def load_recipe(name: str | Path, changes: dict[str, Any] | None = None) -> Reci
     """
     path, content = _read(name)
     for key, value in (changes or {}).items():
-        _set(content, key, value)
+        _set(content, key, value, path)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -237,9 +237,9 @@ def load_recipe(name: str | Path, changes: dict[str, Any] | None = None) -> Reci
         raise RecipeError(f"{path}: {place}: {first['msg']}") from error
 
 
-def _read(name: str | Path) -> tuple[Path, dict[str, Any]]:
-    """A file's fields, and those of the recipe that it extends."""
-    path = Path(name)
+def _read(name: str | Path, extending: tuple[Path, ...] = ()) -> tuple[Path, dict[str, Any]]:
+    """A file's fields, and those of the recipe that it extends, which may be a file beside it."""
+    path = extending[-1].parent / name if extending else Path(name)
     if path.suffix not in (".yaml", ".yml"):
         path = RECIPES / f"{name}.yaml"
         if not path.is_file():
@@ -255,9 +255,12 @@ def _read(name: str | Path) -> tuple[Path, dict[str, Any]]:
     if "extends" not in content:
         return path, content
     base = content.pop("extends")
-    if base == name:
-        raise RecipeError(f"{path}: extends: itself")
-    return path, _merged(_read(base)[1], content)
+    if not isinstance(base, str):
+        raise RecipeError(f"{path}: extends: {base!r} must be the name of a recipe, or a file")
+    here = path.resolve()
+    if here in extending:
+        raise RecipeError(f"{path}: extends: itself, by way of {extending[-1].name}")
+    return path, _merged(_read(base, (*extending, here))[1], content)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -283,10 +286,10 @@ _BRANCHES: Final = frozenset(
 )
 
 
-def _set(content: dict[str, Any], key: str, value: Any) -> None:
+def _set(content: dict[str, Any], key: str, value: Any, path: Path) -> None:
     *parents, last = key.split(".")
     for parent in parents:
         content = content.setdefault(parent, {})
         if not isinstance(content, dict):
-            raise RecipeError(f"{key}: {parent} has no fields")
+            raise RecipeError(f"{path}: {key}: {parent} has no fields")
     content[last] = value

@@ -8,11 +8,12 @@ kill, leaves whole shards, and the work goes on behind them.
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 
 import google_crc32c
 import numpy as np
@@ -22,6 +23,7 @@ from models.files import write_atomically
 from training.errors import TrainingError
 
 HEADER: Final = "store.json"
+LOCK: Final = "lock"
 ROWS, INDEX = ".f16", ".json"
 
 SHARD_BYTES: Final = 1 << 27
@@ -69,6 +71,10 @@ class Store(Mapping[str, Rows]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        # Another process opens it again; a memory map would travel as all its bytes.
+        return Store, (self.folder,)
+
     def verify(self) -> list[Path]:
         """Read everything; returns the shards whose rows are not those that were written."""
         return [
@@ -104,7 +110,7 @@ class StoreWriter:
         done: Ids of the tracks that were there before.
 
     Raises:
-        TrainingError: The folder has a store of something else.
+        TrainingError: The folder has a store of something else, or another process is writing to it.
     """
 
     def __init__(self, folder: Path, width: int, about: dict[str, Any]) -> None:
@@ -112,6 +118,9 @@ class StoreWriter:
         self.width = width
         header = {"width": width, "about": about}
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(folder)
+        for left in folder.glob(".*-*"):
+            left.unlink()  # half a file, of a writer that was killed
         if (folder / HEADER).exists():
             found = _read(folder / HEADER)
             if found != json.loads(json.dumps(header)):
@@ -131,8 +140,11 @@ class StoreWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Also when interrupted: what is finished is kept. Not after a failure to write it.
-        if kind is None or not issubclass(kind, OSError):
-            self._close_shard()
+        try:
+            if kind is None or not issubclass(kind, OSError):
+                self._close_shard()
+        finally:
+            self._lock.close()
 
     def add(self, track_id: str, rows: NDArray[np.floating]) -> None:
         """The rows of one more track, `(rows, width)`. Raises OSError."""
@@ -152,6 +164,17 @@ class StoreWriter:
         write_atomically(self.folder / (stem + INDEX), json.dumps(index).encode())
         self._number += 1
         self._tracks, self._rows = [], []
+
+
+def _locked(folder: Path) -> IO[bytes]:
+    """A file that nobody else can lock until it is closed, or its process ends."""
+    lock = (folder / LOCK).open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise TrainingError(f"{folder}: another process is writing to it") from error
+    return lock
 
 
 def _indices(folder: Path) -> list[Path]:

@@ -65,7 +65,10 @@ class System(lightning.LightningModule):
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """See Lightning; not again what is done above."""
-        if any(each.scheduler is scheduler and each.interval == "step" for each in self.trainer.lr_scheduler_configs):
+        if any(
+            each.scheduler is scheduler and each.interval == "step"
+            for each in self.trainer.lr_scheduler_configs
+        ):
             scheduler.step()
 
     def normalised(self, mel: Tensor) -> Tensor:

@@ -13,19 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="networks are trained with torch")
+pytest.importorskip("torch", reason="networks are trained with torch")
 pytest.importorskip("lightning", reason="networks are trained with Lightning")
 pytest.importorskip("pyarrow", reason="manifests are Parquet")
 
+import torch
 from safetensors.torch import load_file
 
-from tests.training.runs import MAEST, RESNET, TAGS, material, recipe, tracks, write_features
+from tests.training.runs import MAEST, RESNET, TAGS, material, recipe
 from training.batches import VALIDATION_EPOCH
 from training.errors import TrainingError
-from training.fit import fit, load_run
+from training.fit import fit, load_run, make_system
 from training.loaders import Loaders, Material
 from training.manifest import Manifest
 from training.recipe import Recipe
@@ -45,7 +45,9 @@ CONTRAST = {"kind": "associations", "weights": {"track": 0.3, "release": 0.7}, "
 
 RECIPES = {
     # Without patience, the rate falls in most epochs.
-    "plateau": recipe(TAGS, {**RESNET, "dropout": 0.3}, schedule={"name": "plateau", "patience": 1}, epochs=5),
+    "plateau": recipe(
+        TAGS, {**RESNET, "dropout": 0.3}, schedule={"name": "plateau", "patience": 1}, epochs=5
+    ),
     "averaged": recipe(TAGS, MAEST, **AVERAGED),
     "cosine": recipe(CONTRAST, schedule={"name": "cosine"}, crops_per_track=2, batches_per_step=2),
 }
@@ -99,7 +101,9 @@ def assert_same(one: Path, other: Path, atol: float = 0.0) -> None:
     ours, theirs = load_file(one / "network.safetensors"), load_file(other / "network.safetensors")
     assert ours.keys() == theirs.keys()
     for name in ours:
-        torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=atol, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            ours[name], theirs[name], rtol=0, atol=atol, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 def test_what_a_run_leaves(tmp_path: Path) -> None:
@@ -142,3 +146,116 @@ def test_going_on_is_as_if_nothing_had_been(tmp_path: Path, name: str, epochs: f
     assert run(chosen, whole, tmp_path / "run") == expected
     assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
     assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_another_recipe_or_other_classes_in_the_folder(tmp_path: Path) -> None:
+    whole = material(tmp_path / "features")
+    run(recipe(TAGS, epochs=1), whole, tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"run: has a run of another recipe; choose another folder"):
+        run(recipe(TAGS, epochs=2), whole, tmp_path / "run")
+    fewer = Material(Manifest(t for t in whole.manifest if t.genres != ("techno",)), whole.features)
+    with pytest.raises(TrainingError, match=r"run: has a run of other classes; choose another folder"):
+        run(recipe(TAGS, epochs=1), fewer, tmp_path / "run")
+
+
+def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
+    whole = material(tmp_path / "features")
+    broken = Material(whole.manifest, Failing(tmp_path / "features", 50))
+    with pytest.raises(RuntimeError):
+        run(recipe(TAGS), broken, tmp_path / "run")
+    with pytest.raises(
+        TrainingError, match=r"run: not a finished run: .*; auricle-train fit goes on with it"
+    ):
+        load_run(tmp_path / "run")
+
+
+def test_the_mean_is_that_of_the_epochs_that_count(tmp_path: Path) -> None:
+    whole = material(tmp_path / "features")
+    settings = {"epochs": 5, "averaging": {"begin": 2, "every": 2}}
+    run(recipe(TAGS, MAEST, **settings), whole, tmp_path / "run")
+    # Those of epochs 2 and 4 (counted from 1), from runs that end there and average nothing else.
+    parts = []
+    for last in (2, 4):
+        one = recipe(TAGS, MAEST, epochs=last, averaging={"begin": last})
+        run(one, whole, tmp_path / str(last))
+        parts.append(load_file(tmp_path / str(last) / "network.safetensors"))
+    mean = load_file(tmp_path / "run" / "network.safetensors")
+    for name, values in mean.items():
+        expected = (parts[0][name] + parts[1][name]) / 2
+        torch.testing.assert_close(values, expected, rtol=0, atol=1e-7, msg=lambda m, n=name: f"{n}: {m}")
+    assert not torch.equal(parts[0]["head.1.weight"], parts[1]["head.1.weight"])
+
+
+# -- the command, in processes of its own ------------------------------------------------------------------
+
+
+def prepare(folder: Path, chosen: Recipe) -> tuple[Material, list[str]]:
+    """What a run in `folder` learns from, and its arguments but the last."""
+    whole = material(folder / "features")
+    whole.manifest.save(folder / "corpus.parquet")
+    (folder / "recipe.yaml").write_text(chosen.to_yaml())
+    names = [str(folder / name) for name in ("recipe.yaml", "corpus.parquet", "features")]
+    return whole, ["auricle.train", "fit", *names, "--accelerator", "cpu", "--out"]
+
+
+def start(arguments: list[Any], *before: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *before, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def stopped(arguments: list[Any], folder: Path, how: int) -> tuple[int, str]:
+    """What becomes of a run that gets a signal somewhere behind its first checkpoint, and what it says."""
+    file = folder / "last.ckpt"
+    before = file.stat().st_mtime_ns if file.exists() else 0
+    process = start(arguments)
+    while not file.exists() or file.stat().st_mtime_ns == before:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(how)
+    said = process.communicate(timeout=60)[1]
+    return process.returncode, said
+
+
+LONG = recipe(TAGS, {**RESNET, "dropout": 0.3}, epochs=8, crops_per_track=4)
+
+
+def test_going_on_after_a_kill_and_an_interrupt(tmp_path: Path) -> None:
+    whole, arguments = prepare(tmp_path, LONG)
+    arguments.append(str(tmp_path / "run"))
+    assert stopped(arguments, tmp_path / "run", signal.SIGKILL) == (-signal.SIGKILL, "")
+    said = "interrupted; the same command goes on behind the last whole epoch\n"
+    assert stopped(arguments, tmp_path / "run", signal.SIGINT) == (130, said)
+    assert not (tmp_path / "run" / "network.safetensors").exists()
+    done = start(arguments)
+    out, err = done.communicate(timeout=100)
+    assert (done.returncode, err) == (0, "")
+    assert (
+        out.splitlines()[-1]
+        == f"{tmp_path}/run: auricle-train export {tmp_path}/run FOLDER makes a model of it"
+    )
+    run(LONG, whole, tmp_path / "whole")
+    assert_same(tmp_path / "run", tmp_path / "whole")
+    assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
+
+
+def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
+    # Batch norm and contrast stay within a batch, and no batch is split.
+    chosen = recipe(CONTRAST, epochs=1, crops_per_track=2, batches_per_step=2)
+    whole, arguments = prepare(tmp_path, chosen)
+    run(chosen, whole, tmp_path / "one")
+    two = start([*arguments, tmp_path / "two"], "torch.distributed.run", "--nproc-per-node=2", "-m")
+    out, said = two.communicate(timeout=100)
+    assert two.returncode == 0, said
+    trained = [load_file(tmp_path / name / "best.safetensors") for name in ("one", "two")]
+    untrained = dict(make_system(chosen, whole, 0).named_parameters())
+    for name, start_value in untrained.items():
+        torch.testing.assert_close(trained[0][name], trained[1][name], rtol=0, atol=2e-6)
+        if "classifier" not in name:
+            assert not torch.equal(trained[0][name], start_value), name
+    assert out.count("auricle-train export") == 1

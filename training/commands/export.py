@@ -18,7 +18,7 @@ import click
     show_default=True,
     help="Of the weights in the file.",
 )
-@click.option("--hop", type=click.IntRange(1), default=62, show_default=True, help="Frames between segments.")
+@click.option("--hop", type=click.IntRange(1), help="Frames between segments.  [default: about a second's]")
 @click.option("--licence", help="For the card, as SPDX has it.")
 @click.option("--description", help="For the card.  [default: the recipe's]")
 def export(
@@ -26,7 +26,7 @@ def export(
     folder: Path,
     name: str | None,
     precision: str,
-    hop: int,
+    hop: int | None,
     licence: str | None,
     description: str | None,
 ) -> None:
@@ -34,5 +34,5 @@ def export(
     from training.export import deviates, export_run
 
     card = export_run(run, folder, name or folder.name, precision, hop, licence, description)  # type: ignore[arg-type]  # click has looked
-    click.echo(f"{card.name}: {folder}; {', '.join(deviates(card))}")
+    click.echo(f"{card.name}: {', '.join([str(folder), *deviates(card)])}")
     click.echo(f"try it: auricle tag song.mp3 --model {folder}")

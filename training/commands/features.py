@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from training.manifest import Manifest
+from training.manifest import Manifest, Track
 from training.progress import Tracks
 
-INCOMPLETE = 3
+FAILED, INCOMPLETE = 1, 3
 
 
 @click.command(epilog="Example: auricle-train features corpus.parquet --out features")
@@ -34,20 +34,28 @@ def features(
         damaged = open_features(out).verify()
         for shard in damaged:
             click.echo(f"{shard}: damaged; remove it and its index, and compute it again", err=True)
-        ctx.exit(1 if damaged else 0)
+        if damaged:
+            ctx.exit(FAILED)
+        click.echo(f"{out}: as it was written")
+        return
     corpus = Manifest.load(manifest)
     began = time.monotonic()
+    computed_s = 0.0
+
+    def told(track: Track, new: bool) -> None:
+        nonlocal computed_s
+        computed_s += new * track.duration_s
+        progress.finished(track.track_id)
+
     with Tracks("features", {track.track_id: track.duration_s for track in corpus}) as progress:
-        failures = compute_features(
-            corpus.tracks, out, front_end, workers, lambda track: progress.finished(track.track_id)
-        )
+        failures = compute_features(corpus.tracks, out, front_end, workers, told)
     seconds = sum(track.duration_s for track in corpus)
     took = time.monotonic() - began
     for failure in failures:
         click.echo(failure.reason, err=True)
     click.echo(
         f"{out}: {len(corpus) - len(failures)} tracks, {seconds / 3600:.1f} h, "
-        f"{seconds / took:.0f} times as fast as they play"
+        f"{computed_s / took:.0f} times as fast as they play"
     )
     if failures:
         click.echo(f"{len(failures)} tracks have no features", err=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,13 @@ def fit(
     material = Material(
         Manifest.load(manifest), open_features(features), tuple(Outputs(teacher) for teacher in teachers)
     )
-    figures = train(chosen, material, out, workers, accelerator)
+    try:
+        figures = train(chosen, material, out, workers, accelerator, sys.stderr.isatty())
+    except KeyboardInterrupt:
+        click.echo("interrupted; the same command goes on behind the last whole epoch", err=True)
+        raise
+    if int(os.environ.get("RANK", 0)):
+        return
     for name, value in figures.items():
         click.echo(f"{name} {value:.4f}")
     click.echo(f"{out}: auricle-train export {out} FOLDER makes a model of it")

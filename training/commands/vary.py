@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -27,7 +28,7 @@ def vary(manifest: Path, features: Path, out: Path, times: int, seed: int) -> No
     from training.variations import vary as make
 
     corpus = Manifest.load(manifest)
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("variations", total=times * len(corpus.part("train")))
         varied = make(corpus, features, times, seed, lambda track: progress.advance(task))
     varied.save(out)
