@@ -264,13 +264,13 @@ def _read(name: str | Path, extending: tuple[Path, ...] = ()) -> tuple[Path, dic
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes, on top; a part with a kind or name keeps its other fields unless that is changed."""
+    """The changes, on top; a part keeps its other fields, unless its kind or name is changed."""
     merged = base | changes
     for key in base.keys() & changes.keys():
         old, new = base[key], changes[key]
         if isinstance(old, dict) and isinstance(new, dict):
-            which = next((each for each in ("kind", "name") if each in old), None)
-            if which and new.get(which, old[which]) == old[which]:
+            both = {"kind", "name"} & old.keys() & new.keys()
+            if all(old[each] == new[each] for each in both):
                 merged[key] = old | new
     return merged
 

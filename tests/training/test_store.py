@@ -56,9 +56,13 @@ def test_tracks_without_rows_alone(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), StoreWriter(tmp_path, 3, ABOUT) as writer:
-        writer.add("t1", rows(1))
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with StoreWriter(tmp_path, 3, ABOUT) as writer:
+            writer.add("t1", rows(1))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(Store(tmp_path)) == ["t1"]
     with StoreWriter(tmp_path, 3, ABOUT) as writer:
         assert writer.done == {"t1"}
@@ -116,7 +120,7 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
 def test_a_store_of_something_else(tmp_path: Path) -> None:
     write(tmp_path, 1)
     for width, about in ((4, ABOUT), (3, {"what": "letters"})):
-        with pytest.raises(TrainingError, match="has rows of .* not of .* choose another folder"):
+        with pytest.raises(TrainingError, match=r"has rows of .* not of .* choose another folder"):
             StoreWriter(tmp_path, width, about)
     write(tmp_path, 2)  # nothing of the refused ones is in the way
 
