@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ pytest.importorskip("lightning", reason="networks are trained with Lightning")
 pytest.importorskip("pyarrow", reason="manifests are Parquet")
 
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from auricle.train import cli
 from tests.training.runs import MAEST, RESNET, TAGS, material, recipe
+from training import checkpoints
 from training.batches import VALIDATION_EPOCH
 from training.errors import TrainingError
 from training.fit import fit, load_run, make_system
@@ -153,9 +157,13 @@ def test_another_recipe_or_other_classes_in_the_folder(tmp_path: Path) -> None:
     run(recipe(TAGS, epochs=1), whole, tmp_path / "run")
     with pytest.raises(TrainingError, match=r"run: has a run of another recipe; choose another folder"):
         run(recipe(TAGS, epochs=2), whole, tmp_path / "run")
-    fewer = Material(Manifest(t for t in whole.manifest if t.genres != ("techno",)), whole.features)
+    renamed = [
+        replace(track, genres=tuple(name.replace("techno", "house") for name in track.genres))
+        for track in whole.manifest
+    ]
+    other = Material(Manifest(renamed), whole.features)
     with pytest.raises(TrainingError, match=r"run: has a run of other classes; choose another folder"):
-        run(recipe(TAGS, epochs=1), fewer, tmp_path / "run")
+        run(recipe(TAGS, epochs=1), other, tmp_path / "run")
 
 
 def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
@@ -242,6 +250,26 @@ def test_going_on_after_a_kill_and_an_interrupt(tmp_path: Path) -> None:
     run(LONG, whole, tmp_path / "whole")
     assert_same(tmp_path / "run", tmp_path / "whole")
     assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, arguments = prepare(tmp_path, recipe(TAGS))
+    write_atomically = checkpoints.write_atomically
+
+    def until_full(path: Path, content: bytes) -> None:
+        if path.name == "last.ckpt" and path.exists():
+            raise OSError(28, "No space left on device", str(path))
+        write_atomically(path, content)
+
+    with monkeypatch.context() as full:
+        full.setattr(checkpoints, "write_atomically", until_full)
+        refused = CliRunner().invoke(cli, [*arguments[1:], str(tmp_path / "run")])
+    assert refused.exit_code == 1
+    assert refused.stderr.endswith(f"No space left on device: '{tmp_path}/run/last.ckpt'\n")
+    assert refused.stderr.count("\n") == 1
+    expected = run(recipe(TAGS), whole, tmp_path / "whole")
+    assert run(recipe(TAGS), whole, tmp_path / "run") == expected
+    assert_same(tmp_path / "run", tmp_path / "whole")
 
 
 def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
