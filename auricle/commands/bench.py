@@ -170,6 +170,20 @@ def heads(**options: Any) -> Report:
     return measure(**options)
 
 
+@measurement("auricle bench student", runs=5)
+@click.option(
+    "--model", default="auricle-small", show_default=True, help="An installed model, or its folder."
+)
+@click.option(
+    "--teacher", "teachers", multiple=True, default=("musicnn-mtt", "musicnn-msd"), help="Likewise; several."
+)
+def student(**options: Any) -> Report:
+    """A student against its teachers."""
+    from bench.student import measure
+
+    return measure(**options)
+
+
 @measurement("auricle bench pipeline song.flac --threads 1 --json", runs=3)
 @_file
 @_seconds(240)
