@@ -80,7 +80,7 @@ def test_a_track_is_the_mean_of_activations_or_the_activation_of_its_mean() -> N
 def test_more_tracks_than_are_read_at_once() -> None:
     head = probe.train_probe(STORE, TASK, FOLD.train, FOLD.validation, replace(probe.THESIS, epochs=1))
     ids = list(STORE) * 10
-    assert len(ids) > 512
+    assert len(ids) > 2 * probe._TRACKS_AT_ONCE
     np.testing.assert_allclose(head(STORE, ids), np.tile(head(STORE, list(STORE)), (10, 1)), atol=1e-6)
 
 
