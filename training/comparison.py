@@ -70,25 +70,25 @@ def named_task(name: str, manifest: Manifest, options: Options) -> Task:
     return task if task.splits else replace(task, splits={track.track_id: track.split for track in manifest})
 
 
-def folds_of(task: Task, manifest: Manifest, count: int, seed: int = 0) -> list[Fold]:
+def folds_of(name: str, task: Task, manifest: Manifest, count: int) -> list[Fold]:
     """Folds that part no artist's tracks; if `count` is 0, the one that the task's own parts make.
 
-    Folds of artists themselves cannot be without common artists: they are stratified only.
+    Artists themselves are told in folds that are stratified only: others would hold out what is to be told.
+
+    Args:
+        name: By which `named_task` made the task.
+        task: Of which all tracks are in the manifest.
+        manifest: Says who shares an artist.
+        count: Of folds.
 
     Raises:
-        TrainingError: The task has too few tracks or artists, or an empty part.
+        TrainingError: The task has too few tracks or artists, an empty part, or tracks of another corpus.
     """
-    if not count:
-        return [fixed_fold(task)]
-    if task.name == "artists":
-        return stratified_folds(task, count, seed=seed)
-    groups = artist_groups(manifest)
-    unknown = [track_id for track_id in task.targets if track_id not in groups]
-    if unknown:
-        raise TrainingError(
-            f"{task.name}: {len(unknown)} tracks are not in the manifest, first {unknown[0]!r}"
-        )
-    return stratified_folds(task, count, groups=groups, seed=seed)
+    if name == "artists":
+        if not count:
+            raise TrainingError("artists: the parts of a manifest have no artist in common; give --folds 5")
+        return stratified_folds(task, count)
+    return [fixed_fold(task)] if not count else stratified_folds(task, count, groups=artist_groups(manifest))
 
 
 def heard(outputs: Sequence[Outputs], manifest: Manifest) -> tuple[list[str], list[str]]:

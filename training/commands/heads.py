@@ -25,6 +25,7 @@ Examples:
       --teacher outputs/musicnn-mtt --teacher outputs/musicnn-msd --out graphs/heads/vocal
   auricle-train heads outputs/student corpus.parquet --task moods.csv --folds 0 --out moods
 
+\b
 A task file is CSV with the columns track_id,classes,split and | between classes, or JSON:
   {"name": "mood", "multilabel": true, "tracks": {"ID": ["happy"]}, "splits": {"ID": "train"}}
 Without splits the task is tested in folds, or in the parts of the manifest."""
@@ -91,7 +92,7 @@ def heads(
     ids, lacking = heard([stored], corpus)
     what = only(named_task(task, corpus, options), ids)
     protocols = protocols_of(protocol, grid)
-    tests = folds_of(what, corpus, folds)
+    tests = folds_of(task, what, corpus, folds)
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task(f"{name}: heads", total=len(tests) * seeds + 1)
         runs = list(
