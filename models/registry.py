@@ -66,7 +66,7 @@ SHIPPED: Final = Path(__file__).parent / "shipped"
 
 def shipped_names() -> list[str]:
     """The models that come with Auricle, which nobody has to get."""
-    return sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())
+    return sorted(path.parent.name for path in SHIPPED.glob("*/card.json"))
 
 
 def available(published: bool = False) -> list[ModelEntry]:
