@@ -206,7 +206,7 @@ class Loaders(lightning.LightningDataModule):
 
 
 def _teachers_classes(teachers: Sequence[Outputs], chosen: recipe.Recipe) -> tuple[str, ...]:
-    """Of all teachers; those that two have carry the name of the model too."""
+    """Those of all teachers, whose outputs must be of the same segments."""
     if not teachers:
         raise TrainingError("the recipe has teachers; name the folders of their outputs")
     for teacher in teachers:
@@ -217,6 +217,11 @@ def _teachers_classes(teachers: Sequence[Outputs], chosen: recipe.Recipe) -> tup
             teachers[0].activations
         ):
             raise TrainingError(f"{where}; {teachers[0].folder} has others, or other tracks")
+    return side_by_side(teachers)
+
+
+def side_by_side(teachers: Sequence[Outputs]) -> tuple[str, ...]:
+    """The classes of all teachers; those that two have carry the name of the model too."""
     counts = Counter(name for teacher in teachers for name in teacher.card.classes)
     return tuple(
         name if counts[name] == 1 else f"{name} ({teacher.card.name})"
