@@ -15,7 +15,7 @@ from training.manifest_tasks import artist_groups, artist_task, genre_task
 from training.stacks import Source, Stack
 from training.task_files import load_task
 from training.tasks import Task
-from training.teacher_tasks import VOCAL, Teacher, opposites_task
+from training.teacher_tasks import OPPOSITES, Teacher, opposites_task
 
 if TYPE_CHECKING:
     from training.outputs import Outputs
@@ -49,7 +49,7 @@ class Contender:
 
 
 def named_task(name: str, manifest: Manifest, options: Options) -> Task:
-    """The task "genres", "artists" or "vocal", or that of a file; in parts as the manifest has them.
+    """The task "genres", "artists", one of `OPPOSITES`, or that of a file; in parts as the manifest has them.
 
     Raises:
         TrainingError: No such task, or none that can be made of this corpus.
@@ -58,15 +58,16 @@ def named_task(name: str, manifest: Manifest, options: Options) -> Task:
         return genre_task(manifest, min_tracks=options.min_tracks, min_artists=options.min_artists)
     if name == "artists":
         return artist_task(manifest, min_tracks=options.min_tracks)
-    if name == "vocal":
+    if name in OPPOSITES:
         teachers = [Teacher(o.card.name, o.card.classes, o.activations) for o in options.teachers]
         if not teachers:
-            raise TrainingError("vocal: nobody says what is; name the outputs of teachers with --teacher")
-        task = opposites_task(name, teachers, VOCAL, margin=options.margin)
+            raise TrainingError(f"{name}: nobody says what is; name the outputs of teachers with --teacher")
+        task = opposites_task(name, teachers, OPPOSITES[name], margin=options.margin)
     elif Path(name).is_file():
         task = load_task(Path(name))
     else:
-        raise TrainingError(f"no task {name!r}; tasks are genres, artists, vocal, and files that are there")
+        known = ", ".join(("genres", "artists", *OPPOSITES))
+        raise TrainingError(f"no task {name!r}; tasks are {known}, and files that are there")
     return task if task.splits else replace(task, splits={track.track_id: track.split for track in manifest})
 
 

@@ -32,7 +32,9 @@ Without splits the task is tested in folds, or in the parts of the manifest."""
 )
 @click.argument("outputs", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--task", required=True, metavar="TASK", help="genres, artists, vocal, or a task file.")
+@click.option(
+    "--task", required=True, metavar="TASK", help="genres, artists, vocal, electronic, energy, or a file."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the head.")
 @click.option("--name", help="Of the head; the engine publishes by it.  [default: the folder's]")
 @click.option(
