@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write a file beside `path`, then rename it over `path`. Raises OSError."""
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:

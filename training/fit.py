@@ -2,34 +2,37 @@
 
 - `recipe.yaml`: the recipe with all defaults.
 - `run.json`: when, on what, from which commit, with which versions; the classes; what came of it in figures.
-- `last.ckpt`: after every epoch, all that is needed to go on; `best.ckpt`: of the best epoch.
+- `last.ckpt`: after every epoch, all that is needed to go on.
+- `best.safetensors`: all weights of the best epoch.
 - `network.safetensors`: the network of the best epoch, or the mean of several if the recipe says so.
-- `metrics.csv`, and events for TensorBoard in `logs/`.
+- `metrics.csv`: a row an epoch; and events for TensorBoard in `logs/`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import platform
 import subprocess
 import time
 import warnings
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from safetensors.torch import load_file, save_file
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from safetensors.torch import load_file, save
 from torch import nn
 
 from models.files import write_atomically
 from training import recipe
 from training.averaging import Averages
 from training.backbones import build, embedding_size
+from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles
 from training.contrast import Contrast
 from training.distillation import Distillation
 from training.errors import TrainingError
@@ -38,7 +41,6 @@ from training.system import System
 from training.tagging import Tagging
 
 RECIPE, RUN, NETWORK = "recipe.yaml", "run.json", "network.safetensors"
-LAST, BEST = "last.ckpt", "best.ckpt"
 
 PACKAGES: Final = ("auricle", "lightning", "numpy", "torch")
 
@@ -74,22 +76,22 @@ def fit(
     loaders = Loaders(chosen, material, workers)
     system = make_system(chosen, material, len(loaders.classes))
     averages = Averages(chosen.averaging) if chosen.averaging else None
-    best = ModelCheckpoint(
-        folder, BEST.removesuffix(".ckpt"), system.goal, mode=system.goal_mode, enable_version_counter=False
-    )
-    last = ModelCheckpoint(folder, LAST.removesuffix(".ckpt"), enable_version_counter=False)
-    callbacks: list[Callback] = [best, last, *([averages] if averages else [])]
+    callbacks: list[Callback] = [Checkpoints(folder), *([averages] if averages else [])]
     if progress:
-        callbacks.append(RichProgressBar(leave=True))
+        callbacks.append(RichProgressBar(leave=True, console_kwargs={"stderr": True}))
+    # As torchrun says it; without it there is one process, however many devices there are.
+    processes, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     trainer = lightning.Trainer(
         accelerator=accelerator,
+        devices=here,
+        num_nodes=processes // here,
+        # A contrast leaves the classifier out, and labels alone the head of the distillation token.
+        strategy="ddp_find_unused_parameters_true" if processes > 1 else "auto",
+        plugins=[WholeFiles()],
         precision=chosen.precision,
         max_epochs=chosen.epochs,
         callbacks=callbacks,
-        logger=[
-            TensorBoardLogger(folder, name="logs", version=""),
-            CSVLogger(folder, name="", version=""),
-        ],
+        logger=TensorBoardLogger(folder, name="logs", version=""),
         enable_progress_bar=progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -106,21 +108,23 @@ def fit(
         _begin(folder, chosen, material, loaders, system)
     began = time.monotonic()
     checkpoint = folder / LAST
-    trainer.fit(system, loaders, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    if not trainer.is_global_zero:
-        return {}
+    try:
+        trainer.fit(system, loaders, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    except SystemExit as error:
+        # What Lightning makes of an interrupt.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
     if averages is not None and averages.mean is not None and averages.mean.n_averaged:
         system.network.load_state_dict(averages.mean.module.state_dict())
     else:
-        system.load_state_dict(torch.load(folder / BEST, weights_only=True)["state_dict"])
+        system.load_state_dict(load_file(folder / BEST))
     trainer.validate(system, loaders, verbose=False)
-    figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "validation" in name}
-    save_file(system.network.state_dict(), folder / NETWORK)
-    _note(
-        folder, {"figures": figures, "trained_s": round(time.monotonic() - began, 1), "epochs": chosen.epochs}
-    )
+    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    if trainer.is_global_zero:
+        write_atomically(folder / NETWORK, save(system.network.state_dict()))
+        took_s = round(time.monotonic() - began, 1)
+        _note(folder, {"figures": figures, "trained_s": took_s, "epochs": chosen.epochs})
     return figures
 
 
@@ -173,7 +177,7 @@ def _begin(folder: Path, chosen: recipe.Recipe, material: Material, loaders: Loa
         {
             "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "commit": _commit(),
-            "versions": {name: version(name) for name in PACKAGES},
+            "versions": {name: _version(name) for name in PACKAGES},
             "machine": platform.platform(),
             "seed": chosen.seed,
             "features": str(material.features.folder),
@@ -192,6 +196,14 @@ def _note(folder: Path, notes: dict[str, Any]) -> None:
     file = folder / RUN
     known = json.loads(file.read_bytes()) if file.exists() else {}
     write_atomically(file, json.dumps({**known, **notes}, indent=2).encode())
+
+
+def _version(package: str) -> str:
+    """Of a package; a checkout of ours need not be installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _commit() -> str:

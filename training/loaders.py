@@ -69,7 +69,8 @@ def tag_names(tracks: Sequence[Track], objective: recipe.Tags) -> tuple[str, ...
 class Loaders(lightning.LightningDataModule):
     """Batches for Lightning: anew each epoch in training, always the same in validation.
 
-    Each process of several makes its share: batch `i` of an epoch is made by process `i % processes`.
+    Each process of several makes its share: batch `i` of an epoch is made by process `i % processes`. The
+    validation part is small, and each goes through all of it, so that all know the same of it.
 
     Args:
         chosen: The recipe.
@@ -129,17 +130,15 @@ class Loaders(lightning.LightningDataModule):
         assert self.trainer is not None
         batches = self.batches("train", self.trainer.current_epoch)
         whole = len(batches) // self.recipe.batches_per_step * self.recipe.batches_per_step
-        return self._loader(batches, whole)
+        return self._loader(batches, range(self.trainer.global_rank, whole, self.trainer.world_size))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """See Lightning."""
         batches = self.batches("validation", VALIDATION_EPOCH)
-        return self._loader(batches, len(batches))
+        return self._loader(batches, range(len(batches)))
 
-    def _loader(self, batches: Dataset[Batch], count: int) -> DataLoader[Batch]:
-        assert self.trainer is not None
-        share = range(self.trainer.global_rank, count, self.trainer.world_size)
-        return DataLoader(batches, batch_size=None, sampler=share, num_workers=self.workers)
+    def _loader(self, batches: Dataset[Batch], numbers: range) -> DataLoader[Batch]:
+        return DataLoader(batches, batch_size=None, sampler=numbers, num_workers=self.workers)
 
     def _tags(self, objective: recipe.Tags, split: Split, epoch: int) -> TagBatches:
         chosen = self.recipe

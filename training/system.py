@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from training import augment, recipe
-from training.batches import Batch
+from training.batches import Batch, random_of
 from training.schedules import warm_up_cosine, warm_up_hold_decay
 
 
@@ -45,15 +45,28 @@ class System(lightning.LightningModule):
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """See Lightning."""
+        self._draw_anew(number * self.trainer.world_size + self.global_rank)
         loss = self.loss(batch)
         self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=1)
         return loss
 
-    def on_train_epoch_start(self) -> None:
-        """Random numbers begin anew, so that a run that goes on is the run it would have been."""
-        seed = (self.recipe.seed << 32) + (self.current_epoch << 16) + self.global_rank
-        torch.manual_seed(seed)
-        self._draws.manual_seed(seed + 1)
+    def _draw_anew(self, number: int) -> None:
+        """Random numbers that go by the batch, whichever process has it, and whenever the run was begun."""
+        seeds = random_of(self.recipe.seed, self.current_epoch, number).integers(2**63, size=2)
+        torch.manual_seed(int(seeds[0]))
+        self._draws.manual_seed(int(seeds[1]))
+
+    def on_train_epoch_end(self) -> None:
+        """Schedules that go by epochs go on here: Lightning has them do so behind the checkpoint."""
+        for each in self.trainer.lr_scheduler_configs:
+            if each.interval == "epoch":
+                heard = [self.trainer.callback_metrics["validation/loss"]] if each.reduce_on_plateau else []
+                each.scheduler.step(*heard)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """See Lightning; not again what is done above."""
+        if any(each.scheduler is scheduler and each.interval == "step" for each in self.trainer.lr_scheduler_configs):
+            scheduler.step()
 
     def normalised(self, mel: Tensor) -> Tensor:
         """As the network takes it."""
