@@ -19,6 +19,9 @@ from models.patch_split import split_patches
 from models.registry import check
 from nodes.providers import usable, with_options
 
+DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
+"""Of inputs, as ONNX Runtime calls them."""
+
 _lock = threading.Lock()
 
 
@@ -159,9 +162,7 @@ def _load(model: Path | bytes, what: str, providers: tuple[str, ...], threads: i
     try:
         # The first run allocates; better now than when sound is waiting.
         inputs = {
-            each.name: np.zeros(
-                [_size(size, sizes) for size in each.shape], np.int64 if "int64" in each.type else np.float32
-            )
+            each.name: np.zeros([_size(size, sizes) for size in each.shape], DTYPES[each.type])
             for each in session.get_inputs()
         }
         session.run(None, inputs)
