@@ -75,7 +75,11 @@ class Deferring(Transform):
     def process(self) -> Status:
         if not self.places:
             return super().process()
-        written = self._write()
+        written = self._its_turn
+        if written:
+            self._write(self._turns.popleft())
+            if self._its_turn:
+                return Status.OK  # one by one: what is written is handed on even if the next one failed
         status = super().process()
         if written and status is Status.NO_INPUT:
             return Status.CAUGHT_UP
@@ -101,24 +105,23 @@ class Deferring(Transform):
         self._turns.append(_Turn(count, job, reason, self.began_ns, self.rung, self.level))
         self.under_way += count
 
-    def _write(self) -> bool:
-        """Write the tokens whose turn it is; returns whether there were any."""
+    @property
+    def _its_turn(self) -> bool:
+        """Whether the next tokens can be written."""
+        return bool(self._turns) and ((job := self._turns[0].job) is None or job.done)
+
+    def _write(self, turn: _Turn) -> None:
         streams = {name: port.stream for name, port in self.outputs.items()}
-        written = False
-        while self._turns and ((job := self._turns[0].job) is None or job.done):
-            turn = self._turns.popleft()
-            self.under_way -= turn.count
-            reason = turn.reason
-            if job is not None:
-                reason = self.accept(job, {name: stream.reserve(1) for name, stream in streams.items()})
-                if reason:
-                    self.counts[reason] += 1
+        self.under_way -= turn.count
+        reason = turn.reason
+        if turn.job is not None:
+            reason = self.accept(turn.job, {name: stream.reserve(1) for name, stream in streams.items()})
             if reason:
-                mark_skipped(streams, turn.count, reason)
-            for stream in streams.values():
-                stream.commit(turn.count, turn.began_ns, turn.rung, level=turn.level)
-            written = True
-        return written
+                self.counts[reason] += 1
+        if reason:
+            mark_skipped(streams, turn.count, reason)
+        for stream in streams.values():
+            stream.commit(turn.count, turn.began_ns, turn.rung, level=turn.level)
 
     def stop(self) -> None:
         self._turns.clear()
