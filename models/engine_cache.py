@@ -25,7 +25,7 @@ from models.patchout import Kept
 Engine = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 """From segments (batch, segment_size, bands) to the outputs of the program, each (batch, ...)."""
 
-ENGINE: Final = "engine"
+ENGINE: Final = "engine.pt2"
 DESCRIPTION: Final = "engine.json"
 
 log = logging.getLogger(__name__)

@@ -28,6 +28,11 @@ def missing(card: Card) -> str | None:
     """Why a model cannot be compiled here; None if it can."""
     if card.program is None:
         return "the model has no torch program: auricle models export --program writes one"
+    return missing_here()
+
+
+def missing_here() -> str | None:
+    """Likewise whatever the model."""
     if importlib.util.find_spec("torch_tensorrt") is None:
         return "torch_tensorrt is not installed"
     try:

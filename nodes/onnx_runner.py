@@ -17,12 +17,17 @@ class OnnxRunner:
     Args:
         session: Of the model.
         names: Of the outputs that are wanted.
+
+    Attributes:
+        batch: Segments of every batch, where the file leaves no choice; else None.
     """
 
     def __init__(self, session: Any, names: Sequence[str]) -> None:
         self._session = session
         self._names = list(names)
-        (self._mel,) = (each.name for each in session.get_inputs() if each.name not in (KEEP_T, KEEP_F))
+        (mel,) = (each for each in session.get_inputs() if each.name not in (KEEP_T, KEEP_F))
+        self._mel = mel.name
+        self.batch = mel.shape[0] if isinstance(mel.shape[0], int) else None
 
     def prepare(self, size: int, kept: Kept | None) -> None:
         """Nothing: the first run does it."""

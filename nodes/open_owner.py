@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.registry import check
@@ -45,22 +46,22 @@ def _open(
     card = check(folder)
     assert card.segment_size is not None
     assert card.front_end is not None
-    sizes = batch_sizes(most)
-    runner: Runner
+    runner = open_runner(folder, providers, threads, names)
+    fixed = runner.batch if isinstance(runner, OnnxRunner) else None
+    sizes = batch_sizes(most) if fixed is None else (fixed,)
+    if card.precision == "int8" and fixed is None:
+        # Scales are taken over what is multiplied, all of a batch: one stream would change the others.
+        sizes = (1,)
+    if sizes[-1] != most:
+        why = "what is together is quantised together" if fixed is None else "its file has no others"
+        log.warning("%s: batches of %d, not of up to %d: %s", card.name, sizes[-1], most, why)
+    return InferenceOwner(runner, (card.segment_size, card.front_end.n_mels), sizes, wait_s, card.name)
+
+
+def open_runner(folder: Path, providers: tuple[str, ...], threads: int, names: Sequence[str]) -> Runner:
+    """A model that runs batches. Arguments and errors are those of `open_owner`."""
     if providers[0] == TORCH_TENSORRT:
         from models.tensorrt_program import open_program
 
-        runner = open_program(folder, card, names)
-    else:
-        session = open_batch_session(folder, providers, threads)
-        runner = OnnxRunner(session, names)
-        batch = session.get_inputs()[0].shape[0]
-        if isinstance(batch, int):
-            sizes = (batch,)
-        elif card.precision == "int8":
-            # Scales are taken over what is multiplied, all of a batch: one stream would change the others.
-            sizes = (1,)
-        if sizes[-1] != most:
-            why = "so its file has it" if isinstance(batch, int) else "what is together is quantised together"
-            log.warning("%s: batches of %d, not of up to %d: %s", card.name, sizes[-1], most, why)
-    return InferenceOwner(runner, (card.segment_size, card.front_end.n_mels), sizes, wait_s, card.name)
+        return open_program(folder, check(folder), names)
+    return OnnxRunner(open_batch_session(folder, providers, threads), names)

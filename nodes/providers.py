@@ -78,12 +78,12 @@ def usable(folder: Path, providers: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in found if name != TORCH_TENSORRT)
 
 
-def trouble(provider: str, card: Card) -> str | None:
-    """Why a provider cannot run a model here, or nothing if its name says it all; None if it can."""
+def trouble(provider: str, card: Card | None = None) -> str | None:
+    """Why a provider cannot run a model, or any, here, or nothing if its name says it all; None if it can."""
     if provider == TORCH_TENSORRT:
-        from models.tensorrt_program import missing
+        from models.tensorrt_program import missing, missing_here
 
-        return missing(card)
+        return missing_here() if card is None else missing(card)
     return _tried(provider)
 
 
