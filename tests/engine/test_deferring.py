@@ -13,10 +13,10 @@ from engine.deferring import Deferring, Job
 from engine.errors import InputError
 from engine.graph import Graph
 from engine.marks import Gap, Mark, Skip
-from engine.node import NodeParams
+from engine.node import NodeParams, Status
 from engine.port import InputPort, OutputPort
 from engine.run import State
-from engine.scheduler import LiveScheduler, run_offline
+from engine.scheduler import LiveScheduler, passes, run_offline
 from engine.stream import Axis
 from tests.toys import FLOAT32, Counter, Sink
 
@@ -232,3 +232,38 @@ def test_nothing_is_handed_out_that_has_no_place_behind() -> None:
     run_offline(found)
     assert len(sink.values) == 3999
     assert node.helper.most <= capacity < 3999
+
+
+def test_what_is_written_may_make_room() -> None:
+    """Whoever reads it stands behind, so there is more to do at once."""
+    found, node, _ = graph(total=20_000, gaps=(), blocks=(20_000,))
+    source = found.nodes["in"]
+    node.places = 10**6  # with nobody at work on them
+    jobs: list[Sum] = []
+    node.helper.add = jobs.append  # type: ignore[method-assign]
+    while node.process() is not Status.NO_ROOM:
+        source.process()
+    assert node.under_way == len(jobs) == node.outputs["sums"].stream.ring.capacity
+    jobs[0].done = True
+    assert node.process() is Status.OK
+    assert node.outputs["sums"].stream.written == 1
+    assert node.process() is Status.NO_ROOM
+
+
+def test_offline_waits_without_asking_again_and_again() -> None:
+    found, node, sink = graph(total=20, gaps=())
+    helper = node.helper
+    hold = threading.Event()
+    add = helper.add
+
+    def later(job: Sum) -> None:
+        threading.Timer(0.2, lambda: (hold.set(), add(job))).start()
+
+    helper.add = later  # type: ignore[method-assign]
+    count = 0
+    for count, run in enumerate(passes(found)):  # noqa: B007
+        pass
+    assert hold.is_set()
+    assert sink.values == [55.0, 105.0, 155.0]
+    assert run.state is State.FINISHED
+    assert count < 100, "thousands, if it did not wait"

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import AuricleError, ConfigError
+from engine.overload import Ladder
 from engine.run import State
 from engine.scheduler import LiveScheduler, run_offline
 from models.patchout import Patchout
@@ -80,8 +81,8 @@ def owner_of(bench: NoiseStream) -> InferenceOwner:
 
 @pytest.fixture
 def held(folders: dict[str, Path], tmp_path: Path) -> Iterator[tuple[dict[str, Any], threading.Event]]:
-    """Parameters of a backbone whose owner does not run before the event is set."""
-    params = {"model": str(make_backbone(tmp_path / "held")), "batch": 2, "deadline_s": 10.0}
+    """Parameters of a backbone whose owner runs nothing before the event is set, and one by one."""
+    params = {"model": str(make_backbone(tmp_path / "held")), "batch": 1, "deadline_s": 10.0}
     owner = owner_of(NoiseStream(0, **params))
     gate, runner = threading.Event(), owner._runner
     run = runner.run
@@ -159,8 +160,10 @@ def test_what_was_not_begun_in_time_is_skipped_and_counted(
     gate.set()
     assert scheduler.wait(60)
     scheduler.close()
+    assert scheduler.runs[0].error is None
     stream = bench.backbone.outputs["embeddings"].stream
     assert bench.backbone.counts["overload"] > 0
+    assert 1 in dict(mark for mark in bench.marks() if len(mark) == 2), "it waited behind the first for long"
     skipped = {mark[0] for mark in bench.marks() if len(mark) == 2}
     assert sorted(skipped | bench.embeddings.tokens.keys()) == list(range(stream.written))
     assert sum(bench.backbone.counts.values()) == len(skipped)
@@ -179,6 +182,19 @@ def test_levels_change_among_those_that_were_warmed_up(folders: dict[str, Path])
     assert owner is not None
     assert all(owner.is_warm(GRID.kept(level)) for level in LEVELS)
     backbone.stop()
+    backbone.stop()
+
+
+def test_adaptive_hands_out_for_the_level_of_the_rung(folders: dict[str, Path]) -> None:
+    ladder = Ladder()
+    backbone = NoiseStream(0, True, model=str(folders["patches"]), batch=2, adaptive=True).backbone
+    backbone.load = ladder.join()
+    backbone.start()
+    for rung, level in enumerate([*LEVELS, LEVELS[-1]]):
+        ladder.rung = rung
+        request = backbone.hand_out(np.zeros((76, 96), np.float32))
+        assert request.kept == GRID.kept(level)
+        assert backbone.level == level.name
     backbone.stop()
 
 
