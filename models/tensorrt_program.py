@@ -93,6 +93,8 @@ class TorchTensorrt:
         def run(segments: NDArray[np.float32]) -> list[NDArray[np.float32]]:
             with torch.no_grad():
                 outputs = module(torch.from_numpy(segments).cuda())
+            if isinstance(outputs, torch.Tensor):
+                outputs = [outputs]
             return [np.asarray(each.cpu().numpy()) for each in outputs]
 
         return run

@@ -95,6 +95,7 @@ def info(name: str, as_json: bool) -> None:
         if grid
         else "",
         "numbers": card.precision and " ".join([card.precision, *_deviations(card)]),
+        "program": card.program and f"{card.program}, which torch-tensorrt compiles",
         "labels": ", ".join(card.classes[:SHOWN_LABELS]) + (f" and {more} more" if more > 0 else ""),
         "folder": str(registry.find(name)),
     }

@@ -14,10 +14,17 @@ pytest.importorskip("onnxscript", reason="exports are made with onnxscript: pip 
 from models.card import load_card  # noqa: E402
 from models.engine_cache import EngineShape  # noqa: E402
 from models.errors import ModelError  # noqa: E402
-from models.export import MEL, Export, export_maest, segment_size  # noqa: E402
+from models.export import (  # noqa: E402
+    MEL,
+    Export,
+    export_convolutional,
+    export_maest,
+    segment_size,
+)
 from models.networks.maest import KINDS, Kind, Maest, MaestConfig  # noqa: E402
 from models.patchout import KEEP_F, KEEP_T, THESIS_LEVELS, Patchout  # noqa: E402
 from models.published import MAEST_FRONT_END  # noqa: E402
+from models.registry import verify  # noqa: E402
 from models.tensorrt_program import fixed, program_path  # noqa: E402
 from nodes.patch_inference import PatchInference  # noqa: E402
 from nodes.session import open_patch_session  # noqa: E402
@@ -183,6 +190,40 @@ def test_program_for_one_shape_equals_the_network(
     np.testing.assert_allclose(activations.numpy(), torch.sigmoid(logits).numpy(), rtol=0, atol=tolerance)
     np.testing.assert_allclose(embeddings.numpy(), expected.numpy(), rtol=0, atol=tolerance)
     assert next(network.parameters()).dtype == torch.float32, "the network itself is left alone"
+
+
+class Means(torch.nn.Module):  # type: ignore[misc]
+    """A network with one head, in short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_embedding = torch.nn.Linear(96, 8)
+        self.to_label = torch.nn.Linear(8, 2)
+
+    def forward(self, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        embeddings = torch.tanh(self.to_embedding(mel)).mean(1)
+        return self.to_label(embeddings), embeddings
+
+
+@pytest.mark.parametrize("labels", [(), ("a", "b")])
+def test_program_of_a_network_without_patches(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    network = Means()
+    card = export_convolutional(network, tmp_path / "net", "net", 40, 20, labels, program=True)
+    path, _ = program_path(tmp_path / "net", card)
+    program, _ = fixed(path, EngineShape(3, 40, 96, None), "cpu")
+    mel = torch.randn(3, 40, 96)
+    with torch.no_grad():
+        logits, embeddings = network(mel)
+        expected = [torch.sigmoid(logits), embeddings] if labels else [embeddings]
+        for one, other in zip(program.module()(mel), expected, strict=True):
+            np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=0, atol=1e-6)
+    (verdict,) = verify(str(tmp_path / "net"))
+    assert verdict.problem is None
+    path.write_bytes(path.read_bytes()[:-1])
+    (verdict,) = verify(str(tmp_path / "net"))
+    assert verdict.problem is not None
+    assert "model.pt2 is damaged" in verdict.problem
 
 
 @pytest.mark.parametrize(
