@@ -78,7 +78,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=[f"{name}*" for name in PACKAGES]),
-    package_data={name: ["py.typed"] for name in PACKAGES},
+    package_data={
+        **{name: ["py.typed"] for name in PACKAGES},
+        "models": ["py.typed", "shipped/*/*"],
+        "training": ["py.typed", "recipes/*.yaml"],
+    },
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={

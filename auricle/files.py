@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.errors import InputError
-
-LOSSLESS = (".aif", ".aiff", ".ape", ".au", ".caf", ".flac", ".tta", ".w64", ".wav", ".wv")
-LOSSY = (".aac", ".ac3", ".amr", ".m4a", ".mp2", ".mp3", ".mpc", ".oga", ".ogg", ".opus", ".ra", ".wma")
-CONTAINERS = (".m4b", ".mka", ".mkv", ".mov", ".mp4", ".weba", ".webm")
-
-SUFFIXES = frozenset((*LOSSLESS, *LOSSY, *CONTAINERS))
-"""What is taken from a folder. A file that is named is tried whatever it is called."""
+from nodes.audio_files import audio_files_below
 
 
 def audio_files(path: Path) -> list[Path]:
@@ -22,7 +16,7 @@ def audio_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    found = audio_files_below(path)
     if not found:
         raise InputError(f"{path}: no audio files in this folder")
     return found

@@ -14,8 +14,10 @@ COMMANDS = {
     "features": "Compute mel spectrograms of a manifest.",
     "recipes": "List recipes, and show them.",
     "fit": "Train what a recipe describes.",
+    "vary": "Make more music for teachers to hear.",
     "teach": "Store what teachers say of a corpus.",
     "heads": "Train shallow heads on embeddings.",
+    "agree": "Compare a student with its teachers.",
     "evaluate": "Compare models on tagging and retrieval.",
     "export": "Make a model folder that the engine runs.",
 }

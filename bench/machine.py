@@ -37,6 +37,14 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def peak_mb() -> float:
+    """The most resident memory that this process has had, in MB. Linux only."""
+    # getrusage's maximum starts with that of the parent.
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (peak,) = (line for line in lines if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) * 1024 / 1e6
+
+
 def versions() -> dict[str, str | None]:
     """Version of Python and of `PACKAGES`; None for those that are not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}

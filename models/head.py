@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +131,7 @@ def save_head(
     description: str = "",
     licence: str = "",
     source: str = "",
+    dataset: dict[str, Any] | None = None,
 ) -> Mlp:
     """Write a head folder, replacing one that is there; `load_head` reads it back.
 
@@ -138,6 +139,7 @@ def save_head(
         layers: first to last.
         embedding_model: name of the backbone whose embeddings the head takes.
         sample_rate: that of the backbone's input, in Hz.
+        dataset: what it was trained on and how good it is there, for the card.
 
     Raises:
         ModelError: the layers and labels do not make a head; nothing is written.
@@ -174,6 +176,7 @@ def save_head(
         file=_FILE_NAME,
         licence=licence or None,
         source=source or None,
+        dataset=dataset,
         layer_activations=tuple(layer.activation for layer in layers),
     )
     head = Mlp(tuple(layers), card.classes, card)

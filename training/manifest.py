@@ -25,7 +25,7 @@ class Track:
     Attributes:
         track_id: Unique in its manifest.
         path: The audio file.
-        duration_s: As its file says.
+        duration_s: Of its audio; where a data set says it, as that says.
         title: Empty if not known, as everything below.
         artists, releases, labels, genres: Names as they are compared, without repetition.
         licence: As the file has it.

@@ -170,6 +170,20 @@ def heads(**options: Any) -> Report:
     return measure(**options)
 
 
+@measurement("auricle bench student", runs=5)
+@click.option(
+    "--model", default="auricle-small", show_default=True, help="An installed model, or its folder."
+)
+@click.option(
+    "--teacher", "teachers", multiple=True, default=("musicnn-mtt", "musicnn-msd"), help="Likewise; several."
+)
+def student(**options: Any) -> Report:
+    """A student against its teachers."""
+    from bench.student import measure
+
+    return measure(**options)
+
+
 @measurement("auricle bench pipeline song.flac --threads 1 --json", runs=3)
 @_file
 @_seconds(240)
@@ -335,6 +349,17 @@ def gpu(models: tuple[str, ...], **options: Any) -> Report:
 
         models = tuple(str(maest_30s(precision, program=True)) for precision in ("fp32", "fp16"))
     return measure(models, **options)
+
+
+@measurement("auricle bench pairs --tracks 100000", runs=3)
+@click.option(
+    "--tracks", type=click.IntRange(1), default=3_300_000, show_default=True, help="Of the catalogue."
+)
+def pairs(**options: Any) -> Report:
+    """Pairs of tracks for an epoch of training, from made-up metadata."""
+    from bench.pairs import measure
+
+    return measure(**options)
 
 
 @measurement("auricle bench peers --cores 0 --hop-frames 93", runs=3, plot="peers")

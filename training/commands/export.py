@@ -1,0 +1,38 @@
+"""`auricle-train export`: make a model folder of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example: auricle-train export runs/student my-student --precision fp16")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", help="Of the model.  [default: the folder's]")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the weights in the file.",
+)
+@click.option("--hop", type=click.IntRange(1), default=62, show_default=True, help="Frames between segments.")
+@click.option("--licence", help="For the card, as SPDX has it.")
+@click.option("--description", help="For the card.  [default: the recipe's]")
+def export(
+    run: Path,
+    folder: Path,
+    name: str | None,
+    precision: str,
+    hop: int,
+    licence: str | None,
+    description: str | None,
+) -> None:
+    """Make a model FOLDER of a finished RUN, which auricle run and auricle tag take at once."""
+    from training.export import deviates, export_run
+
+    card = export_run(run, folder, name or folder.name, precision, hop, licence, description)  # type: ignore[arg-type]  # click has looked
+    click.echo(f"{card.name}: {folder}; {', '.join(deviates(card))}")
+    click.echo(f"try it: auricle tag song.mp3 --model {folder}")

@@ -1,0 +1,54 @@
+"""`auricle-train features`: mel frames of a manifest."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from training.manifest import Manifest
+from training.progress import Tracks
+
+INCOMPLETE = 3
+
+
+@click.command(epilog="Example: auricle-train features corpus.parquet --out features")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the features.")
+@click.option("--front-end", type=click.Choice(["musicnn", "vggish"]), default="musicnn", show_default=True)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option("--verify", is_flag=True, help="Read what is there, and compare it with its checksums.")
+@click.pass_context
+def features(
+    ctx: click.Context, manifest: Path, out: Path, front_end: str, workers: int | None, verify: bool
+) -> None:
+    """Compute mel spectrograms of the tracks of a MANIFEST, as float16, by the engine's own functions.
+
+    What is there already is left alone, so an interrupted run goes on where it stopped. Exits with 3 if some
+    tracks could not be used; they are listed.
+    """
+    from training.features import compute_features, open_features
+
+    if verify:
+        damaged = open_features(out).verify()
+        for shard in damaged:
+            click.echo(f"{shard}: damaged; remove it and its index, and compute it again", err=True)
+        ctx.exit(1 if damaged else 0)
+    corpus = Manifest.load(manifest)
+    began = time.monotonic()
+    with Tracks("features", {track.track_id: track.duration_s for track in corpus}) as progress:
+        failures = compute_features(
+            corpus.tracks, out, front_end, workers, lambda track: progress.finished(track.track_id)
+        )
+    seconds = sum(track.duration_s for track in corpus)
+    took = time.monotonic() - began
+    for failure in failures:
+        click.echo(failure.reason, err=True)
+    click.echo(
+        f"{out}: {len(corpus) - len(failures)} tracks, {seconds / 3600:.1f} h, "
+        f"{seconds / took:.0f} times as fast as they play"
+    )
+    if failures:
+        click.echo(f"{len(failures)} tracks have no features", err=True)
+        ctx.exit(INCOMPLETE)

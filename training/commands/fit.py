@@ -1,0 +1,75 @@
+"""`auricle-train fit`: train what a recipe describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from training.errors import RecipeError
+from training.manifest import Manifest
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  auricle-train fit cola-artist-small corpus.parquet features --out runs/artist
+  auricle-train fit student corpus.parquet features --teacher teachers/musicnn-mtt \\
+      --teacher teachers/musicnn-msd --out runs/student --set epochs=10"""
+)
+@click.argument("recipe")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.argument("features", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "--teacher",
+    "teachers",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder of a model's outputs.",
+)
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes for batches."
+)
+@click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
+def fit(
+    recipe: str,
+    manifest: Path,
+    features: Path,
+    out: Path,
+    teachers: tuple[Path, ...],
+    changes: tuple[str, ...],
+    workers: int,
+    accelerator: str,
+) -> None:
+    """Train what a RECIPE describes, one that comes with Auricle or a YAML file.
+
+    Where OUT has a run that was interrupted, it goes on behind its last epoch. Over several processes:
+    torchrun --nproc-per-node 2 -m auricle.train fit ...
+    """
+    from training.recipe import load_recipe
+
+    chosen = load_recipe(recipe, dict(_change(each) for each in changes))
+    from training.features import open_features
+    from training.fit import fit as train
+    from training.loaders import Material
+    from training.outputs import Outputs
+
+    material = Material(
+        Manifest.load(manifest), open_features(features), tuple(Outputs(teacher) for teacher in teachers)
+    )
+    figures = train(chosen, material, out, workers, accelerator)
+    for name, value in figures.items():
+        click.echo(f"{name} {value:.4f}")
+    click.echo(f"{out}: auricle-train export {out} FOLDER makes a model of it")
+
+
+def _change(text: str) -> tuple[str, Any]:
+    import yaml
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {text}: must be FIELD=VALUE")
+    return name, yaml.safe_load(value)

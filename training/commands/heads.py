@@ -1,0 +1,141 @@
+"""`auricle-train heads`: a shallow head on stored embeddings, tested, then written for the engine."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from auricle.cli import INCOMPLETE
+from training.commands.options import task_options
+
+if TYPE_CHECKING:
+    from training.evaluation import Result
+    from training.tasks import Task
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  auricle-train heads outputs/student corpus.parquet --task genres --out graphs/heads/genres
+  auricle-train heads outputs/student corpus.parquet --task vocal \\
+      --teacher outputs/musicnn-mtt --teacher outputs/musicnn-msd --out graphs/heads/vocal
+  auricle-train heads outputs/student corpus.parquet --task moods.csv --folds 0 --out moods
+
+\b
+A task file is CSV with the columns track_id,classes,split and | between classes, or JSON:
+  {"name": "mood", "multilabel": true, "tracks": {"ID": ["happy"]}, "splits": {"ID": "train"}}
+Without splits the task is tested in folds, or in the parts of the manifest."""
+)
+@click.argument("outputs", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--task", required=True, metavar="TASK", help="genres, artists, vocal, electronic, energy, or a file."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the head.")
+@click.option("--name", help="Of the head; the engine publishes by it.  [default: the folder's]")
+@click.option(
+    "--folds",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    help="Tests, none with an artist that was trained with; 0: one, in the parts of the manifest or file.",
+)
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Heads a fold.")
+@task_options
+@click.option("--licence", default="", help="For the card, as SPDX has it.")
+@click.pass_context
+def heads(
+    ctx: click.Context,
+    outputs: Path,
+    manifest: Path,
+    task: str,
+    out: Path,
+    name: str | None,
+    protocol: str,
+    grid: bool,
+    folds: int,
+    seeds: int,
+    min_tracks: int,
+    min_artists: int,
+    teachers: tuple[Path, ...],
+    margin: float,
+    licence: str,
+) -> None:
+    """Train a head on the embeddings in OUTPUTS for the tracks of MANIFEST.
+
+    It is tested first, on tracks that it has not met. The head that is written is then trained with all of
+    them but those that choose its weights; with --folds 0, with the training part alone. Exit code 3: done,
+    but without some tracks of the manifest.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from engine.wire import KIND
+    from training import evaluation
+    from training.comparison import Options, folds_of, heard, named_task
+    from training.folds import Fold
+    from training.head_export import save_probe
+    from training.manifest import Manifest
+    from training.manifest_tasks import only
+    from training.outputs import Outputs
+    from training.probe import protocols_of
+    from training.report import TITLES, figure
+
+    name = name or out.name
+    if not re.fullmatch(KIND, name):
+        raise click.UsageError(f"--name: {name!r} must be letters, digits and _.:- only")
+    corpus = Manifest.load(manifest)
+    stored = Outputs(outputs)
+    options = Options(min_tracks, min_artists, [Outputs(folder) for folder in teachers], margin)
+    ids, lacking = heard([stored], corpus)
+    what = only(named_task(task, corpus, options), ids)
+    protocols = protocols_of(protocol, grid)
+    tests = folds_of(task, what, corpus, folds)
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task(f"{name}: heads", total=len(tests) * seeds + 1)
+        runs = list(
+            evaluation.heads(
+                what,
+                [stored.embeddings],
+                tests,
+                protocols,
+                seeds=seeds,
+                tell=lambda: progress.advance(bar),
+            )
+        )
+        # What the first fold was tested on trains, too.
+        last = Fold(tests[0].train + tests[0].test * bool(folds), tests[0].validation, ())
+        final = evaluation.best_probe(stored.embeddings, what, last, protocols)
+    results = evaluation.results_of(what, name, runs)
+    by_class = evaluation.class_results(what, name, runs)
+    save_probe(out, final, what, stored.card, results, by_class, name=name, licence=licence)
+    click.echo(f"{len(what.targets)} tracks, {len(what.classes)} classes, {len(runs)} runs")
+    for result in results:
+        click.echo(f"{TITLES[result.metric]:<20} {figure(result)}")
+    _show_classes(what, by_class)
+    click.echo(f"\n{name}: {out}")
+    for line in (*lacking, *_left_out(results[0].left_out, len(runs))):
+        click.echo(line, err=True)
+    if lacking:
+        ctx.exit(INCOMPLETE)
+
+
+def _show_classes(task: Task, results: dict[str, Result]) -> None:
+    from training.report import figure
+
+    width = max(map(len, task.classes))
+    click.echo(f"\n{'class':<{width}}  tracks  {'average precision' if task.multilabel else 'recall'}")
+    counts = task.matrix(list(task.targets)).sum(axis=0)
+    for name, count in zip(task.classes, counts, strict=True):
+        click.echo(f"{name:<{width}}  {count:>6}  {figure(results[name]) if name in results else '-'}")
+
+
+def _left_out(classes: tuple[str, ...], runs: int) -> list[str]:
+    if not classes:
+        return []
+    why = "they lack positives, or negatives, in training or test"
+    return [f"left out of the means of one of {runs} runs or more, because {why}: {', '.join(classes)}"]

@@ -1,0 +1,39 @@
+"""`auricle-train teach`: what models say of a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from training.manifest import Manifest
+from training.progress import Tracks
+
+
+@click.command(
+    epilog="Example: auricle-train teach corpus.parquet features musicnn-mtt musicnn-msd --out teachers"
+)
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.argument("features", type=click.Path(path_type=Path))
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder; each model has one in it."
+)
+@click.option("--hop", type=click.IntRange(1), help="Frames between segments.  [default: the model's]")
+@click.option("--workers", type=click.IntRange(1), help="Tracks at a time.  [default: one a core]")
+def teach(
+    manifest: Path, features: Path, models: tuple[str, ...], out: Path, hop: int | None, workers: int | None
+) -> None:
+    """Store activations and embeddings of MODELs, names or folders, over segments of the corpus.
+
+    For distillation, and for heads on embeddings. What is there already is left alone.
+    """
+    from training.outputs import store_outputs
+
+    corpus = Manifest.load(manifest)
+    durations_s = {track.track_id: track.duration_s for track in corpus}
+    for model in models:
+        name = Path(model).name
+        with Tracks(name, durations_s) as progress:
+            store_outputs(features, list(durations_s), model, out / name, hop, workers, progress.finished)
+        click.echo(f"{name}: {out / name}")

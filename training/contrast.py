@@ -1,0 +1,67 @@
+"""Learning which tracks belong together, by contrast (COLA with editorial metadata).
+
+P. Alonso-Jimenez, X. Serra, D. Bogdanov, "Music representation learning based on editorial metadata from
+Discogs" (ISMIR 2022), sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from training import recipe
+from training.batches import Batch
+from training.objectives import BilinearSimilarity, Projection, contrastive_loss, top1_accuracy
+from training.system import System
+
+
+class Contrast(System):
+    """An encoder with a projection and a similarity for each association; the encoder is shared.
+
+    Args:
+        chosen: A recipe whose objective is `associations`.
+        network: Of which the embeddings are compared; it needs no logits.
+        embedding_size: Values of these.
+    """
+
+    goal = "validation/loss"
+
+    def __init__(self, chosen: recipe.Recipe, network: nn.Module, embedding_size: int) -> None:
+        super().__init__(chosen, network)
+        assert isinstance(chosen.objective, recipe.Associations)
+        self.objective = chosen.objective
+        width = self.objective.width
+        names = self.objective.weights
+        self.projections = nn.ModuleDict({name: Projection(embedding_size, width) for name in names})
+        self.similarities = nn.ModuleDict({name: BilinearSimilarity(width) for name in names})
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The weighted sum of the associations' losses."""
+        return self._losses(batch, "train")
+
+    def validation_step(self, batch: Batch, number: int) -> None:
+        """See Lightning."""
+        loss = self._losses(batch, "validation")
+        self.log(self.goal, loss, batch_size=1, sync_dist=True)
+
+    def _losses(self, batch: Batch, part: str) -> Tensor:
+        total = None
+        for name, weight in self.objective.weights.items():
+            similarity = self._similarity(name, batch[name])
+            loss = contrastive_loss(similarity)
+            total = weight * loss if total is None else total + weight * loss
+            self.log_dict(
+                {f"{part}/{name}/loss": loss, f"{part}/{name}/top1": top1_accuracy(similarity)},
+                batch_size=1,
+                on_step=False,
+                on_epoch=True,
+                sync_dist=part == "validation",
+            )
+        assert total is not None
+        return total
+
+    def _similarity(self, name: str, segments: Tensor) -> Tensor:
+        """Of each anchor to each positive. Both go through the encoder at once, as batch norm was trained."""
+        _, embeddings = self.network(self.normalised(segments.flatten(0, 1)))
+        anchors, positives = self.projections[name](embeddings).chunk(2)
+        similarity: Tensor = self.similarities[name](anchors, positives)
+        return similarity

@@ -1,0 +1,70 @@
+"""Folders of folders: a class is a folder of that name with its audio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from engine.errors import InputError
+from nodes.audio_files import audio_files_below
+from nodes.decoder import Decoder
+from training.errors import TrainingError
+from training.manifest import Manifest, Split, Track
+from training.tasks import Task
+
+PARTS: Final[dict[str, Split]] = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""Top folders that say which part their files are in."""
+
+
+def read(folder: Path) -> tuple[Manifest, Task]:
+    """The audio below `folder`, and the class of each file, in alphabetical order.
+
+    `rock/a.mp3` and `rock/live/b.mp3` are of class `rock`. Where the top folders are parts, as in
+    `train/rock/a.mp3`, the task has these splits; else none, and every track is in train. A track's id is its
+    path in `folder`.
+
+    Raises:
+        TrainingError: There is no audio, some is in no class or part, or cannot be opened.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"{folder}: no such folder")
+    files = audio_files_below(folder)
+    if not files:
+        raise TrainingError(f"{folder}: no audio files in there")
+    split = any(file.relative_to(folder).parts[0] in PARTS for file in files)
+    tracks: list[Track] = []
+    names: dict[str, str] = {}
+    for file in files:
+        *above, _ = file.relative_to(folder).parts
+        if split and above and above[0] not in PARTS:
+            raise TrainingError(
+                f"{file}: {above[0]!r} must be one of {', '.join(PARTS)}, as others are there"
+            )
+        if len(above) < 1 + split:
+            form = "PART/CLASS/FILE" if split else "CLASS/FILE"
+            raise TrainingError(f"{file}: is in no class; in {folder} it must be {form}")
+        track_id = file.relative_to(folder).as_posix()
+        tracks.append(Track(track_id, file, _duration_s(file), split=PARTS[above[0]] if split else "train"))
+        names[track_id] = above[split]
+    classes = tuple(sorted(set(names.values())))
+    targets = {track_id: (classes.index(name),) for track_id, name in names.items()}
+    splits = {track.track_id: track.split for track in tracks} if split else {}
+    return Manifest(tracks), Task(folder.resolve().name, classes, targets, multilabel=False, splits=splits)
+
+
+def _duration_s(file: Path) -> float:
+    """What the file says, or FFmpeg guesses."""
+    try:
+        decoder = Decoder(file)
+    except InputError as error:
+        raise TrainingError(error.message) from error
+    try:
+        return decoder.duration_s or 0
+    finally:
+        decoder.close()

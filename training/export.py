@@ -1,0 +1,154 @@
+"""From a training run to a model folder that the engine runs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.card import Card, Deviation, save_card
+from models.convert import FRONT_END
+from models.export import Export, export_convolutional, export_maest
+from models.files import new_folder, sha256
+from models.half_weights import halve_weights
+from models.networks.maest import EMBEDDING_BLOCK, Maest
+from training import recipe
+from training.errors import TrainingError
+from training.features import open_features
+from training.fit import load_run
+
+HOP_SIZE = 62
+"""Frames from one segment to the next, 0.992 s, unless asked otherwise."""
+
+TRIED = 8
+"""Segments that the file is compared with the network on."""
+
+Precision = Literal["fp32", "fp16"]
+
+
+def export_run(
+    run: Path,
+    folder: Path,
+    name: str,
+    precision: Precision = "fp32",
+    hop_size: int = HOP_SIZE,
+    licence: str | None = None,
+    description: str | None = None,
+) -> Card:
+    """Write the model folder of a finished run.
+
+    Args:
+        run: As `training.fit` leaves it.
+        folder: Must not exist; is there as a whole or not at all.
+        name: Of the model.
+        precision: Of the weights in the file; what is computed has 32 bits.
+        hop_size: Frames from one segment to the next.
+        licence: For the card, as SPDX has it.
+        description: For the card; the recipe's, if None.
+
+    Returns:
+        The card, with how far the file is from the network on music of the validation part, if its features
+        are still there.
+
+    Raises:
+        TrainingError: The run is not finished, or the folder is there.
+        RecipeError: The run's recipe cannot be used.
+    """
+    if folder.exists():
+        raise TrainingError(f"{folder} is there already")
+    chosen, network, notes = load_run(run)
+    segments = _music(notes, chosen.segment_size)
+    labels = tuple(notes["classes"])
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = Path(scratch) / "model"
+        if isinstance(network, Maest):
+            card = export_maest(network, whole, Export(name, labels, EMBEDDING_BLOCK))
+        else:
+            card = export_convolutional(network, whole, name, chosen.segment_size, hop_size, labels)
+        file = whole / str(card.file)
+        if precision == "fp16":
+            onnx.save(halve_weights(onnx.load(file)), file)
+        front_end = FRONT_END.model_copy(update={"mean": chosen.mean, "std": chosen.std})
+        card = card.model_copy(
+            update={
+                "sha256": sha256(file),
+                "front_end": front_end,
+                "segment_hop_size": hop_size,
+                "precision": precision,
+                "description": description or " ".join(chosen.about.split()),
+                "licence": licence,
+                "source": _source(chosen, notes),
+                "release_date": notes["began"][:10],
+                "dataset": {"name": Path(notes["features"]).name, "tracks": notes["tracks"]},
+                "deviation": _deviation(network, file, card, segments, chosen) if len(segments) else None,
+            }
+        )
+        with new_folder(folder) as new:
+            shutil.copy(file, new)
+            save_card(card, new)
+    return card
+
+
+def _source(chosen: recipe.Recipe, notes: dict[str, Any]) -> str:
+    taught = f" by {' and '.join(notes['teachers'])}" if notes["teachers"] else ""
+    what = f"{chosen.network.name}, {notes['parameters']:,} parameters, trained{taught}"
+    return f"{what}; auricle {notes['versions']['auricle']}, commit {notes['commit']}, seed {chosen.seed}"
+
+
+def _music(notes: dict[str, Any], size: int) -> NDArray[np.float32]:
+    """Segments of the run's features, (segments, frames, bands), spread over the tracks."""
+    try:
+        features = open_features(Path(notes["features"]))
+    except TrainingError:
+        return np.zeros((0, size, FRONT_END.n_mels), np.float32)
+    tracks = [frames for frames in features.values() if len(frames) >= size]
+    chosen = tracks[:: max(1, len(tracks) // TRIED)][:TRIED]
+    return np.stack([frames[len(frames) // 2 - size // 2 :][:size] for frames in chosen]).astype(np.float32)
+
+
+def _deviation(
+    network: nn.Module, file: Path, card: Card, segments: NDArray[np.float32], chosen: recipe.Recipe
+) -> Deviation:
+    """The file against the network."""
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = [spec.name for spec in card.io.outputs]
+    differences: list[float] = []
+    cosines: list[float] = []
+    for segment in (segments - np.float32(chosen.mean)) / np.float32(chosen.std):
+        with torch.no_grad():
+            logits, embedding = network(torch.from_numpy(segment[None]))
+        found: dict[str, Any] = dict(
+            zip(names, session.run(names, {card.io.inputs[0].name: segment[None]}), strict=True)
+        )
+        if "activations" in found:
+            differences.append(float(np.abs(found["activations"] - logits.sigmoid().numpy()).max()))
+        cosines.append(_cosine(found["embeddings"], embedding.numpy()))
+    return Deviation(
+        activations=max(differences, default=None),
+        cosine=min(cosines),
+        tried_on=f"{len(segments)} segments of the corpus",
+    )
+
+
+def _cosine(one: NDArray[Any], other: NDArray[Any]) -> float:
+    return float(np.sum(one * other) / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def deviates(card: Card) -> Sequence[str]:
+    """The card's deviation in words."""
+    found = card.deviation
+    if found is None:
+        return []
+    shown = (
+        [] if found.activations is None else [f"largest difference of an activation {found.activations:.2g}"]
+    )
+    return [*shown, f"least cosine of embeddings {found.cosine:.6f}", f"on {found.tried_on}"]

@@ -1,0 +1,211 @@
+"""A training run: a folder with its recipe, its course and what came of it.
+
+- `recipe.yaml`: the recipe with all defaults.
+- `run.json`: when, on what, from which commit, with which versions; the classes; what came of it in figures.
+- `last.ckpt`: after every epoch, all that is needed to go on; `best.ckpt`: of the best epoch.
+- `network.safetensors`: the network of the best epoch, or the mean of several if the recipe says so.
+- `metrics.csv`, and events for TensorBoard in `logs/`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import subprocess
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from models.files import write_atomically
+from training import recipe
+from training.averaging import Averages
+from training.backbones import build, embedding_size
+from training.contrast import Contrast
+from training.distillation import Distillation
+from training.errors import TrainingError
+from training.loaders import Loaders, Material
+from training.system import System
+from training.tagging import Tagging
+
+RECIPE, RUN, NETWORK = "recipe.yaml", "run.json", "network.safetensors"
+LAST, BEST = "last.ckpt", "best.ckpt"
+
+PACKAGES: Final = ("auricle", "lightning", "numpy", "torch")
+
+
+def fit(
+    chosen: recipe.Recipe,
+    material: Material,
+    folder: Path,
+    workers: int = 0,
+    accelerator: str = "auto",
+    progress: bool = True,
+) -> dict[str, float]:
+    """Train, or go on with a run that was interrupted.
+
+    Over several processes it is started by torchrun; each makes its share of every step's batches.
+
+    Args:
+        chosen: The recipe.
+        material: What it learns from.
+        folder: Of the run. One that is there must be of the same recipe.
+        workers: Processes that make batches, beside each of training.
+        accelerator: As Lightning names them: "cpu", "gpu", "auto".
+        progress: Whether to show a bar.
+
+    Returns:
+        The figures of the best epoch in the validation part.
+
+    Raises:
+        TrainingError: The material is not enough, or the folder has another run.
+        OSError: The run cannot be written; its last checkpoint stays.
+    """
+    _quieten()
+    loaders = Loaders(chosen, material, workers)
+    system = make_system(chosen, material, len(loaders.classes))
+    averages = Averages(chosen.averaging) if chosen.averaging else None
+    best = ModelCheckpoint(
+        folder, BEST.removesuffix(".ckpt"), system.goal, mode=system.goal_mode, enable_version_counter=False
+    )
+    last = ModelCheckpoint(folder, LAST.removesuffix(".ckpt"), enable_version_counter=False)
+    callbacks: list[Callback] = [best, last, *([averages] if averages else [])]
+    if progress:
+        callbacks.append(RichProgressBar(leave=True))
+    trainer = lightning.Trainer(
+        accelerator=accelerator,
+        precision=chosen.precision,
+        max_epochs=chosen.epochs,
+        callbacks=callbacks,
+        logger=[
+            TensorBoardLogger(folder, name="logs", version=""),
+            CSVLogger(folder, name="", version=""),
+        ],
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+    )
+    if chosen.batches_per_step % trainer.world_size:
+        raise TrainingError(
+            f"batches_per_step={chosen.batches_per_step} cannot be shared by {trainer.world_size} processes"
+        )
+    trainer.accumulate_grad_batches = chosen.batches_per_step // trainer.world_size
+    if trainer.is_global_zero:
+        _begin(folder, chosen, material, loaders, system)
+    began = time.monotonic()
+    checkpoint = folder / LAST
+    trainer.fit(system, loaders, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if not trainer.is_global_zero:
+        return {}
+    if averages is not None and averages.mean is not None and averages.mean.n_averaged:
+        system.network.load_state_dict(averages.mean.module.state_dict())
+    else:
+        system.load_state_dict(torch.load(folder / BEST, weights_only=True)["state_dict"])
+    trainer.validate(system, loaders, verbose=False)
+    figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "validation" in name}
+    save_file(system.network.state_dict(), folder / NETWORK)
+    _note(
+        folder, {"figures": figures, "trained_s": round(time.monotonic() - began, 1), "epochs": chosen.epochs}
+    )
+    return figures
+
+
+def make_system(chosen: recipe.Recipe, material: Material, n_classes: int) -> System:
+    """What a recipe trains."""
+    torch.manual_seed(chosen.seed)
+    # A contrast needs no logits; the fewest are one.
+    network = build(chosen.network, max(1, n_classes), chosen.segment_size)
+    match chosen.objective:
+        case recipe.Tags():
+            return Tagging(chosen, network)
+        case recipe.Associations():
+            return Contrast(chosen, network, embedding_size(network))
+        case recipe.Teachers():
+            sizes = [teacher.card.embedding_size or 0 for teacher in material.teachers]
+            return Distillation(chosen, network, embedding_size(network), sizes)
+
+
+def load_run(folder: Path) -> tuple[recipe.Recipe, nn.Module, dict[str, Any]]:
+    """The recipe of a finished run, its network with its weights, in evaluation, and what `run.json` says.
+
+    Raises:
+        TrainingError: The folder has no run, or one that is not finished.
+        RecipeError: Its recipe cannot be used.
+    """
+    try:
+        notes = json.loads((folder / RUN).read_bytes())
+        weights = load_file(folder / NETWORK)
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or error
+        raise TrainingError(
+            f"{folder}: not a finished run: {what}; auricle-train fit goes on with it"
+        ) from error
+    chosen = recipe.load_recipe(folder / RECIPE)
+    network = build(chosen.network, max(1, len(notes["classes"])), chosen.segment_size)
+    network.load_state_dict(weights)
+    return chosen, network.eval(), notes
+
+
+def _begin(folder: Path, chosen: recipe.Recipe, material: Material, loaders: Loaders, system: System) -> None:
+    """Say what the run is; or, where there is one, that it is the same."""
+    text = chosen.to_yaml()
+    if (folder / RECIPE).exists():
+        if (folder / RECIPE).read_text(encoding="utf-8") != text:
+            raise TrainingError(f"{folder}: has a run of another recipe; choose another folder")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _note(
+        folder,
+        {
+            "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "commit": _commit(),
+            "versions": {name: version(name) for name in PACKAGES},
+            "machine": platform.platform(),
+            "seed": chosen.seed,
+            "features": str(material.features.folder),
+            "front_end": material.features.about["front_end"]["name"],
+            "teachers": [teacher.card.name for teacher in material.teachers],
+            "tracks": {split: len(material.tracks(split)) for split in ("train", "validation")},
+            "parameters": sum(weights.numel() for weights in system.network.parameters()),
+            "classes": loaders.classes,
+        },
+    )
+    write_atomically(folder / RECIPE, text.encode())
+
+
+def _note(folder: Path, notes: dict[str, Any]) -> None:
+    """Add to `run.json`."""
+    file = folder / RUN
+    known = json.loads(file.read_bytes()) if file.exists() else {}
+    write_atomically(file, json.dumps({**known, **notes}, indent=2).encode())
+
+
+def _commit() -> str:
+    """Of the checkout that this module is in, with a plus if it is changed; empty if it is in none."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _quieten() -> None:
+    """Without what Lightning says of itself and advises."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")

@@ -1,0 +1,230 @@
+"""From a manifest, features and a recipe to the batches of training and validation, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from training import recipe
+from training.batches import VALIDATION_EPOCH, Batch, PairBatches, TagBatches, TaughtBatches, random_of
+from training.catalogue import Catalogue
+from training.csr import Csr
+from training.errors import TrainingError
+from training.manifest import Manifest, Split, Track
+from training.outputs import Outputs
+from training.pairs import draw_pairs
+from training.sampling import balanced_weights, draw_tracks
+from training.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a run learns from.
+
+    Attributes:
+        manifest: The tracks; those without features are left out.
+        features: Their mel frames.
+        teachers: What models say of them, if the recipe has teachers.
+    """
+
+    manifest: Manifest
+    features: Store
+    teachers: tuple[Outputs, ...] = ()
+
+    def tracks(self, split: Split) -> list[Track]:
+        """Tracks of a part that have features.
+
+        Raises:
+            TrainingError: There are none.
+        """
+        found = [track for track in self.manifest.part(split) if track.track_id in self.features]
+        if not found:
+            raise TrainingError(f"{self.features.folder}: no features of a track in the part {split!r}")
+        return found
+
+
+def tag_names(tracks: Sequence[Track], objective: recipe.Tags) -> tuple[str, ...]:
+    """The tags that enough tracks have, from the most frequent.
+
+    Raises:
+        TrainingError: There are none.
+    """
+    counts = Counter(genre for track in tracks for genre in track.genres)
+    names = tuple(name for name, count in counts.most_common() if count >= objective.least_tracks)
+    if not names:
+        raise TrainingError(
+            f"no genre has {objective.least_tracks} tracks in the training part (objective.least_tracks); "
+            f"the most frequent is {counts.most_common(1) or 'none'}"
+        )
+    return names
+
+
+class Loaders(lightning.LightningDataModule):
+    """Batches for Lightning: anew each epoch in training, always the same in validation.
+
+    Each process of several makes its share: batch `i` of an epoch is made by process `i % processes`.
+
+    Args:
+        chosen: The recipe.
+        material: What it learns from.
+        workers: Processes that make batches beside each of training.
+
+    Attributes:
+        classes: Of the logits.
+
+    Raises:
+        TrainingError: The material is not enough for the recipe.
+    """
+
+    def __init__(self, chosen: recipe.Recipe, material: Material, workers: int = 0) -> None:
+        super().__init__()
+        self.recipe = chosen
+        self.material = material
+        self.workers = workers
+        self._tracks = {split: material.tracks(split) for split in ("train", "validation")}
+        self.classes: tuple[str, ...] = ()
+        match chosen.objective:
+            case recipe.Tags() as objective:
+                self.classes = tag_names(self._tracks["train"], objective)
+                if objective.taught and [teacher.card.classes for teacher in material.teachers] != [
+                    self.classes
+                ]:
+                    raise TrainingError("objective.taught: takes outputs of one teacher with the same tags")
+            case recipe.Teachers():
+                self.classes = _teachers_classes(material.teachers, chosen)
+        # A corpus that is not enough is told of now, not after an hour.
+        self.batches("train", 0)
+        self.batches("validation", VALIDATION_EPOCH)
+
+    def batches(self, split: Split, epoch: int) -> Dataset[Batch]:
+        """The batches of an epoch.
+
+        Raises:
+            TrainingError: There are none.
+        """
+        match self.recipe.objective:
+            case recipe.Tags() as objective:
+                made: Any = self._tags(objective, split, epoch)
+            case recipe.Associations() as objective:
+                made = self._pairs(objective, split, epoch)
+            case recipe.Teachers() as objective:
+                made = self._taught(objective, split, epoch)
+        least = self.recipe.batches_per_step if split == "train" else 1
+        if len(made) < least:
+            raise TrainingError(
+                f"part {split!r}: {len(made)} batches of {self.recipe.batch_size}, must be {least} or more; "
+                "make batch_size smaller, or crops_per_track greater"
+            )
+        return made
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """See Lightning; made anew for each epoch."""
+        assert self.trainer is not None
+        batches = self.batches("train", self.trainer.current_epoch)
+        whole = len(batches) // self.recipe.batches_per_step * self.recipe.batches_per_step
+        return self._loader(batches, whole)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """See Lightning."""
+        batches = self.batches("validation", VALIDATION_EPOCH)
+        return self._loader(batches, len(batches))
+
+    def _loader(self, batches: Dataset[Batch], count: int) -> DataLoader[Batch]:
+        assert self.trainer is not None
+        share = range(self.trainer.global_rank, count, self.trainer.world_size)
+        return DataLoader(batches, batch_size=None, sampler=share, num_workers=self.workers)
+
+    def _tags(self, objective: recipe.Tags, split: Split, epoch: int) -> TagBatches:
+        chosen = self.recipe
+        tracks = [
+            track
+            for track in self._tracks[split]
+            if 0 < len(set(track.genres) & set(self.classes)) <= objective.most_tags
+        ]
+        if not tracks:
+            raise TrainingError(f"part {split!r}: no track has one of the {len(self.classes)} genres")
+        targets = np.array([[name in track.genres for name in self.classes] for track in tracks])
+        if split != "train":
+            order = np.repeat(np.arange(len(tracks)), chosen.crops_per_track)
+        elif objective.balanced is not None:
+            columns = np.nonzero(targets)[1].astype(np.int32)
+            weights = balanced_weights(Csr.of(targets.sum(1), columns, len(self.classes)))
+            order = draw_tracks(weights, objective.balanced, chosen.seed, epoch)
+        else:
+            rng = random_of(chosen.seed, epoch)
+            order = rng.permutation(np.repeat(np.arange(len(tracks)), chosen.crops_per_track))
+        return TagBatches(
+            self.material.features,
+            [tracks[index].track_id for index in order],
+            targets[order],
+            chosen.segment_size,
+            chosen.batch_size,
+            chosen.seed,
+            epoch,
+            self.material.teachers[0] if objective.taught else None,
+        )
+
+    def _pairs(self, objective: recipe.Associations, split: Split, epoch: int) -> PairBatches:
+        chosen = self.recipe
+        tracks = self._tracks[split]
+        catalogue = Catalogue.of_tracks(tracks)
+        pairs: dict[str, NDArray[np.int64]] = {}
+        for association in objective.weights:
+            drawn = [
+                draw_pairs(catalogue, association, chosen.seed, epoch * chosen.crops_per_track + crop)
+                for crop in range(chosen.crops_per_track)
+            ]
+            pairs[association] = np.concatenate(drawn)
+        # Validation parts may be smaller than a batch.
+        size = chosen.batch_size
+        if split != "train":
+            size = max(2, min(size, *(len(each) for each in pairs.values())))
+        ids = [track.track_id for track in tracks]
+        return PairBatches(self.material.features, ids, pairs, chosen.segment_size, size, chosen.seed, epoch)
+
+    def _taught(self, objective: recipe.Teachers, split: Split, epoch: int) -> TaughtBatches:
+        chosen, teachers = self.recipe, self.material.teachers
+        ids = [track.track_id for track in self._tracks[split] if track.track_id in teachers[0].activations]
+        items = [
+            np.stack([np.full(count, index), np.arange(count)], axis=1)
+            for index, track_id in enumerate(ids)
+            if (count := len(teachers[0].activations[track_id]))
+        ]
+        if not items:
+            raise TrainingError(f"part {split!r}: the teachers have said nothing of its tracks")
+        order: NDArray[np.int64] = np.concatenate(items)
+        if split == "train":
+            order = random_of(chosen.seed, epoch).permutation(order)[: objective.samples]
+        return TaughtBatches(self.material.features, order, ids, teachers, chosen.batch_size)
+
+
+def _teachers_classes(teachers: Sequence[Outputs], chosen: recipe.Recipe) -> tuple[str, ...]:
+    """Those of all teachers, whose outputs must be of the same segments."""
+    if not teachers:
+        raise TrainingError("the recipe has teachers; name the folders of their outputs")
+    for teacher in teachers:
+        where = f"{teacher.folder}: segments of {teacher.segment_size} frames, {teacher.hop_size} apart"
+        if teacher.segment_size != chosen.segment_size:
+            raise TrainingError(f"{where}; the recipe has segment_size {chosen.segment_size}")
+        if teacher.hop_size != teachers[0].hop_size or set(teacher.activations) != set(
+            teachers[0].activations
+        ):
+            raise TrainingError(f"{where}; {teachers[0].folder} has others, or other tracks")
+    return side_by_side(teachers)
+
+
+def side_by_side(teachers: Sequence[Outputs]) -> tuple[str, ...]:
+    """The classes of all teachers; those that two have carry the name of the model too."""
+    counts = Counter(name for teacher in teachers for name in teacher.card.classes)
+    return tuple(
+        name if counts[name] == 1 else f"{name} ({teacher.card.name})"
+        for teacher in teachers
+        for name in teacher.card.classes
+    )
