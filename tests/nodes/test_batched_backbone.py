@@ -120,9 +120,10 @@ def test_a_live_stream_has_few_segments_under_way(held: tuple[dict[str, Any], th
     bench = NoiseStream(0, live=True, **params)
     scheduler = LiveScheduler([bench.graph])
     scheduler.start()
-    assert not scheduler.wait(1)
-    assert bench.backbone.places == LIVE_PLACES
-    assert bench.backbone.under_way == LIVE_PLACES
+    while bench.backbone.under_way < LIVE_PLACES:
+        assert not scheduler.wait(0.01)
+    assert not scheduler.wait(0.2)
+    assert bench.backbone.under_way == bench.backbone.places == LIVE_PLACES
     gate.set()
     assert scheduler.wait(60)
     scheduler.close()
@@ -156,7 +157,9 @@ def test_what_was_not_begun_in_time_is_skipped_and_counted(
     bench = NoiseStream(0, live=True, **{**params, "deadline_s": 0.2})
     scheduler = LiveScheduler([bench.graph])
     scheduler.start()
-    assert not scheduler.wait(1)  # longer than the deadline
+    while bench.backbone.under_way < LIVE_PLACES:
+        assert not scheduler.wait(0.01)
+    assert not scheduler.wait(0.5)  # longer than the deadline
     gate.set()
     assert scheduler.wait(60)
     scheduler.close()
@@ -218,6 +221,23 @@ def test_statistics_say_how_segments_were_batched(folders: dict[str, Path]) -> N
     assert seen["wait_ms"] >= 0
     assert seen["incremental"] is False
     assert bench.backbone.elsewhere_ns["inference"] > 0
+
+
+@pytest.mark.parametrize("model", ["plain", "patches"])
+def test_a_segment_that_is_no_music_changes_no_other(folders: dict[str, Path], model: str) -> None:
+    """Whatever a stream hands in, zeros or no numbers at all, those beside it get what they get alone."""
+    backbone = NoiseStream(0, model=str(folders[model])).backbone
+    names = tuple(backbone._names)
+    runner = open_owner.open_runner(folders[model], ("CPUExecutionProvider",), 1, names)
+    kept = GRID.kept(LEVELS[1]) if model == "patches" else None
+    segments = np.random.default_rng(0).normal(size=(4, backbone.segment_size, 96)).astype(np.float32)
+    segments[1], segments[2], segments[2, 7] = np.nan, 0, np.inf
+    together = runner.run(segments, kept)
+    for row in (0, 3):
+        alone = runner.run(segments[row : row + 1], kept)
+        for one, other in zip(together, alone, strict=True):
+            np.testing.assert_allclose(one[row], other[0], rtol=0, atol=TOLERANCE)
+    assert np.isnan(together[0][1]).all()
 
 
 def test_streams_share_an_owner(folders: dict[str, Path]) -> None:
