@@ -221,9 +221,14 @@ def _recorded_hash(folder: Path) -> str | None:
 
 
 def _try_out(folder: Path) -> None:
-    """`check`, and load the model as it will be loaded, and compare its inputs and outputs with the card."""
+    """`check`, of its torch program too, load the model as it will be loaded, and compare its inputs and
+    outputs with the card."""
     card = check(folder)
     path = model_path(folder, card)
+    if card.program is not None:
+        from models.tensorrt_program import program_path
+
+        program_path(folder, card)
     if path.suffix != ".onnx":
         load_head(folder)
         return
