@@ -24,6 +24,7 @@ COMMANDS = {
 
 
 @click.group(
+    "auricle-train",
     cls=LazyGroup,
     package="training.commands",
     table=COMMANDS,

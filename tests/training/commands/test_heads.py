@@ -128,7 +128,11 @@ def test_a_class_without_positives_in_a_part_is_said(folder: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("arguments", "code", "named"),
     [
-        (("--task", "polka"), 1, "no task 'polka'; tasks are genres, artists, vocal, and files"),
+        (
+            ("--task", "polka"),
+            1,
+            "no task 'polka'; tasks are genres, artists, vocal, electronic, energy, and files",
+        ),
         (("--task", "genres"), 1, "genres: none of 3 genres of 54 tracks has 20 tracks of 5 artists"),
         (("--task", "artists", "--min-tracks", "6", "--folds", "0"), 1, "give --folds 5"),
         (("--task", "artists", "--min-tracks", "7"), 1, "artists: 0 of 9 have 7 tracks; two must"),
