@@ -91,6 +91,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(
+    "auricle",
     cls=LazyGroup,
     package="auricle.commands",
     table=COMMANDS,

@@ -32,6 +32,7 @@ def export_checkpoint(
     block: int,
     kinds: tuple[Kind, ...],
     precision: Precision = "fp32",
+    program: bool = False,
     try_on: Path | None = None,
     licence: str | None = None,
     tell: Callable[[str], None] = lambda line: None,
@@ -41,7 +42,7 @@ def export_checkpoint(
     Args:
         checkpoint: As `models.networks.maest_weights.load_maest` reads it.
         folder: To be written.
-        name, block, kinds, precision, licence: See `models.export.Export`.
+        name, block, kinds, precision, program, licence: See `models.export.Export`.
         labels: File with a label a line, or JSON with `classes`.
         try_on: Music; the demo clip, if None.
         tell: Hears how far it is.
@@ -60,6 +61,7 @@ def export_checkpoint(
         block=block,
         kinds=kinds,
         precision=precision,
+        program=program,
         licence=licence,
         source=checkpoint.name,
     )

@@ -17,12 +17,14 @@ COMMANDS = {
     "vary": "Make more music for teachers to hear.",
     "teach": "Store what teachers say of a corpus.",
     "heads": "Train shallow heads on embeddings.",
+    "agree": "Compare a student with its teachers.",
     "evaluate": "Compare models on tagging and retrieval.",
     "export": "Make a model folder that the engine runs.",
 }
 
 
 @click.group(
+    "auricle-train",
     cls=LazyGroup,
     package="training.commands",
     table=COMMANDS,

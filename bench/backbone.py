@@ -58,7 +58,7 @@ def measure(
     measurements = _sessions(model, segments, latencies)
     nodes = {_node_name(hop, shared): (hop, shared) for hop in hops for shared in (False, True)}
     for name, (hop, shared) in nodes.items():
-        measurements[name] = _node(model, hop, shared, segments, outputs)
+        measurements[name] = through_node(model, hop, shared, segments, outputs)
     measured = alternate(measurements, runs, tell=tell)
     for name, seconds in measured.items():
         figures: dict[str, Any] = {
@@ -125,14 +125,22 @@ def _sessions(model: str, segments: int, latencies: dict[str, list[float]]) -> d
     return {name: contender(name, *shape) for name, shape in shapes.items()}
 
 
-def _node(
+def through_node(
     model: str,
     hop: int,
     shared: bool,
     segments: int,
     outputs: dict[tuple[int, bool], NDArray[np.float32]],
 ) -> Measurement:
-    """A `Backbone` node in a graph; its time alone counts."""
+    """Seconds a segment of a `Backbone` node in a graph, whose time alone counts.
+
+    Args:
+        model: An installed model by name, or its folder.
+        hop: Frames from one segment to the next.
+        shared: Whether what segments share is computed once, if the model allows it.
+        segments: How many make a round.
+        outputs: Is given the activations, under (hop, shared).
+    """
     front_end = FRONT_ENDS[_front_end(model)]
     size = info(model).segment_size
     assert size is not None

@@ -9,7 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("auricle", "av", "msgpack", "numba", "numpy", "onnxruntime", "pyzmq", "scipy", "soxr")
+PACKAGES = (
+    *("auricle", "av", "msgpack", "numba", "numpy", "onnxruntime", "pyzmq", "scipy", "soxr"),
+    *("onnxruntime-gpu", "tensorrt", "torch", "torch-tensorrt"),
+)
 """Packages whose version has an effect on some figure."""
 
 CHECKOUT = Path(__file__).resolve().parents[1]

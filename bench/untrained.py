@@ -12,13 +12,18 @@ from models.registry import cache_folder
 SEED = 0
 
 
-def maest_30s(precision: Literal["fp32", "int8"], block: int = 6) -> Path:
+def maest_30s(precision: Literal["fp32", "int8", "fp16"], block: int = 6, program: bool = False) -> Path:
     """MAEST-30s up to the tokens of `block`, exported in a precision. Makes it at the first call.
+
+    Args:
+        precision: Of the file.
+        block: The last one.
+        program: Whether the torch program lies beside it, for torch-tensorrt.
 
     Raises:
         ConfigError: It is not there, and torch is not either.
     """
-    folder = _folder(f"untrained-maest-30s-block-{block}-{precision}")
+    folder = _folder(f"untrained-maest-30s-block-{block}-{precision}{'-program' if program else ''}")
 
     def make() -> None:
         import torch
@@ -27,7 +32,8 @@ def maest_30s(precision: Literal["fp32", "int8"], block: int = 6) -> Path:
         from models.networks.maest import CONFIGS, Maest
 
         torch.manual_seed(SEED)
-        export_maest(Maest(CONFIGS["30s"]), folder, Export(folder.name, block=block, precision=precision))
+        export = Export(folder.name, block=block, precision=precision, program=program)
+        export_maest(Maest(CONFIGS["30s"]), folder, export)
 
     return _made(folder, make)
 

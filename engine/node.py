@@ -77,6 +77,10 @@ class Node:
         """Time spent in other people's code, by what it was: decoding, inference."""
         self.counts: Counter[str] = Counter()
         """What was lost or left out, by reason."""
+        self.under_way = 0
+        """Tokens that it has begun and that others, on threads of theirs, are still at."""
+        self.arrived: Callable[[], None] = lambda: None
+        """To be called by another thread when there is something new to process; set by the scheduler."""
 
     def add_input(self, port: InputPort) -> InputPort:
         """Declare an input. For `__init__`."""
@@ -120,8 +124,6 @@ class Source(Node):
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         self.clock = SourceClock()
-        self.arrived: Callable[[], None] = lambda: None
-        """To be called by a capture thread when there is something new; set by the scheduler."""
 
     def interrupt(self) -> None:
         """Hear that `stop` is to come, and wait for nothing more. From any thread."""

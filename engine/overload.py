@@ -101,10 +101,15 @@ class Member:
 
     def begin(self, late_s: float, deadline_s: float) -> bool:
         """Say how long ago the next window, one to serve, was complete; returns whether it is in time."""
+        in_time = self.tell(late_s, deadline_s)
+        self._paid = max(0, self._paid + COST // self.ladder.part - COST)
+        return in_time
+
+    def tell(self, late_s: float, deadline_s: float) -> bool:
+        """Say how long ago a window was complete when it was begun; returns whether that was in time."""
         lateness = late_s / deadline_s
         self.lateness = max(lateness, self.lateness or 0.0)
         self.ladder.look(time.monotonic())
-        self._paid = max(0, self._paid + COST // self.ladder.part - COST)
         return lateness <= 1
 
 

@@ -55,6 +55,11 @@ class Run:
         """Monotonic time at which a node wants to be called again, if one does."""
         return min((node.wake_ns for node in self._unfinished if node.wake_ns is not None), default=None)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a node waits for what others do for it, on threads of theirs."""
+        return any(node.under_way for node in self._unfinished)
+
     def start(self) -> None:
         """Open every node, those that others read from last, so that nothing is heard before all can hear."""
         self.state = State.RUNNING

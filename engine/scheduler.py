@@ -20,7 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from engine.errors import AuricleError
 from engine.graph import Graph
-from engine.node import Source
 from engine.overload import Ladder
 from engine.run import Run
 
@@ -41,7 +40,8 @@ def usable_cores() -> int:
 def passes(graph: Graph) -> Iterator[Run]:
     """Run `graph` to its end, stopping after every pass over its nodes.
 
-    The source must not wait for time to pass. Closing the iterator stops the graph.
+    The source must not wait for time to pass. What nodes have done on other threads is waited for here.
+    Closing the iterator stops the graph.
 
     Yields:
         The run, after each pass.
@@ -50,11 +50,17 @@ def passes(graph: Graph) -> Iterator[Run]:
         AuricleError: What stopped the graph.
     """
     run = Run(graph)
+    arrived = threading.Event()
+    for node in graph.order:
+        node.arrived = arrived.set
     run.start()
     try:
         while run.ending is None:
+            arrived.clear()  # before the nodes are called, so that nothing comes unseen
             if not run.advance() and run.ending is None:
-                raise AuricleError(f"graph {graph.name!r} stands still: no node can go on")
+                if not run.under_way:
+                    raise AuricleError(f"graph {graph.name!r} stands still: no node can go on")
+                arrived.wait()
             yield run
     finally:
         run.close()
@@ -118,8 +124,7 @@ class LiveScheduler:
             member = self.ladder.join()
             for node in graph.order:
                 node.load = member
-                if isinstance(node, Source):
-                    node.arrived = task.queue
+                node.arrived = task.queue
             self._tasks = [*self._tasks, task]
             if self._started:
                 self._openers.submit(self._open, task)

@@ -59,6 +59,10 @@ class Transform(Node):
         anything to do."""
         return False
 
+    def room(self, streams: dict[str, Stream]) -> int:
+        """Windows that may be begun now."""
+        return min(stream.room() for stream in streams.values())
+
     def process(self) -> Status:
         reader = self.reader
         # In this order, since the writer may be at work: it marks, then commits, then ends.
@@ -73,11 +77,13 @@ class Transform(Node):
                 first, last = reader.touching(mark)
                 for stream in streams.values():
                     stream.mark(mark.moved(stream.start + first, stream.start + last))
-        room = min(stream.room() for stream in streams.values())
+        room = self.room(streams)
         if available and room:
             taken = self._advance(reader, streams, min(available, room))
             return Status.CAUGHT_UP if taken == available and not ended else Status.OK
         if ended and not available:
+            if self.under_way:
+                return Status.NO_INPUT
             if room < self.rest:
                 return Status.NO_ROOM
             self.flush(reader.rest(), streams)
@@ -96,15 +102,31 @@ class Transform(Node):
             count, reason = self.declined(count)
             if reason:
                 self.counts[reason] += count
-        outputs = {name: stream.reserve(count) for name, stream in streams.items()}
         if reason is None:
-            self.compute(reader.view(count), outputs)
+            self.serve(count, streams)
         else:
-            for stream in streams.values():
-                start, stop = stream.written, stream.written + count
-                source = (stream.span(start)[0], stream.span(stop - 1)[1])
-                stream.mark(Skip(start, stop, reason, source))
-        for stream in streams.values():
-            stream.commit(count, self.began_ns, self.rung, level=self.level)
+            self.skip(count, reason, streams)
         reader.release(count)
         return count
+
+    def serve(self, count: int, streams: dict[str, Stream]) -> None:
+        """Turn the next `count` windows into tokens."""
+        self.compute(
+            self.reader.view(count), {name: stream.reserve(count) for name, stream in streams.items()}
+        )
+        for stream in streams.values():
+            stream.commit(count, self.began_ns, self.rung, level=self.level)
+
+    def skip(self, count: int, reason: str, streams: dict[str, Stream]) -> None:
+        """Leave the next `count` tokens out."""
+        mark_skipped(streams, count, reason)
+        for stream in streams.values():
+            stream.commit(count, self.began_ns, self.rung, level=self.level)
+
+
+def mark_skipped(streams: dict[str, Stream], count: int, reason: str) -> None:
+    """Mark the next `count` tokens of each stream as left out; they are still to be committed."""
+    for stream in streams.values():
+        start, stop = stream.written, stream.written + count
+        source = (stream.span(start)[0], stream.span(stop - 1)[1])
+        stream.mark(Skip(start, stop, reason, source))

@@ -125,6 +125,9 @@ class Card(_Part):
     # Of a transformer whose patches can be left out: how it cuts, and settings from the best to the cheapest.
     patch_grid: PatchGrid | None = None
     patchout: tuple[PatchoutLevel, ...] = ()
+    # The same network as `torch.export.save` writes it, and its hash: what torch-tensorrt compiles.
+    program: str | None = Field(default=None, pattern=r"^[^/\\]+$")
+    program_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     # Of an exported file: fp32, int8 or fp16, and what that costs.
     precision: str | None = None
     deviation: Deviation | None = None

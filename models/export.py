@@ -1,11 +1,13 @@
 """From a network in torch to a model folder that the engine runs.
 
 One file serves every patchout: which columns and rows of patches are kept are inputs, `KEEP_T` and `KEEP_F`,
-and the projected patches are a value by the name of `PATCHES`, where `models.patch_split` cuts it.
+and the projected patches are a value by the name of `PATCHES`, where `models.patch_split` cuts it. The batch
+axis is free, for who runs the segments of many streams together.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import tempfile
 import warnings
@@ -28,7 +30,7 @@ from models.card import Card, Deviation, Inference, Schema, TensorSpec, save_car
 from models.convert import FRONT_END
 from models.errors import ModelError
 from models.files import new_folder, sha256
-from models.networks.maest import EMBEDDING_BLOCK, KINDS, PATCH_SIZE, STRIDE, Kind, Maest, pool
+from models.networks.maest import EMBEDDING_BLOCK, KINDS, PATCH_SIZE, STRIDE, Kind, Maest, MaestConfig, pool
 from models.patchout import KEEP_F, KEEP_T, PATCHES, THESIS_LEVELS, PatchGrid
 from models.published import MAEST_FRONT_END
 
@@ -57,6 +59,7 @@ class Export:
         kinds: Which of them, stacked; none leaves embeddings out.
         precision: `int8` has the weights of products in 8 bits, and quantises what they are multiplied with
             as it comes; `fp16` is for GPUs.
+        program: Whether to write the torch program too, which torch-tensorrt compiles.
         description, licence, source: For the card.
     """
 
@@ -65,6 +68,7 @@ class Export:
     block: int = EMBEDDING_BLOCK
     kinds: tuple[Kind, ...] = KINDS
     precision: Precision = "fp32"
+    program: bool = False
     description: str = ""
     licence: str | None = None
     source: str | None = None
@@ -105,6 +109,8 @@ def export_maest(
         raise ModelError(f"{export.name}: {len(export.labels)} labels; the network has {config.n_classes}")
     if not 0 <= export.block < config.depth:
         raise ModelError(f"{export.name}: block={export.block} must be from 0 to {config.depth - 1}")
+    if export.program and export.precision == "int8":
+        raise ModelError(f"{export.name}: int8 is for CPUs, and the torch program for GPUs; leave one out")
     if not set(export.kinds) <= set(KINDS):
         raise ModelError(f"{export.name}: kinds={export.kinds} must be of {', '.join(KINDS)}")
     network = network.eval()
@@ -116,13 +122,19 @@ def export_maest(
         _write(whole, file, size, grid)
         if export.precision != "fp32":
             _convert(file, export.precision)
+        program = new / "model.pt2"
+        if export.program:
+            half = export.precision == "fp16"
+            _save_program(
+                _Program(copy.deepcopy(network), export, half), program, _example(config, size, grid), _free()
+            )
         card = Card(
             name=export.name,
             type="feature extractor" if not export.labels else "auto-tagging",
             version="1",
             classes=export.labels,
             io=Schema(
-                inputs=(TensorSpec(name=MEL, shape=(1, "frames", config.n_mels)),),
+                inputs=(TensorSpec(name=MEL, shape=("batch", "frames", config.n_mels)),),
                 outputs=tuple(whole.specs()),
             ),
             inference=Inference(sample_rate=MAEST_FRONT_END.sample_rate),
@@ -136,6 +148,8 @@ def export_maest(
             segment_hop_size=HOP_FRAMES,
             patch_grid=grid,
             patchout=THESIS_LEVELS,
+            program=program.name if export.program else None,
+            program_sha256=sha256(program) if export.program else None,
             precision=export.precision,
             deviation=_deviation(whole, file, grid, segments, tried_on) if segments else None,
         )
@@ -179,20 +193,53 @@ class _Whole(nn.Module):
         config, export = self.network.config, self.export
         sizes = {"activations": config.n_classes, "embeddings": len(export.kinds) * config.width}
         return [
-            TensorSpec(name=name, shape=(1, sizes[name]), output_purpose=PURPOSES[name])
+            TensorSpec(name=name, shape=("batch", sizes[name]), output_purpose=PURPOSES[name])
             for name in self.names
         ]
 
 
+class _Program(nn.Module):
+    """What is exported, without the patches; in half precision between the frames and the outputs, or not.
+
+    Args:
+        network: Converted, if `half`.
+        export: What is asked of it.
+        half: Whether the numbers inside have 16 bits.
+    """
+
+    def __init__(self, network: Maest, export: Export, half: bool) -> None:
+        super().__init__()
+        self.whole = _Whole(network.half() if half else network, export)
+        self.half_inside = half
+
+    def forward(self, mel: Tensor, keep_t: Tensor, keep_f: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.whole(mel.half() if self.half_inside else mel, keep_t, keep_f)[:-1]
+        return tuple(each.float() for each in outputs)
+
+
+def _save_program(
+    module: nn.Module, file: Path, example: tuple[Tensor, ...], shapes: tuple[dict[int, Any], ...]
+) -> None:
+    with torch.no_grad(), _quiet():
+        program = torch.export.export(module.eval(), example, dynamic_shapes=shapes)
+        torch.export.save(program, file)
+
+
+def _example(config: MaestConfig, size: int, grid: PatchGrid) -> tuple[Tensor, ...]:
+    # Two segments: the tracer takes an axis of one for one that is always so.
+    return torch.zeros(2, size, config.n_mels), torch.arange(grid.columns), torch.arange(grid.rows)
+
+
+def _free() -> tuple[dict[int, Any], ...]:
+    """The axes of the inputs that may have any size."""
+    names = ("batch", "frames", "kept_columns", "kept_rows")
+    batch, frames, columns, rows = (torch.export.Dim(name) for name in names)
+    return {0: batch, 1: frames}, {0: columns}, {0: rows}
+
+
 def _write(whole: _Whole, file: Path, size: int, grid: PatchGrid) -> None:
-    example = (
-        torch.zeros(1, size, whole.network.config.n_mels),
-        torch.arange(grid.columns),
-        torch.arange(grid.rows),
-    )
-    frames, columns, rows = (torch.export.Dim(name) for name in ("frames", "kept_columns", "kept_rows"))
-    shapes: tuple[dict[int, Any], ...] = ({1: frames}, {0: columns}, {0: rows})
-    model = _traced(whole, example, [MEL, KEEP_T, KEEP_F], [*whole.names, PATCHES], shapes)
+    example = _example(whole.network.config, size, grid)
+    model = _traced(whole, example, [MEL, KEEP_T, KEEP_F], [*whole.names, PATCHES], _free())
     # A value inside, not an output: who runs the file gets what the card speaks of.
     (patches,) = (output for output in model.graph.output if output.name == PATCHES)
     # The other values' shapes are for readers, and in the way where a conversion changes them.
@@ -209,6 +256,7 @@ def export_convolutional(
     segment_size: int,
     hop_size: int,
     labels: tuple[str, ...] = (),
+    program: bool = False,
 ) -> Card:
     """Write the model folder of a network of `models.networks` that gives (logits, embeddings), in fp32.
 
@@ -219,16 +267,21 @@ def export_convolutional(
         segment_size: Frames of a segment.
         hop_size: Frames from one segment to the next.
         labels: Of the logits; none leaves activations out.
+        program: As in `Export`.
 
     Returns:
         The card.
     """
-    example = torch.zeros(1, segment_size, 96)
+    example = torch.zeros(2, segment_size, 96)
     whole = _Activations(network.eval(), bool(labels)).eval()
     names = [*(["activations"] if labels else []), "embeddings"]
     with new_folder(folder) as new:
         file = new / "model.onnx"
-        onnx.save(_traced(whole, (example,), [MEL], names, ({0: torch.export.Dim("batch")},)), file)
+        free: tuple[dict[int, Any], ...] = ({0: torch.export.Dim("batch")},)
+        onnx.save(_traced(whole, (example,), [MEL], names, free), file)
+        written = new / "model.pt2"
+        if program:
+            _save_program(whole, written, (example,), free)
         with torch.no_grad():
             sizes = [each.shape[-1] for each in whole(example)]
         outputs = tuple(
@@ -247,6 +300,8 @@ def export_convolutional(
             front_end=FRONT_END,
             segment_size=segment_size,
             segment_hop_size=hop_size,
+            program=written.name if program else None,
+            program_sha256=sha256(written) if program else None,
             precision="fp32",
         )
         save_card(card, new)

@@ -8,8 +8,10 @@ frames to patches, and a *back* from patches to the model's outputs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from models.errors import ModelError
 from models.patchout import KEEP_F, KEEP_T, PATCHES
@@ -20,8 +22,8 @@ class PatchSplit:
     """A model in two parts, as serialized ONNX models.
 
     Attributes:
-        front: From the model's own input (1, frames, bands), `KEEP_T` and `KEEP_F` to `PATCHES`.
-        back: From `PATCHES` (1, rows, columns, width), `KEEP_T` and `KEEP_F` to the model's own outputs.
+        front: From the model's own input (batch, frames, bands), `KEEP_T` and `KEEP_F` to `PATCHES`.
+        back: From `PATCHES` (batch, rows, columns, width), `KEEP_T` and `KEEP_F` to the model's own outputs.
         input: Name of the model's own input.
     """
 
@@ -57,4 +59,16 @@ def split_patches(path: Path) -> PatchSplit:
     def part(taken: list[str], given: list[str]) -> bytes:
         return bytes(extractor.extract_model(taken, given).SerializeToString())
 
-    return PatchSplit(part([mel, KEEP_T, KEEP_F], [PATCHES]), part([PATCHES, KEEP_T, KEEP_F], outputs), mel)
+    front = part([mel, KEEP_T, KEEP_F], [PATCHES])
+    _count_patches(extractor.graph.node, mel)
+    return PatchSplit(front, part([PATCHES, KEEP_T, KEEP_F], outputs), mel)
+
+
+def _count_patches(nodes: Sequence[Any], mel: str) -> None:
+    """Have the size of the batch, which the blocks reshape by, read off the patches, not off the frames."""
+    # A conversion to other numbers puts a cast before everything, and last in the list.
+    casts = {node.output[0] for node in nodes if node.op_type == "Cast" and node.input[0] == mel}
+    for node in nodes:
+        bounds = {each.name: each.i for each in node.attribute}
+        if node.op_type == "Shape" and node.input[0] in {mel, *casts} and bounds.get("end") == 1:
+            node.input[0] = PATCHES

@@ -21,6 +21,10 @@ PATCHES: Final = "patches"
 """Value inside an exported model: kept patches after projection, (batch, rows, columns, width)."""
 
 
+Kept = tuple[tuple[int, ...], tuple[int, ...]]
+"""Indices of the kept columns and of the kept rows, rising."""
+
+
 class Patchout(BaseModel):
     """Which patches are kept."""
 
@@ -62,7 +66,7 @@ class PatchGrid(BaseModel):
     size: int = Field(gt=0)
     stride: int = Field(gt=0)
 
-    def kept(self, patchout: Patchout) -> tuple[list[int], list[int]]:
+    def kept(self, patchout: Patchout) -> Kept:
         """Indices of the columns and of the rows that are kept.
 
         Raises:
@@ -71,10 +75,10 @@ class PatchGrid(BaseModel):
         beyond = [row for row in patchout.drop_rows if row >= self.rows]
         if beyond:
             raise ModelError(f"drop_rows: no row {beyond[0]}; rows are 0 to {self.rows - 1}")
-        rows = [row for row in range(self.rows) if row not in patchout.drop_rows]
+        rows = tuple(row for row in range(self.rows) if row not in patchout.drop_rows)
         if not rows:
             raise ModelError(f"drop_rows: all {self.rows} rows are dropped; one at least has to stay")
-        return list(range(0, self.columns, patchout.keep_every)), rows
+        return tuple(range(0, self.columns, patchout.keep_every)), rows
 
     def tokens(self, patchout: Patchout) -> int:
         """Patches that are kept."""

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import platformdirs
 
@@ -60,16 +60,26 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
+SHIPPED: Final = Path(__file__).parent / "shipped"
+"""Where the models that come with Auricle are."""
+
+
+def shipped_names() -> list[str]:
+    """The models that come with Auricle, which nobody has to get."""
+    return sorted(path.parent.name for path in SHIPPED.glob("*/card.json"))
+
+
 def available(published: bool = False) -> list[ModelEntry]:
-    """The models that we convert, then whatever else is installed, each with its state.
+    """The models that come with Auricle, those that we convert, then whatever else is installed.
 
     Args:
         published: also those of Essentia's site that are not installed.
     """
-    others = [name for name in _installed_names() if name not in RECIPES]
+    ours = {*shipped_names(), *RECIPES}
+    others = [name for name in _installed_names() if name not in ours]
     if published:
         others = [*PUBLISHED, *(name for name in others if name not in PUBLISHED)]
-    return [_entry(name) for name in [*RECIPES, *others]]
+    return [_entry(name) for name in [*shipped_names(), *RECIPES, *others]]
 
 
 def info(name_or_path: str | Path) -> Card:
@@ -86,6 +96,8 @@ def find(name_or_path: str | Path) -> Path:
         ModelError: neither; the message lists the names and says how to get a model that is not installed.
     """
     name = str(name_or_path)
+    if name in shipped_names():
+        return SHIPPED / name
     if _can_be_pulled(name) or name in _installed_names():
         folder = models_folder() / name
         if not folder.is_dir():
@@ -128,7 +140,8 @@ def verify(name_or_path: str | None = None) -> list[Verdict]:
     Raises:
         ModelError: there is no model of that name.
     """
-    folders = [models_folder() / name for name in _installed_names()]
+    folders = [SHIPPED / name for name in shipped_names()]
+    folders += [models_folder() / name for name in _installed_names()]
     if name_or_path is not None:
         folders = [find(name_or_path)]
     verdicts = []
@@ -154,6 +167,8 @@ def pull(name: str, progress: Progress | None = None, expected: str | None = Non
         ModelError: no such model, the download failed or is not the right one, or the cache cannot be
             written.
     """
+    if name in shipped_names():
+        return SHIPPED / name
     if not _can_be_pulled(name):
         raise ModelError(f"model '{name}' cannot be pulled; {_names_near(name)}")
     if expected is not None:
@@ -206,9 +221,14 @@ def _recorded_hash(folder: Path) -> str | None:
 
 
 def _try_out(folder: Path) -> None:
-    """`check`, and load the model as it will be loaded, and compare its inputs and outputs with the card."""
+    """`check`, of its torch program too, load the model as it will be loaded, and compare its inputs and
+    outputs with the card."""
     card = check(folder)
     path = model_path(folder, card)
+    if card.program is not None:
+        from models.tensorrt_program import program_path
+
+        program_path(folder, card)
     if path.suffix != ".onnx":
         load_head(folder)
         return
@@ -257,7 +277,7 @@ def _can_be_pulled(name: str) -> bool:
 
 
 def _entry(name: str) -> ModelEntry:
-    folder = models_folder() / name
+    folder = SHIPPED / name if name in shipped_names() else models_folder() / name
     missing = _missing_entry(name)
     if not folder.is_dir() and missing is not None:
         return missing
@@ -296,7 +316,7 @@ def _names_near(name: str) -> str:
         near = [tasks[match] for match in difflib.get_close_matches(task, tasks, n=5, cutoff=0.7)]
     if near:
         return f"names near it are: {', '.join(near)}"
-    names = [*RECIPES, *(other for other in _installed_names() if other not in RECIPES)]
+    names = [*shipped_names(), *RECIPES, *(other for other in _installed_names() if other not in RECIPES)]
     return f"models are: {', '.join(names)}, and those of: auricle models list --all"
 
 

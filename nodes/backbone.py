@@ -11,22 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from engine.deferring import Deferring, Job
 from engine.errors import AuricleError, ConfigError
 from engine.node import NodeParams, describe
 from engine.port import InputPort, OutputPort
 from engine.stream import Axis
-from engine.transform import Transform
 from engine.wire import KIND
 from models.card import TensorSpec
 from models.errors import ModelError
-from models.patchout import Patchout
+from models.patchout import Kept, Patchout
 from models.registry import find, info
 from nodes.incremental import IncrementalInference
 from nodes.inference import Inference, WholeInference
+from nodes.inference_owner import Request, Seat
 from nodes.mel import FRONT_ENDS
 from nodes.mel_spectrogram import mel_axis
+from nodes.open_owner import open_owner
 from nodes.patch_inference import PatchInference
 from nodes.predictions import FLOAT32, Prediction, Scores
+from nodes.providers import ACCELERATORS, usable
 from nodes.session import open_patch_session, open_session, open_split_session
 
 LEAST_DEADLINE_S = 0.5
@@ -36,11 +39,21 @@ LONGEST_DEADLINE_S = 10.0
 """However long the hop: as long as streams remember when their tokens came."""
 
 
-class Backbone(Transform):
+BATCH = 16
+"""Segments of the largest batch on an accelerator, where nobody says."""
+
+LIVE_PLACES = 2
+"""Segments that a live stream may have with the owner of the session: more would wait there, unseen by who
+measures lateness."""
+
+
+class Backbone(Deferring):
     """A model from segments of mel frames to embeddings and activations.
 
-    Each segment is a view of the ring that goes into ONNX Runtime as it is; what overlapping segments share
-    is computed once where the model allows it, as the frames come. With a live source that is ahead of the
+    On a CPU each segment is a view of the ring that goes into ONNX Runtime as it is; what overlapping
+    segments share is computed once where the model allows it, as the frames come. On an accelerator, or
+    where `batch` says so, segments go to the owner of the session, who runs those of all streams together:
+    see `nodes.inference_owner`. With a live source that is ahead of the
     machine, segments are left out, never samples: see `engine.overload`. Segments that lie wholly in a gap
     are skipped too. All of that is counted by reason and marked.
 
@@ -57,11 +70,26 @@ class Backbone(Transform):
         )
         kind: str = Field("tags", pattern=f"^{KIND}$", description="Name of its predictions.")
         top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
-        providers: tuple[str, ...] = Field(("cpu",), min_length=1, description="ONNX Runtime's, in order.")
+        providers: tuple[str, ...] = Field(
+            ("cpu",),
+            min_length=1,
+            description="What runs it, in order of preference: ONNX Runtime's providers (cpu, cuda, tensorrt "
+            "and others), or torch-tensorrt. Those that are not there are passed over.",
+        )
         incremental: bool = Field(
             True, description="Compute what overlapping segments share once, where the model allows it."
         )
         threads: int = Field(1, gt=0, description="Threads that share one inference.")
+        batch: int | None = Field(
+            None,
+            gt=0,
+            le=1024,
+            description="Most segments, of all streams, that are inferred at once; "
+            f"{BATCH} on a GPU, and on a CPU each stream by itself.",
+        )
+        batch_wait_s: float = Field(
+            0.005, ge=0, le=1, description="Longest time for which a segment waits for others in its batch."
+        )
         patchout: str | Patchout | None = Field(
             None,
             description="Patches that a transformer looks at: a level of the card by name, or keep_every and "
@@ -98,6 +126,8 @@ class Backbone(Transform):
                 where = f"{self.card.name}: its card says {field}={said!r}"
                 raise ConfigError(f"{where}, and the front end {known.name!r} has {has!r}", node=name)
         self.segment_size = segment_size
+        self._seat: Seat | None = None
+        """With the owner of the session, who runs the segments then."""
         self._levels: tuple[Patchout, ...] = ()
         self._levels = self.levels_for(self.params.patchout, self.params.adaptive)
         self._level: Patchout | None = None
@@ -132,7 +162,12 @@ class Backbone(Transform):
 
     def start(self) -> None:
         try:
-            self._inference = self._open(find(self.params.model))
+            folder = find(self.params.model)
+            providers = usable(folder, self.params.providers)
+            if self.params.batch is not None or providers[0] in ACCELERATORS:
+                self._seat = self._join(folder, providers)
+            else:
+                self._inference = self._open(folder)
         except ConfigError as error:
             error.node = self.name
             raise
@@ -170,6 +205,10 @@ class Backbone(Transform):
             raise ConfigError(f"patchout: {describe(error)}", node=self.name) from None
         except ModelError as error:
             raise ConfigError(f"patchout: {error}", node=self.name) from error
+        if (seat := self._seat) and not seat.owner.is_warm(grid.kept(level)):
+            known = ", ".join(each.name for each in card.patchout) or "none"
+            what = f"{level} was not warmed up, and would hold up all streams; levels are: {known}"
+            raise ConfigError(f"patchout: {what}", node=self.name)
         cheaper = [each for each in card.patchout if grid.tokens(each) < tokens]
         if adaptive and not cheaper:
             raise ConfigError(f"{card.name}: no level is cheaper than {level}", node=self.name)
@@ -187,11 +226,12 @@ class Backbone(Transform):
     def _choose_level(self) -> None:
         """Go over to the level that is asked for, or that the rung allows."""
         levels = self._levels  # once: another thread may put others in their place
-        if not isinstance(self._inference, PatchInference):
+        if not levels:
             return
         level = levels[min(self.load.level, len(levels) - 1) if self.load and self.live else 0]
         if level != self._level:
-            self._inference.use(level)
+            if isinstance(self._inference, PatchInference):
+                self._inference.use(level)
             self._level, self.level = level, str(level)
 
     def _open(self, folder: Path) -> Inference:
@@ -209,6 +249,20 @@ class Backbone(Transform):
                 return IncrementalInference(split, self.segment_size, hop_size)
         return WholeInference(open_session(folder, params.providers, params.threads))
 
+    def _join(self, folder: Path, providers: tuple[str, ...]) -> Seat:
+        """A seat with the owner of the session, who has run all that can be asked for while it runs."""
+        params, card = self.params, self.card
+        most = params.batch or BATCH
+        owner = open_owner(folder, providers, params.threads, tuple(self._names), most, params.batch_wait_s)
+        owner.warm([self._kept(level) for level in (*self._levels, *card.patchout)] or [None])
+        self._offer()
+        self.places = LIVE_PLACES if self.live else 2 * owner.sizes[-1]
+        return owner.join(lambda: self.arrived())
+
+    def _kept(self, level: Patchout | None) -> Kept | None:
+        grid = self.card.patch_grid
+        return None if grid is None or level is None else grid.kept(level)
+
     def declined(self, count: int) -> tuple[int, str | None]:
         reader = self.reader
         for gap in reader.gaps:
@@ -225,9 +279,13 @@ class Backbone(Transform):
 
     def _late_s(self) -> float:
         """Seconds since the last sample of the next segment came in."""
+        return (time.monotonic_ns() - self._complete_ns()) / 1e9
+
+    def _complete_ns(self) -> int:
+        """When that was."""
         reader = self.reader
         source, token = list(reader.stream.ancestry(reader.position + self.segment_size - 1))[-1]
-        return (time.monotonic_ns() - source.committed(token).done_ns) / 1e9
+        return source.committed(token).done_ns
 
     def anticipate(self) -> bool:
         if not isinstance(self._inference, IncrementalInference):
@@ -245,8 +303,34 @@ class Backbone(Transform):
         segment = self._scaled(windows)
         began = time.monotonic_ns()
         values_of = self._inference.run(self._names, self.reader.position, segment)
-        results = dict(zip(self._given, values_of, strict=True))
         self.elsewhere_ns["inference"] += time.monotonic_ns() - began
+        self._give(values_of, outputs)
+
+    def hand_out(self, window: NDArray[Any]) -> Request:
+        assert self._seat is not None
+        self._choose_level()
+        expires_ns = None
+        if self.load is not None and self.live:
+            expires_ns = self._complete_ns() + round(self.deadline_s * 1e9)
+        return self._seat.ask(self._scaled(window), self._kept(self._level), expires_ns)
+
+    def accept(self, job: Job, outputs: dict[str, NDArray[Any]]) -> str | None:
+        assert isinstance(job, Request)
+        if job.expires_ns is not None and self.load is not None:
+            # Where it is begun is where it is late, however soon it was handed out.
+            begun_ns = job.began_ns or time.monotonic_ns()
+            self.load.tell(self.deadline_s + (begun_ns - job.expires_ns) / 1e9, self.deadline_s)
+        if job.expired:
+            return "overload"
+        if job.results is None:
+            raise AuricleError(job.error or "inference failed", node=self.name)
+        self.elsewhere_ns["inference"] += job.cost_ns
+        self._give(job.results, outputs)
+        return None
+
+    def _give(self, values_of: list[NDArray[np.float32]], outputs: dict[str, NDArray[Any]]) -> None:
+        """Tokens of what came out for one segment."""
+        results = dict(zip(self._given, values_of, strict=True))
         card, params = self.card, self.params
         if "predictions" in results:
             activations = results["predictions"][0]
@@ -266,7 +350,11 @@ class Backbone(Transform):
         return frames if (mean, std) == (0.0, 1.0) else (frames - np.float32(mean)) / np.float32(std)
 
     def stop(self) -> None:
+        super().stop()
         self._inference = None
+        if self._seat is not None:
+            self._seat.leave()
+            self._seat = None
 
     def statistics(self) -> dict[str, Any]:
         return {
@@ -274,6 +362,7 @@ class Backbone(Transform):
             "version": self.card.version,
             "incremental": isinstance(self._inference, IncrementalInference),
             **({"patchout": str(self._level)} if self._level else {}),
+            **(seat.owner.statistics() if (seat := self._seat) else {}),
         }
 
 

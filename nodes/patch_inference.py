@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.patchout import KEEP_F, KEEP_T, PATCHES, PatchGrid, Patchout
-from nodes.session import PatchSession
+from nodes.session import DTYPES, PatchSession
 
 
 class PatchInference:
@@ -27,8 +28,8 @@ class PatchInference:
         self._session = session
         self._grid = grid
         self._position = 0
-        width = session.front.get_outputs()[0].shape[-1]
-        self._patches = np.zeros((grid.rows, grid.columns, width), np.float32)
+        projected = session.front.get_outputs()[0]
+        self._patches = np.zeros((grid.rows, grid.columns, projected.shape[-1]), DTYPES[projected.type])
         self._known = np.zeros(grid.columns, bool)
         self.projected = 0
         """Columns that were projected so far."""
@@ -46,7 +47,7 @@ class PatchInference:
             columns, rows = (np.array(kept) for kept in self._grid.kept(patchout))
             self._run(
                 names,
-                np.zeros((1, len(rows), len(columns), self._patches.shape[2]), np.float32),
+                np.zeros((1, len(rows), len(columns), self._patches.shape[2]), self._patches.dtype),
                 columns,
                 rows,
             )
@@ -67,7 +68,7 @@ class PatchInference:
     def _run(
         self,
         names: list[str],
-        patches: NDArray[np.float32],
+        patches: NDArray[Any],
         columns: NDArray[np.int64],
         rows: NDArray[np.int64],
     ) -> list[NDArray[np.float32]]:

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import functools
-import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.errors import ConfigError, one_line
+from engine.errors import one_line
 from models.card import model_path
 from models.errors import ModelError
 from models.incremental import Split, split
 from models.patch_split import split_patches
 from models.registry import check
+from nodes.providers import usable, with_options
 
-SHORT_NAMES = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
-
-log = logging.getLogger(__name__)
+DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
+"""Of inputs, as ONNX Runtime calls them."""
 
 _lock = threading.Lock()
 
@@ -37,19 +30,18 @@ def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
 
     Args:
         folder: The model's folder.
-        providers: ONNX Runtime's execution providers in order of preference, by its names or `SHORT_NAMES`.
-            Those that are not here are passed over, with a warning, if another one is.
+        providers: In order of preference, as `nodes.providers.usable` takes them.
         threads: Threads that share the work of one run.
 
     Returns:
         An `onnxruntime.InferenceSession`; its `run` may be called from several threads.
 
     Raises:
-        ConfigError: No provider of these is here, or one is unknown.
+        ConfigError: No provider of these can run it here, or one is unknown.
         ModelError: The model is not what its card says, or cannot be loaded.
     """
     with _lock:
-        return _open(folder, _full_names(providers), threads)
+        return _open(folder, usable(folder, providers), threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +79,7 @@ def open_split_session(
         None for a model that has nothing to share between segments so far apart.
     """
     with _lock:
-        return _open_split(folder, hop_size, _full_names(providers), threads)
+        return _open_split(folder, hop_size, usable(folder, providers), threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +103,17 @@ def open_patch_session(folder: Path, providers: tuple[str, ...], threads: int) -
     Arguments and errors are those of `open_session`.
     """
     with _lock:
-        return _open_patches(folder, _full_names(providers), threads)
+        return _open_patches(folder, usable(folder, providers), threads)
 
 
-def _full_names(providers: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(SHORT_NAMES.get(name.lower(), name) for name in providers)
+def open_batch_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
+    """A session of the whole model for whoever runs all batches; it has not run yet.
+
+    Arguments and errors are those of `open_session`; `providers` are as `nodes.providers.usable` gives them.
+    """
+    card = check(folder)
+    path = model_path(folder, card)
+    return _session(path, f"{card.name}: {path}", with_options(providers, card), threads)
 
 
 @functools.cache
@@ -160,18 +158,22 @@ def _open_parts(parts: Split, what: str, providers: tuple[str, ...], threads: in
 
 def _load(model: Path | bytes, what: str, providers: tuple[str, ...], threads: int, **sizes: int) -> Any:
     """A session that has run once, with `sizes` for the sizes that the model leaves open, else one."""
+    session = _session(model, what, providers, threads)
+    try:
+        # The first run allocates; better now than when sound is waiting.
+        inputs = {
+            each.name: np.zeros([_size(size, sizes) for size in each.shape], DTYPES[each.type])
+            for each in session.get_inputs()
+        }
+        session.run(None, inputs)
+        return session
+    except Exception as error:  # ONNX Runtime's own classes have no common base but this
+        raise ModelError(f"{what} cannot be loaded: {one_line(error)}") from error
+
+
+def _session(model: Path | bytes, what: str, providers: Sequence[Any], threads: int) -> Any:
     import onnxruntime
 
-    here = onnxruntime.get_available_providers()
-    usable = [provider for provider in providers if provider in here]
-    unknown = [each for each in providers if each not in onnxruntime.get_all_providers()]
-    if unknown or not usable:
-        raise ConfigError(
-            f"no execution provider {(unknown or providers)[0]!r} here; there are: {', '.join(here)}"
-        )
-    for provider in providers:
-        if provider not in usable:
-            log.warning("%s: no %s here; it runs on %s", what, provider, usable[0])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -180,17 +182,9 @@ def _load(model: Path | bytes, what: str, providers: tuple[str, ...], threads: i
     options.log_severity_level = 3
     try:
         source = model if isinstance(model, bytes) else str(model)
-        session = onnxruntime.InferenceSession(source, options, providers=usable)
-        # The first run allocates; better now than when sound is waiting.
-        inputs = {
-            each.name: np.zeros(
-                [_size(size, sizes) for size in each.shape], np.int64 if "int64" in each.type else np.float32
-            )
-            for each in session.get_inputs()
-        }
-        session.run(None, inputs)
-        return session
-    except Exception as error:  # ONNX Runtime's own classes have no common base but this
+        # Without its own fallback, which says what it does on standard output.
+        return onnxruntime.InferenceSession(source, options, providers=list(providers), enable_fallback=0)
+    except Exception as error:  # likewise
         raise ModelError(f"{what} cannot be loaded: {one_line(error)}") from error
 
 

@@ -128,17 +128,17 @@ def make_transformer(folder: Path, hop_size: int = 20, seed: int = 2) -> Path:
         ops,
         "tiny",
         [
-            helper.make_tensor_value_info("mel", floats, [1, "frames", 96]),
+            helper.make_tensor_value_info("mel", floats, ["batch", "frames", 96]),
             helper.make_tensor_value_info(KEEP_T, whole, ["kept_columns"]),
             helper.make_tensor_value_info(KEEP_F, whole, ["kept_rows"]),
         ],
         [
-            helper.make_tensor_value_info("activations", floats, [1, len(LABELS)]),
-            helper.make_tensor_value_info("embeddings", floats, [1, SIZE]),
+            helper.make_tensor_value_info("activations", floats, ["batch", len(LABELS)]),
+            helper.make_tensor_value_info("embeddings", floats, ["batch", SIZE]),
         ],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
         value_info=[
-            helper.make_tensor_value_info(PATCHES, floats, [1, "kept_rows", "kept_columns", SIZE]),
+            helper.make_tensor_value_info(PATCHES, floats, ["batch", "kept_rows", "kept_columns", SIZE]),
         ],
     )
     return _save(folder, graph, segment_size, hop_size, patch_grid=GRID, patchout=LEVELS)

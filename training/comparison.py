@@ -15,7 +15,7 @@ from training.manifest_tasks import artist_groups, artist_task, genre_task
 from training.stacks import Source, Stack
 from training.task_files import load_task
 from training.tasks import Task
-from training.teacher_tasks import VOCAL, Teacher, opposites_task
+from training.teacher_tasks import OPPOSITES, Teacher, opposites_task
 
 if TYPE_CHECKING:
     from training.outputs import Outputs
@@ -49,7 +49,7 @@ class Contender:
 
 
 def named_task(name: str, manifest: Manifest, options: Options) -> Task:
-    """The task "genres", "artists" or "vocal", or that of a file; in parts as the manifest has them.
+    """The task "genres", "artists", one of `OPPOSITES`, or that of a file; in parts as the manifest has them.
 
     Raises:
         TrainingError: No such task, or none that can be made of this corpus.
@@ -58,37 +58,38 @@ def named_task(name: str, manifest: Manifest, options: Options) -> Task:
         return genre_task(manifest, min_tracks=options.min_tracks, min_artists=options.min_artists)
     if name == "artists":
         return artist_task(manifest, min_tracks=options.min_tracks)
-    if name == "vocal":
+    if name in OPPOSITES:
         teachers = [Teacher(o.card.name, o.card.classes, o.activations) for o in options.teachers]
         if not teachers:
-            raise TrainingError("vocal: nobody says what is; name the outputs of teachers with --teacher")
-        task = opposites_task(name, teachers, VOCAL, margin=options.margin)
+            raise TrainingError(f"{name}: nobody says what is; name the outputs of teachers with --teacher")
+        task = opposites_task(name, teachers, OPPOSITES[name], margin=options.margin)
     elif Path(name).is_file():
         task = load_task(Path(name))
     else:
-        raise TrainingError(f"no task {name!r}; tasks are genres, artists, vocal, and files that are there")
+        known = ", ".join(("genres", "artists", *OPPOSITES))
+        raise TrainingError(f"no task {name!r}; tasks are {known}, and files that are there")
     return task if task.splits else replace(task, splits={track.track_id: track.split for track in manifest})
 
 
-def folds_of(task: Task, manifest: Manifest, count: int, seed: int = 0) -> list[Fold]:
+def folds_of(name: str, task: Task, manifest: Manifest, count: int) -> list[Fold]:
     """Folds that part no artist's tracks; if `count` is 0, the one that the task's own parts make.
 
-    Folds of artists themselves cannot be without common artists: they are stratified only.
+    Artists themselves are told in folds that are stratified only: others would hold out what is to be told.
+
+    Args:
+        name: By which `named_task` made the task.
+        task: Of which all tracks are in the manifest.
+        manifest: Says who shares an artist.
+        count: Of folds.
 
     Raises:
-        TrainingError: The task has too few tracks or artists, or an empty part.
+        TrainingError: The task has too few tracks or artists, an empty part, or tracks of another corpus.
     """
-    if not count:
-        return [fixed_fold(task)]
-    if task.name == "artists":
-        return stratified_folds(task, count, seed=seed)
-    groups = artist_groups(manifest)
-    unknown = [track_id for track_id in task.targets if track_id not in groups]
-    if unknown:
-        raise TrainingError(
-            f"{task.name}: {len(unknown)} tracks are not in the manifest, first {unknown[0]!r}"
-        )
-    return stratified_folds(task, count, groups=groups, seed=seed)
+    if name == "artists":
+        if not count:
+            raise TrainingError("artists: the parts of a manifest have no artist in common; give --folds 5")
+        return stratified_folds(task, count)
+    return [fixed_fold(task)] if not count else stratified_folds(task, count, groups=artist_groups(manifest))
 
 
 def heard(outputs: Sequence[Outputs], manifest: Manifest) -> tuple[list[str], list[str]]:

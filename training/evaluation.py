@@ -1,7 +1,8 @@
 """Comparing embeddings: the same heads, tracks and seeds for each, and a deviation for each figure.
 
 Model by model, a run is one head: of one training of the model, one fold and one seed. Figures are means over
-runs; their deviation divides by runs - 1.
+runs; their deviation divides by runs - 1. It knows of nothing that was the same in all runs: with one
+training and fixed parts it is that of the heads' seeds alone.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ def stratified_folds(
     kind = "tracks" if groups is None else "groups of tracks"
     available = len(np.unique(names))
     if not 2 <= count <= available:
-        raise TrainingError(f"{task.name}: {count} folds of {available} {kind}; allowed are 2 to {available}")
+        needs = "it takes 2 folds at least, and one of those for each fold"
+        raise TrainingError(f"{task.name}: {count} folds of {available} {kind}; {needs}")
     matrix = task.matrix(ids.tolist())
     rng = np.random.default_rng(seed)
     parts = divide(matrix, names, [1 / count] * count, rng)

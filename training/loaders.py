@@ -219,7 +219,7 @@ class Loaders(lightning.LightningDataModule):
 
 
 def _teachers_classes(teachers: Sequence[Outputs], chosen: recipe.Recipe, learned: bool) -> tuple[str, ...]:
-    """Of all teachers, which must fit the recipe; those that two have carry the name of the model too."""
+    """Those of all teachers, whose outputs must be of the same segments; `learned`, with embeddings."""
     if not teachers:
         raise TrainingError("the recipe has teachers; name the folders of their outputs")
     for teacher in teachers:
@@ -232,6 +232,11 @@ def _teachers_classes(teachers: Sequence[Outputs], chosen: recipe.Recipe, learne
             teachers[0].activations
         ):
             raise TrainingError(f"{where}; {teachers[0].folder} has others, or other tracks")
+    return side_by_side(teachers)
+
+
+def side_by_side(teachers: Sequence[Outputs]) -> tuple[str, ...]:
+    """The classes of all teachers; those that two have carry the name of the model too."""
     counts = Counter(name for teacher in teachers for name in teacher.card.classes)
     return tuple(
         name if counts[name] == 1 else f"{name} ({teacher.card.name})"

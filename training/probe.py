@@ -20,7 +20,7 @@ from training.embeddings import Array, Embeddings, even_segments, means, random_
 from training.errors import TrainingError
 from training.tasks import Task
 
-_TRACKS_AT_ONCE: Final = 256
+_TRACKS_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,26 @@ def split(manifest: Manifest, fractions: tuple[float, float, float] = FRACTIONS,
     return Manifest(replace(track, split=part_of[index]) for index, track in enumerate(manifest.tracks))
 
 
+def extended(manifest: Manifest, more: Iterable[Track]) -> Manifest:
+    """A corpus that is split, with more tracks in its training part.
+
+    Left out are those whose audio the corpus has, and those that share an artist or a title with a track of
+    another part; where tags are missing, that cannot be seen.
+    """
+    held = [track for track in manifest if track.split != "train"]
+    artists = {key(name) for track in held for name in track.artists}
+    titles = {key(track.title) for track in held}
+    known = {track.sha256 for track in manifest}
+    added = [
+        replace(track, split="train")
+        for track in more
+        if track.sha256 not in known
+        and key(track.title) not in titles
+        and artists.isdisjoint(key(name) for name in track.artists)
+    ]
+    return Manifest([*manifest, *added])
+
+
 def artist_groups(tracks: Sequence[Track]) -> list[list[int]]:
     """Indices of the tracks of each connected group, as `split` says, in the order of their first tracks."""
     parents = list(range(len(tracks)))

@@ -30,7 +30,27 @@ VOCAL: Final[Mapping[str, Collection[str]]] = {
         *("male vocalists", "female vocalists"),
     ),
 }
-"""Names in the vocabularies of MagnaTagATune and the Million Song Dataset."""
+ELECTRONIC: Final[Mapping[str, Collection[str]]] = {
+    "acoustic": (
+        *("acoustic", "blues", "cello", "choir", "choral", "classic", "classical", "country", "flute"),
+        *("folk", "guitar", "harp", "harpsichord", "jazz", "opera", "piano", "sitar", "strings", "violin"),
+    ),
+    "electronic": ("beats", "dance", "electro", "electronic", "electronica", "house", "synth", "techno"),
+}
+
+ENERGY: Final[Mapping[str, Collection[str]]] = {
+    "calm": (
+        *("ambient", "beautiful", "chill", "chillout", "easy listening", "mellow", "new age", "quiet"),
+        *("sad", "slow", "soft"),
+    ),
+    "energetic": (
+        *("beat", "beats", "dance", "drums", "fast", "hard rock", "heavy metal", "hip-hop", "house", "loud"),
+        *("metal", "party", "punk", "rock", "techno"),
+    ),
+}
+
+OPPOSITES: Final = {"vocal": VOCAL, "electronic": ELECTRONIC, "energy": ENERGY}
+"""Tasks by name. Names of classes are those of MagnaTagATune and the Million Song Dataset."""
 
 
 def opposites_task(

@@ -170,6 +170,20 @@ def heads(**options: Any) -> Report:
     return measure(**options)
 
 
+@measurement("auricle bench student", runs=5)
+@click.option(
+    "--model", default="auricle-small", show_default=True, help="An installed model, or its folder."
+)
+@click.option(
+    "--teacher", "teachers", multiple=True, default=("musicnn-mtt", "musicnn-msd"), help="Likewise; several."
+)
+def student(**options: Any) -> Report:
+    """A student against its teachers."""
+    from bench.student import measure
+
+    return measure(**options)
+
+
 @measurement("auricle bench pipeline song.flac --threads 1 --json", runs=3)
 @_file
 @_seconds(240)
@@ -294,6 +308,47 @@ def patchout(models: tuple[str, ...], efficientnet: str | None, **options: Any) 
         models = tuple(str(maest_30s(precision)) for precision in ("fp32", "int8"))
         efficientnet = efficientnet or str(efficientnet_b0())
     return measure(models, efficientnet, **options)
+
+
+@measurement("auricle bench gpu --provider cuda --batch 1 --batch 16", runs=3)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Exports of one network; the others are compared with the first.  [default: MAEST-30s to block 7, "
+    "fp32 and fp16, with random weights, made with torch]",
+)
+@click.option(
+    "--provider",
+    "providers",
+    multiple=True,
+    default=("cuda", "tensorrt", "torch-tensorrt"),
+    show_default=True,
+    help="What runs them; may be repeated.",
+)
+@click.option(
+    "--batch",
+    "batches",
+    type=click.IntRange(1, 1024),
+    multiple=True,
+    default=(1, 4, 16, 64),
+    show_default=True,
+    help="Segments at once; may be repeated.",
+)
+@click.option("--level", "levels", multiple=True, help="Of patchout; may be repeated.  [default: the card's]")
+def gpu(models: tuple[str, ...], **options: Any) -> Report:
+    """Batches on a GPU, by provider and patchout level.
+
+    With TensorRT and torch-tensorrt every shape is compiled the first time, which takes minutes.
+    """
+    from bench.gpu import check, measure
+
+    check(options["providers"])
+    if not models:
+        from bench.untrained import maest_30s
+
+        models = tuple(str(maest_30s(precision, program=True)) for precision in ("fp32", "fp16"))
+    return measure(models, **options)
 
 
 @measurement("auricle bench pairs --tracks 100000", runs=3)

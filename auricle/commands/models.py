@@ -95,6 +95,7 @@ def info(name: str, as_json: bool) -> None:
         if grid
         else "",
         "numbers": card.precision and " ".join([card.precision, *_deviations(card)]),
+        "program": card.program and f"{card.program}, which torch-tensorrt compiles",
         "labels": ", ".join(card.classes[:SHOWN_LABELS]) + (f" and {more} more" if more > 0 else ""),
         "folder": str(registry.find(name)),
     }
@@ -138,6 +139,11 @@ Examples:
 )
 @click.option("--precision", type=click.Choice(["fp32", "int8", "fp16"]), default="fp32", show_default=True)
 @click.option(
+    "--program",
+    is_flag=True,
+    help="Write the torch program too, which the provider torch-tensorrt compiles. Not with int8.",
+)
+@click.option(
     "--try-on",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Music on which the file is compared with the network, for the card.  [default: the demo clip]",
@@ -151,6 +157,7 @@ def export(
     block: int,
     tokens: str,
     precision: str,
+    program: bool,
     try_on: Path | None,
     licence: str | None,
 ) -> None:
@@ -171,6 +178,7 @@ def export(
         block=block,
         kinds=kinds,  # type: ignore[arg-type]  # who exports looks at them
         precision=precision,  # type: ignore[arg-type]  # click has looked at it
+        program=program,
         try_on=try_on,
         licence=licence,
         tell=lambda line: click.echo(line, err=True),

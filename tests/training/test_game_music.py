@@ -20,7 +20,7 @@ import mutagen
 
 from tests.training.music import write_music
 from training import game_music
-from training.game_music import PACKAGES, Credits, unpack
+from training.game_music import MORE, PACKAGES, Credits, unpack
 from training.manifest import Manifest
 from training.tags import Tags
 
@@ -103,7 +103,9 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in TEXTS.items():
         package, _, name = name.partition("/")
         (root / package / "usr/share" / name).write_text(text, encoding="utf-8")
-    for package_ in PACKAGES:
+    for number, package_ in enumerate(MORE, len(SOUNDS)):
+        write_music(root / package_.name / "usr/share/games/song.ogg", 1, number)
+    for package_ in (*PACKAGES, *MORE):
         home = root / package_.name
         (home / "DEBIAN").mkdir(parents=True)
         (home / "DEBIAN/control").write_text(
@@ -127,7 +129,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_dpkg
 def test_music_and_nothing_else_is_unpacked(packages: Path, tmp_path: Path) -> None:
-    folders = unpack(tmp_path / "out", packages)
+    folders = unpack(tmp_path / "out", packages=packages)
     assert [folder.name for folder in folders] == [package.name for package in PACKAGES]
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.ogg")}
     assert found == {sound for sound in SOUNDS if Path(sound).stem not in NO_MUSIC}
@@ -142,9 +144,9 @@ def test_what_is_there_is_left_alone(packages: Path, tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"no widelands-data_\*\.deb in there; apt-get download widelands"
     ):
-        unpack(out, some)
+        unpack(out, packages=some)
     assert len(list(out.iterdir())) == len(PACKAGES) - 1
-    unpack(out, packages, lines.append)
+    unpack(out, packages=packages, tell=lines.append)
     assert lines == ["unpacking widelands-data (12 of 12)"]
 
 
@@ -154,14 +156,14 @@ def test_cut_package_leaves_nothing(packages: Path, tmp_path: Path) -> None:
     package = some / "asc-music_1_all.deb"
     package.write_bytes(package.read_bytes()[:-3000])
     with pytest.raises(TrainingError, match=r"asc-music_1_all\.deb: cannot be unpacked: ") as caught:
-        unpack(tmp_path / "out", some)
+        unpack(tmp_path / "out", packages=some)
     assert "\n" not in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 @needs_dpkg
 def test_who_made_it(packages: Path, tmp_path: Path) -> None:
-    folders = unpack(tmp_path / "out", packages)
+    folders = unpack(tmp_path / "out", packages=packages)
     describe = Credits(folders).describe
     tags = {
         path.relative_to(tmp_path / "out").as_posix(): describe(path, Tags())
@@ -190,7 +192,7 @@ def test_who_made_it(packages: Path, tmp_path: Path) -> None:
 
 @needs_dpkg
 def test_tags_come_before_credits_but_not_before_corrections(packages: Path, tmp_path: Path) -> None:
-    folders = unpack(tmp_path / "out", packages)
+    folders = unpack(tmp_path / "out", packages=packages)
     describe = Credits(folders).describe
     tagged = Tags("T", ("OzoneOne & A <a@b.example>",), ("R",), genres=("G",), licence="GPL")
     (farm,) = (tmp_path / "out").resolve().rglob("farm.ogg")
@@ -201,7 +203,7 @@ def test_tags_come_before_credits_but_not_before_corrections(packages: Path, tmp
 
 @needs_dpkg
 def test_broken_credits_name_the_file(packages: Path, tmp_path: Path) -> None:
-    folders = unpack(tmp_path / "out", packages)
+    folders = unpack(tmp_path / "out", packages=packages)
     (album,) = (tmp_path / "out").rglob("album.json")
     album.write_text('{"title": "A", "tracks": [{"filename": "track4.ogg"}]}')
     with pytest.raises(TrainingError, match=r"album\.json: not a list of credits: 'title'"):
@@ -233,6 +235,21 @@ def test_command(packages: Path, tmp_path: Path) -> None:
     assert len(manifest) == len(SOUNDS) - len(NO_MUSIC)
     assert all(track.releases and track.path.is_file() for track in manifest)
     assert {"Max", "Mattias Westlund"} < {name for track in manifest for name in track.artists}
+
+
+@needs_dpkg
+def test_more_is_for_training(packages: Path, tmp_path: Path) -> None:
+    plain, more = tmp_path / "plain", tmp_path / "more"
+    options = ("--packages", packages, "--least-seconds", 0.5)
+    assert command("--out", plain, *options).returncode == 0
+    result = command("--out", more, *options, "--more")
+    assert result.returncode == 0, result.stderr
+    before, after = (
+        {track.track_id: track.split for track in Manifest.load(out / "manifest.parquet")}
+        for out in (plain, more)
+    )
+    assert before.items() < after.items()
+    assert [after[name] for name in after.keys() - before.keys()] == ["train"] * len(MORE)
 
 
 @needs_dpkg
@@ -269,7 +286,7 @@ def test_packages_go_with_game_music(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "auricle.train", "corpus", str(tmp_path), "--packages", str(tmp_path)]
     result = subprocess.run(words, capture_output=True, text=True, timeout=100)
     assert result.returncode == 2
-    assert "--packages goes with game-music" in result.stderr
+    assert "--packages and --more go with game-music" in result.stderr
 
 
 def test_names_of_packages_are_used_once() -> None:

@@ -20,6 +20,12 @@ from training.tasks import Task
 MANIFEST, STORE = corpus()
 TASK = single(MANIFEST)
 FOLD = fixed_fold(TASK)
+WRONG = replace(
+    TASK,
+    targets={
+        t: target if t in FOLD.validation else ((target[0] + 1) % 3,) for t, target in TASK.targets.items()
+    },
+)
 PROTOCOLS = list(probe.PROTOCOLS.values())
 
 
@@ -74,18 +80,14 @@ def test_a_track_is_the_mean_of_activations_or_the_activation_of_its_mean() -> N
 def test_more_tracks_than_are_read_at_once() -> None:
     head = probe.train_probe(STORE, TASK, FOLD.train, FOLD.validation, replace(probe.THESIS, epochs=1))
     ids = list(STORE) * 10
-    assert len(ids) > 512
+    assert len(ids) > 2 * probe._TRACKS_AT_ONCE
     np.testing.assert_allclose(head(STORE, ids), np.tile(head(STORE, list(STORE)), (10, 1)), atol=1e-6)
 
 
 def test_weights_are_those_of_the_best_epoch() -> None:
     # Trained on wrong labels, validation gets worse from the first epoch on.
-    wrong = {
-        t: (target if t in FOLD.validation else ((target[0] + 1) % 3,)) for t, target in TASK.targets.items()
-    }
-    task = replace(TASK, targets=wrong)
-    head = probe.train_probe(STORE, task, FOLD.train, FOLD.validation, probe.COLA)
-    one = probe.train_probe(STORE, task, FOLD.train, FOLD.validation, replace(probe.COLA, epochs=1))
+    head = probe.train_probe(STORE, WRONG, FOLD.train, FOLD.validation, probe.COLA)
+    one = probe.train_probe(STORE, WRONG, FOLD.train, FOLD.validation, replace(probe.COLA, epochs=1))
     assert head.epoch == 1
     np.testing.assert_array_equal(head(STORE, FOLD.test), one(STORE, FOLD.test))
 
@@ -101,16 +103,22 @@ def test_weight_decay_of_several_classes_a_track_is_its_own() -> None:
         assert np.array_equal(mild(STORE, FOLD.test), decayed(STORE, FOLD.test)) != multilabel
 
 
-def test_rate_that_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("epochs", "halved"), [(5, 0), (6, 1), (11, 2)])
+def test_rate_that_halves(monkeypatch: pytest.MonkeyPatch, epochs: int, halved: int) -> None:
     rates = []
     monkeypatch.setattr(probe, "_set_rate", lambda optimiser, rate: rates.append(rate))
     # Wrong labels again: no epoch but the first improves, so the rate halves after 5, 10, ... more.
-    wrong = {
-        t: (target if t in FOLD.validation else ((target[0] + 1) % 3,)) for t, target in TASK.targets.items()
-    }
-    task = replace(TASK, targets=wrong)
-    probe.train_probe(STORE, task, FOLD.train, FOLD.validation, replace(probe.COLA, epochs=16))
-    assert rates == [5e-4] * 3  # halved each time from 1e-3, which the patched setter left
+    probe.train_probe(STORE, WRONG, FOLD.train, FOLD.validation, replace(probe.COLA, epochs=epochs))
+    assert rates == [5e-4] * halved  # each time from 1e-3, which the patched setter left
+
+
+def test_dropout_is_in_training_alone() -> None:
+    dropped, whole = (
+        probe.train_probe(STORE, TASK, FOLD.train, FOLD.validation, replace(probe.COLA, dropout=dropout))
+        for dropout in (0.5, 0.0)
+    )
+    assert not np.array_equal(dropped(STORE, FOLD.test), whole(STORE, FOLD.test))
+    np.testing.assert_array_equal(dropped(STORE, FOLD.test), dropped(STORE, FOLD.test))
 
 
 def test_rate_that_warms_up() -> None:

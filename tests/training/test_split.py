@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'auricle[train
 pytest.importorskip("mutagen", reason="needs mutagen: pip install 'auricle[train]'")
 
 from training.manifest import SPLITS, Manifest, Track
-from training.split import artist_groups, split
+from training.split import artist_groups, extended, split
 
 
 def track(number: int, artists: str = "", releases: str = "", seconds: float = 100) -> Track:
@@ -123,3 +124,22 @@ def test_too_few_artists(groups: list[int], words: str) -> None:
 
 def test_two_artists_make_two_parts() -> None:
     assert {entry.split for entry in split(corpus([4, 1]), (0.8, 0.2, 0))} == {"train", "validation"}
+
+
+def test_more_tracks_share_nothing_with_those_held_out() -> None:
+    held = replace(track(0, "A"), title="Held", sha256="0", split="test")
+    known = replace(track(1, "B"), title="Known", sha256="1")
+    more = [
+        replace(track(2, "Ca"), title="By one of the test part", sha256="2"),
+        replace(track(3, "D"), title="HELD", sha256="3"),
+        replace(track(4, "E"), title="Audio of the corpus", sha256="1"),
+        replace(track(5, "B"), title="By one of the training part", sha256="5", split="test"),
+        replace(track(6), title="By nobody", sha256="6"),
+    ]
+    manifest = extended(Manifest([held, known]), more)
+    assert [(each.track_id, each.split) for each in manifest] == [
+        ("t0", "test"),
+        ("t1", "train"),
+        ("t5", "train"),
+        ("t6", "train"),
+    ]

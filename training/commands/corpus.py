@@ -72,6 +72,11 @@ Examples:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="With game-music: folder with the .deb files, instead of downloading them.",
 )
+@click.option(
+    "--more",
+    is_flag=True,
+    help="With game-music: 15 hours of other games in the training part, by artists of no other part.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Counts as JSON instead of a table.")
 def corpus(
     folders: tuple[Path, ...],
@@ -82,6 +87,7 @@ def corpus(
     least_seconds: float | None,
     workers: int | None,
     packages: Path | None,
+    more: bool,
     as_json: bool,
 ) -> None:
     """Read the tagged music in folders into a manifest, a Parquet file.
@@ -97,14 +103,16 @@ def corpus(
     """
     from training import game_music
     from training.corpus import LEAST_S, read_corpus
-    from training.split import split
+    from training.manifest import Manifest
+    from training.split import extended, split
 
     games = folders == (Path(GAME_MUSIC),)
-    if packages and not games:
-        raise click.UsageError("--packages goes with game-music")
+    if (packages or more) and not games:
+        raise click.UsageError("--packages and --more go with game-music")
     if games:
         home = out or Path(GAME_MUSIC)
-        folders = tuple(game_music.unpack(home, packages, lambda line: click.echo(line, err=True)))
+        chosen = (*game_music.PACKAGES, *(game_music.MORE if more else ()))
+        folders = tuple(game_music.unpack(home, chosen, packages, lambda line: click.echo(line, err=True)))
         file, least_s = home / "manifest.parquet", game_music.LEAST_S
         options: dict[str, Any] = {"describe": game_music.Credits(folders).describe}
     else:
@@ -116,7 +124,11 @@ def corpus(
         found = read_corpus(
             folders, least_s=least_s, workers=workers or os.cpu_count() or 1, progress=progress, **options
         )
-    manifest = found.manifest if no_split else split(found.manifest, fractions, seed)
+    others = [track for track in found.manifest if more and game_music.is_of_more(track.path)]
+    manifest = Manifest(track for track in found.manifest if track not in others)
+    if not no_split:
+        manifest = split(manifest, fractions, seed)
+    manifest = extended(manifest, others)
     manifest.save(file)
     remarks = _write_remarks(found, file)
     _report(found, manifest, file, remarks, as_json)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from training.probe import Protocol
     from training.tasks import Task
 
+SEEDS = """Heads a fold. With one fold, and one training of each model, deviations are those of the heads'
+seeds alone: differences between models may be chance beyond them."""
+
 RETRIEVAL = ("artist-retrieval", "release-retrieval")
 
 
@@ -55,7 +58,7 @@ Examples:
     help="Tests of heads without common artists; 0: one, in the parts of the manifest or task file. Models "
     "that were trained on artists of this corpus know those of other folds: leave it 0 for them.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Heads a fold.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help=SEEDS)
 @click.option(
     "--part",
     type=click.Choice(["train", "validation", "test", "all"]),
@@ -118,7 +121,7 @@ def evaluate(
     names = [name for name in tasks.split(",") if name]
     # All are made before the first is run: a mistake in the last should not cost an hour.
     made = {name: only(named_task(name, corpus, options), ids) for name in names if name not in RETRIEVAL}
-    tests = {name: folds_of(task, corpus, folds) for name, task in made.items()}
+    tests = {name: folds_of(name, task, corpus, folds) for name, task in made.items()}
     protocols = protocols_of(protocol, grid)
     searched = [track for track in corpus if track.track_id in kept and part in ("all", track.split)]
     results: list[Result] = []

@@ -25,13 +25,16 @@ Examples:
       --teacher outputs/musicnn-mtt --teacher outputs/musicnn-msd --out graphs/heads/vocal
   auricle-train heads outputs/student corpus.parquet --task moods.csv --folds 0 --out moods
 
+\b
 A task file is CSV with the columns track_id,classes,split and | between classes, or JSON:
   {"name": "mood", "multilabel": true, "tracks": {"ID": ["happy"]}, "splits": {"ID": "train"}}
 Without splits the task is tested in folds, or in the parts of the manifest."""
 )
 @click.argument("outputs", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--task", required=True, metavar="TASK", help="genres, artists, vocal, or a task file.")
+@click.option(
+    "--task", required=True, metavar="TASK", help="genres, artists, vocal, electronic, energy, or a file."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the head.")
 @click.option("--name", help="Of the head; the engine publishes by it.  [default: the folder's]")
 @click.option(
@@ -91,7 +94,7 @@ def heads(
     ids, lacking = heard([stored], corpus)
     what = only(named_task(task, corpus, options), ids)
     protocols = protocols_of(protocol, grid)
-    tests = folds_of(what, corpus, folds)
+    tests = folds_of(task, what, corpus, folds)
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task(f"{name}: heads", total=len(tests) * seeds + 1)
         runs = list(

@@ -26,14 +26,14 @@ _OPTIONS = (
         "teachers",
         multiple=True,
         type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="For the task vocal: outputs of a model that votes on what is; all must agree.",
+        help="For vocal, electronic and energy: outputs of a model that votes; all must agree.",
     ),
     click.option(
         "--margin",
         type=click.FloatRange(0, 1),
         default=0.1,
         show_default=True,
-        help="By how much its vocal tags must exceed its instrumental ones, or be exceeded.",
+        help="By how much its tags of one side must exceed those of the other.",
     ),
 )
 

@@ -12,11 +12,20 @@ torch = pytest.importorskip("torch", reason="exports are made with torch: pip in
 pytest.importorskip("onnxscript", reason="exports are made with onnxscript: pip install 'auricle[train]'")
 
 from models.card import load_card  # noqa: E402
+from models.engine_cache import EngineShape  # noqa: E402
 from models.errors import ModelError  # noqa: E402
-from models.export import MEL, Export, export_maest, segment_size  # noqa: E402
+from models.export import (  # noqa: E402
+    MEL,
+    Export,
+    export_convolutional,
+    export_maest,
+    segment_size,
+)
 from models.networks.maest import KINDS, Kind, Maest, MaestConfig  # noqa: E402
 from models.patchout import KEEP_F, KEEP_T, THESIS_LEVELS, Patchout  # noqa: E402
 from models.published import MAEST_FRONT_END  # noqa: E402
+from models.registry import verify  # noqa: E402
+from models.tensorrt_program import fixed, program_path  # noqa: E402
 from nodes.patch_inference import PatchInference  # noqa: E402
 from nodes.session import open_patch_session  # noqa: E402
 
@@ -132,6 +141,89 @@ def test_other_precisions_say_how_far_they_are(
     assert card.deviation.cosine is not None
     assert least < card.deviation.cosine < 1.000001
     assert load_card(tmp_path / "small").deviation == card.deviation
+    # The engine runs it too, on a CPU.
+    assert card.patch_grid is not None
+    session = open_patch_session(tmp_path / "small", ("cpu",), 1)
+    inference = PatchInference(session, card.patch_grid, THESIS_LEVELS[2])
+    segment = scaled(segments[0])
+    (found,) = inference.run(["embeddings"], 0, segment)
+    with torch.no_grad():
+        keep = [torch.from_numpy(each) for each in kept(tmp_path / "small", THESIS_LEVELS[2])]
+        expected = network.embed(torch.from_numpy(segment[None]), 1, KINDS, *keep).numpy()
+    assert least < np.sum(found * expected) / np.linalg.norm(found) / np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("patchout", SETTINGS[::3], ids=str)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_segments_of_a_batch_do_not_see_each_other(
+    folder: Path, network: Maest, patchout: Patchout, batch: int
+) -> None:
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    columns, rows = kept(folder, patchout)
+    mel = np.random.default_rng(5).normal(size=(batch, segment_size(network), 96)).astype(np.float32)
+    together = session.run(None, {MEL: mel, KEEP_T: columns, KEEP_F: rows})
+    for row in range(batch):
+        alone = session.run(None, {MEL: mel[row : row + 1], KEEP_T: columns, KEEP_F: rows})
+        for one, other in zip(together, alone, strict=True):
+            np.testing.assert_allclose(one[row], other[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", TOLERANCE), ("fp16", 2e-2)])
+def test_program_for_one_shape_equals_the_network(
+    network: Maest, tmp_path: Path, precision: str, tolerance: float
+) -> None:
+    """What torch-tensorrt is given to compile; half precision has three digits."""
+    export = Export("both", labels=LABELS, block=1, precision=precision, program=True)  # type: ignore[arg-type]
+    card = export_maest(network, tmp_path / "both", export)
+    path, digest = program_path(tmp_path / "both", card)
+    assert digest == card.program_sha256
+    assert card.patch_grid is not None
+    size, level = segment_size(network), card.level("t3-f3")
+    program, _ = fixed(path, EngineShape(4, size, 96, card.patch_grid.kept(level)), "cpu")
+    mel = np.random.default_rng(6).normal(size=(4, size, 96)).astype(np.float32)
+    keep = [torch.from_numpy(each) for each in kept(tmp_path / "both", level)]
+    with torch.no_grad():
+        activations, embeddings = program.module()(torch.from_numpy(mel))
+        logits, _ = network(torch.from_numpy(mel), *keep)
+        expected = network.embed(torch.from_numpy(mel), 1, KINDS, *keep)
+    assert (activations.dtype, embeddings.dtype) == (torch.float32, torch.float32)
+    np.testing.assert_allclose(activations.numpy(), torch.sigmoid(logits).numpy(), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(embeddings.numpy(), expected.numpy(), rtol=0, atol=tolerance)
+    assert next(network.parameters()).dtype == torch.float32, "the network itself is left alone"
+
+
+class Means(torch.nn.Module):  # type: ignore[misc]
+    """A network with one head, in short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_embedding = torch.nn.Linear(96, 8)
+        self.to_label = torch.nn.Linear(8, 2)
+
+    def forward(self, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        embeddings = torch.tanh(self.to_embedding(mel)).mean(1)
+        return self.to_label(embeddings), embeddings
+
+
+@pytest.mark.parametrize("labels", [(), ("a", "b")])
+def test_program_of_a_network_without_patches(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    network = Means()
+    card = export_convolutional(network, tmp_path / "net", "net", 40, 20, labels, program=True)
+    path, _ = program_path(tmp_path / "net", card)
+    program, _ = fixed(path, EngineShape(3, 40, 96, None), "cpu")
+    mel = torch.randn(3, 40, 96)
+    with torch.no_grad():
+        logits, embeddings = network(mel)
+        expected = [torch.sigmoid(logits), embeddings] if labels else [embeddings]
+        for one, other in zip(program.module()(mel), expected, strict=True):
+            np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=0, atol=1e-6)
+    (verdict,) = verify(str(tmp_path / "net"))
+    assert verdict.problem is None
+    path.write_bytes(path.read_bytes()[:-1])
+    (verdict,) = verify(str(tmp_path / "net"))
+    assert verdict.problem is not None
+    assert "model.pt2 is damaged" in verdict.problem
 
 
 @pytest.mark.parametrize(
@@ -140,6 +232,7 @@ def test_other_precisions_say_how_far_they_are(
         (Export("none", block=0, kinds=()), "neither labels nor kinds of tokens"),
         (Export("few", block=0, labels=("a",)), "1 labels; the network has 7"),
         (Export("far", block=3), "block=3 must be from 0 to 2"),
+        (Export("both", block=0, precision="int8", program=True), "int8 is for CPUs"),
         (Export("odd", block=0, kinds=("mean",)), "kinds="),  # type: ignore[arg-type]
     ],
 )

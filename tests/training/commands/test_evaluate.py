@@ -13,6 +13,7 @@ pytest.importorskip("matplotlib", reason="plots are matplotlib's")
 
 from tests.training.clusters import corpus
 from tests.training.commands.stored import Stored, command, use
+from training.evaluation import retrieval_results
 
 MANIFEST, STORE = corpus()
 NOISE = {t: np.random.default_rng(n).normal(size=rows.shape) for n, (t, rows) in enumerate(STORE.items())}
@@ -86,6 +87,20 @@ def test_songs_of_the_same_release_are_found_only_if_asked_for(folder: Path) -> 
         figures.append({row["metric"]: row["mean"] for row in rows})
     # 6 tracks an artist, 3 a release: of 5 relevant tracks, 3 are on the other release.
     assert figures[0]["recall@1"] > figures[1]["recall@1"]
+
+
+@pytest.mark.parametrize("part", ["test", "all"])
+def test_retrieval_searches_one_part(folder: Path, part: str) -> None:
+    result = command(
+        *("evaluate", folder / "corpus.parquet", folder / "good", "--tasks", "release-retrieval"),
+        *("--out", folder / "results", "--part", part),
+    )
+    assert result.exit_code == 0, result.stderr
+    tracks = [track for track in MANIFEST if part in ("all", track.split)]
+    ids, releases = [t.track_id for t in tracks], {t.track_id: t.releases for t in tracks}
+    expected = retrieval_results("release-retrieval", "good", [STORE], ids, releases)
+    rows = json.loads((folder / "results" / "results.json").read_text())
+    assert [row["mean"] for row in rows] == [result.mean for result in expected]
 
 
 def test_tracks_that_a_model_lacks_are_taken_from_all(folder: Path) -> None:

@@ -95,6 +95,24 @@ def test_a_task_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_head(folder / "mine").labels == GENRES
 
 
+def test_artists_are_told_in_folds_that_have_them_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Stored(folder / "student", STORE))
+    arguments = ("--task", "artists", "--min-tracks", "6", "--folds", "3", "--out", folder / "who")
+    result = command("heads", folder / "student", folder / "corpus.parquet", *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == ""  # no class is left out
+    assert len(load_head(folder / "who").labels) == 9
+
+
+def test_a_task_of_another_corpus(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Stored(folder / "student", STORE))
+    (folder / "mine.csv").write_text("track_id,classes\nother,a\nanother,b\n")
+    arguments = ("--task", folder / "mine.csv", "--out", folder / "mine")
+    result = command("heads", folder / "student", folder / "corpus.parquet", *arguments)
+    assert result.exit_code == 1
+    assert "mine: none of its 2 tracks is there" in result.stderr
+
+
 def test_a_class_without_positives_in_a_part_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, Stored(folder / "student", STORE))
     lines = [f"{t.track_id},{'|'.join(t.genres)},{t.split}" for t in MANIFEST]
@@ -110,8 +128,13 @@ def test_a_class_without_positives_in_a_part_is_said(folder: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("arguments", "code", "named"),
     [
-        (("--task", "polka"), 1, "no task 'polka'; tasks are genres, artists, vocal, and files"),
+        (
+            ("--task", "polka"),
+            1,
+            "no task 'polka'; tasks are genres, artists, vocal, electronic, energy, and files",
+        ),
         (("--task", "genres"), 1, "genres: none of 3 genres of 54 tracks has 20 tracks of 5 artists"),
+        (("--task", "artists", "--min-tracks", "6", "--folds", "0"), 1, "give --folds 5"),
         (("--task", "artists", "--min-tracks", "7"), 1, "artists: 0 of 9 have 7 tracks; two must"),
         (
             ("--task", "genres", "--min-tracks", "1", "--min-artists", "1", "--folds", "99"),

@@ -1,0 +1,128 @@
+"""A transform whose windows others compute, on threads of theirs, several at a time.
+
+It hands windows out, goes on, and writes tokens in the order of the windows when they are there. What is
+skipped meanwhile waits for its turn like everything else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from engine.node import Status
+from engine.stream import Stream
+from engine.transform import Transform, mark_skipped
+
+
+class Job(Protocol):
+    """A window that somebody else computes. Who does calls the node's `arrived` when it is done."""
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to wait for. Never false again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Tokens to write when those before them are written: a job's, or left out ones."""
+
+    count: int
+    job: Job | None
+    reason: str | None
+    began_ns: int
+    rung: int
+    level: str
+
+
+class Deferring(Transform):
+    """A transform that computes its windows itself, or has others do it.
+
+    Attributes:
+        places: Windows that others may have at a time; none, and it computes them itself. Set by `start`.
+    """
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.places = 0
+        self._turns: deque[_Turn] = deque()
+
+    def hand_out(self, window: NDArray[Any]) -> Job:
+        """Have the next window computed. It is a view that is dead afterwards: what is needed is copied."""
+        raise NotImplementedError
+
+    def accept(self, job: Job, outputs: dict[str, NDArray[Any]]) -> str | None:
+        """Turn a job that is done into a token.
+
+        Args:
+            job: What `hand_out` gave.
+            outputs: By port, room for a token.
+
+        Returns:
+            The reason, if it came to nothing and the token is to be skipped.
+
+        Raises:
+            AuricleError: It failed.
+        """
+        raise NotImplementedError
+
+    def room(self, streams: dict[str, Stream]) -> int:
+        room = super().room(streams)
+        return min(room, self.places) - self.under_way if self.places else room
+
+    def process(self) -> Status:
+        if not self.places:
+            return super().process()
+        written = self._its_turn
+        if written:
+            self._write(self._turns.popleft())
+            if self._its_turn:
+                return Status.OK  # one by one: what is written is handed on even if the next one failed
+        status = super().process()
+        if written and status is Status.NO_INPUT:
+            return Status.CAUGHT_UP
+        # Those behind it may make the room that it lacks with what it has written.
+        return Status.OK if written and status is Status.NO_ROOM else status
+
+    def serve(self, count: int, streams: dict[str, Stream]) -> None:
+        if not self.places:
+            super().serve(count, streams)
+            return
+        reader, windows = self.reader, self.reader.view(count)
+        for number in range(count):
+            first = number * reader.hop_size
+            self._queue(1, self.hand_out(windows[first : first + reader.frame_size]), None)
+
+    def skip(self, count: int, reason: str, streams: dict[str, Stream]) -> None:
+        if self._turns:
+            self._queue(count, None, reason)
+        else:
+            super().skip(count, reason, streams)
+
+    def _queue(self, count: int, job: Job | None, reason: str | None) -> None:
+        self._turns.append(_Turn(count, job, reason, self.began_ns, self.rung, self.level))
+        self.under_way += count
+
+    @property
+    def _its_turn(self) -> bool:
+        """Whether the next tokens can be written."""
+        return bool(self._turns) and ((job := self._turns[0].job) is None or job.done)
+
+    def _write(self, turn: _Turn) -> None:
+        streams = {name: port.stream for name, port in self.outputs.items()}
+        self.under_way -= turn.count
+        reason = turn.reason
+        if turn.job is not None:
+            reason = self.accept(turn.job, {name: stream.reserve(1) for name, stream in streams.items()})
+            if reason:
+                self.counts[reason] += 1
+        if reason:
+            mark_skipped(streams, turn.count, reason)
+        for stream in streams.values():
+            stream.commit(turn.count, turn.began_ns, turn.rung, level=turn.level)
+
+    def stop(self) -> None:
+        self._turns.clear()
+        self.under_way = 0

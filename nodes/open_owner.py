@@ -1,0 +1,67 @@
+"""The owner of a model's session on an accelerator, one however many streams it serves."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.registry import check
+from nodes.inference_owner import InferenceOwner, Runner, batch_sizes
+from nodes.onnx_runner import OnnxRunner
+from nodes.providers import TORCH_TENSORRT
+from nodes.session import open_batch_session
+
+log = logging.getLogger(__name__)
+
+_lock = threading.Lock()
+
+
+def open_owner(
+    folder: Path, providers: tuple[str, ...], threads: int, names: tuple[str, ...], most: int, wait_s: float
+) -> InferenceOwner:
+    """The owner of a model's session, shared by all who ask for the same.
+
+    Args:
+        folder: The model's, of segments of one size.
+        providers: As `nodes.providers.usable` gives them.
+        threads: Threads that share the work of one run, on a CPU.
+        names: Of the outputs that are wanted.
+        most: Segments of the largest batch.
+        wait_s: Longest time for which a segment waits for others.
+
+    Raises:
+        ModelError: The model is not what its card says, or cannot be loaded.
+    """
+    with _lock:
+        return _open(folder, providers, threads, names, most, wait_s)
+
+
+@functools.cache
+def _open(
+    folder: Path, providers: tuple[str, ...], threads: int, names: tuple[str, ...], most: int, wait_s: float
+) -> InferenceOwner:
+    card = check(folder)
+    assert card.segment_size is not None
+    assert card.front_end is not None
+    runner = open_runner(folder, providers, threads, names)
+    fixed = runner.batch if isinstance(runner, OnnxRunner) else None
+    sizes = batch_sizes(most) if fixed is None else (fixed,)
+    if card.precision == "int8" and fixed is None:
+        # Scales are taken over what is multiplied, all of a batch: one stream would change the others.
+        sizes = (1,)
+    if sizes[-1] != most:
+        why = "what is together is quantised together" if fixed is None else "its file has no others"
+        log.warning("%s: batches of %d, not of up to %d: %s", card.name, sizes[-1], most, why)
+    return InferenceOwner(runner, (card.segment_size, card.front_end.n_mels), sizes, wait_s, card.name)
+
+
+def open_runner(folder: Path, providers: tuple[str, ...], threads: int, names: Sequence[str]) -> Runner:
+    """A model that runs batches. Arguments and errors are those of `open_owner`."""
+    if providers[0] == TORCH_TENSORRT:
+        from models.tensorrt_program import open_program
+
+        return open_program(folder, check(folder), names)
+    return OnnxRunner(open_batch_session(folder, providers, threads), names)

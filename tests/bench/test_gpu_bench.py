@@ -1,0 +1,92 @@
+"""The bench of accelerators, with the CPU in the place of one: its rows, and that it sees wrong numbers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bench import gpu
+from engine.errors import ConfigError
+from nodes.onnx_runner import OnnxRunner
+from nodes.providers import trouble
+from tests.auricle.command import assert_one_line, auricle
+from tests.tiny import make_backbone, make_transformer
+
+PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "torch-tensorrt")
+
+
+@pytest.fixture
+def model(tmp_path):
+    """It says that its numbers are single."""
+    folder = make_transformer(tmp_path / "tiny")
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "precision": "fp32"}))
+    return str(folder)
+
+
+def test_rows_and_figures(model):
+    report = gpu.measure([model], ("cpu", "torch-tensorrt"), (1, 3), ("full", "least"), runs=2)
+    assert list(report.rows) == [
+        "cpu, one thread, fp32, full",
+        "cpu, one thread, fp32, least",
+        "cpu, fp32, full, batch 1",
+        "cpu, fp32, full, batch 3",
+        "cpu, fp32, least, batch 1",
+        "cpu, fp32, least, batch 3",
+        "cpu, fp32, full, 6 streams",
+    ]
+    assert {row["tokens"] for row in report.rows.values()} == {65, 20}
+    row = report.rows["cpu, fp32, least, batch 3"]
+    assert row["ms a batch"].median == pytest.approx(3e3 / row["segments/s"].median)
+    assert row["x real time"].median == pytest.approx(row["segments/s"].median * 76 * 256 / 16000)
+    assert row["cosine"] == pytest.approx(1, abs=1e-6)
+    own = report.rows["cpu, fp32, full, 6 streams"]
+    assert 0 < own["p50 ms"] <= own["p99 ms"]
+    assert own["ms a batch"] is None
+    assert report.rows["cpu, one thread, fp32, full"]["times the CPU"].median == 1
+    assert report.wrong == []
+    (note,) = report.notes
+    assert "no torch program" in note
+    assert "cpu, fp32, least, batch 3" in report.text()
+
+
+def test_wrong_numbers_are_seen(model, monkeypatch):
+    run = OnnxRunner.run
+
+    def leaning(self, segments, kept):
+        found = run(self, segments, kept)
+        return [each + np.float32(len(segments) > 1) for each in found]
+
+    monkeypatch.setattr(OnnxRunner, "run", leaning)
+    report = gpu.measure([model], ("cpu",), (1, 2), ("full",), runs=1)
+    assert [target.what for target in report.wrong] == ["cpu, fp32, full, batch 2: cosine to the CPU"]
+
+
+def test_a_batch_that_has_no_place_is_left_out_with_a_note(model, monkeypatch):
+    run = OnnxRunner.run
+
+    def small(self, segments, kept):
+        if len(segments) > 2:
+            raise RuntimeError("out of\nmemory")
+        return run(self, segments, kept)
+
+    monkeypatch.setattr(OnnxRunner, "run", small)
+    report = gpu.measure([model], ("cpu",), (1, 4), ("full",), runs=1)
+    assert list(report.rows) == ["cpu, one thread, fp32, full", "cpu, fp32, full, batch 1"]
+    assert report.notes == [
+        "cpu, fp32, full, batch 4: out of memory",
+        "tiny: a batch of 4 cannot be run: out of memory",
+    ]
+
+
+def test_what_cannot_be_measured(model, tmp_path):
+    with pytest.raises(ConfigError, match="not a model whose patches can be left out"):
+        gpu.measure([str(make_backbone(tmp_path / "plain"))], ("cpu",))
+    with pytest.raises(ConfigError, match="no patchout level 'most'"):
+        gpu.measure([model], ("cpu",), levels=("most",))
+
+
+def test_without_a_gpu_it_says_so_in_one_line():
+    if any(trouble(provider) is None for provider in PROVIDERS):
+        pytest.skip("there is a GPU")
+    assert_one_line(auricle("bench", "gpu"), "no GPU to measure: cuda: ", "; torch-tensorrt: ", code=2)
