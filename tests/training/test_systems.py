@@ -151,7 +151,9 @@ def test_gradients_of_the_shared_encoder_are_the_weighted_sum() -> None:
 def test_the_contrast_is_of_anchors_to_positives() -> None:
     system = system_of(recipe(associations(artist=1.0), mean=0.5, std=0.25)).eval()
     assert isinstance(system, Contrast)
-    batch = batch_of(system.recipe.objective.model_dump())
+    # Far apart, or which side is which would not be seen.
+    batch = {"artist": mel(2, 6) * torch.arange(12).view(2, 6, 1, 1)}
+    system.similarities["artist"].weight.data *= 50
     with torch.no_grad():
         _, embeddings = system.network((batch["artist"].flatten(0, 1) - 0.5) / 0.25)
         a, p = (system.projections["artist"](each) for each in (embeddings[:6], embeddings[6:]))
