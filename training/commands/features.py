@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 
+from training.commands import INCOMPLETE
 from training.manifest import Manifest
 from training.progress import Tracks
-
-INCOMPLETE = 3
 
 
 @click.command(epilog="Example: auricle-train features corpus.parquet --out features")
