@@ -48,7 +48,7 @@ def test_classes_that_are_the_same_by_other_names(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "named"),
     [
-        ((), 1, "genres and second have no class in common; say which with --same"),
+        ((), 1, "genre and second have no class in common; say which with --same"),
         (("--same", "polka=rock"), 1, "second: no class 'polka'"),
         (("--same", "rock"), 2, "--same rock: must be OTHER=CLASS"),
     ],
