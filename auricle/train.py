@@ -11,6 +11,7 @@ from auricle.cli import LazyGroup
 
 COMMANDS = {
     "corpus": "Read tagged music into a manifest.",
+    "dataset": "Read a published data set into a manifest and a task.",
     "features": "Compute mel spectrograms of a manifest.",
     "recipes": "List recipes, and show them.",
     "fit": "Train what a recipe describes.",
@@ -19,6 +20,7 @@ COMMANDS = {
     "heads": "Train shallow heads on embeddings.",
     "agree": "Compare a student with its teachers.",
     "evaluate": "Compare models on tagging and retrieval.",
+    "cross": "Train heads on one collection, test them on another.",
     "export": "Make a model folder that the engine runs.",
 }
 

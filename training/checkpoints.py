@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 from safetensors.torch import save
+from torch import nn
 
 from models.files import write_atomically
 from training.system import System
@@ -63,7 +64,7 @@ class Checkpoints(Checkpoint):
         self._rows.append(now | once)
         if trainer.is_global_zero:
             if better:
-                write_atomically(self.folder / BEST, save(system.state_dict()))
+                write_weights(self.folder / BEST, system)
             write_atomically(self.folder / METRICS, _table(self._rows))
         trainer.save_checkpoint(self.folder / LAST)
 
@@ -74,6 +75,11 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See Lightning."""
         self.best, self._rows = state_dict["best"], state_dict["rows"]
+
+
+def write_weights(file: Path, module: nn.Module) -> None:
+    """All weights of a module as safetensors, in the usual order in memory."""
+    write_atomically(file, save({name: each.contiguous() for name, each in module.state_dict().items()}))
 
 
 def _table(rows: list[dict[str, float]]) -> bytes:

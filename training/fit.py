@@ -25,14 +25,14 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import nn
 
 from models.files import write_atomically
 from training import recipe
 from training.averaging import Averages
 from training.backbones import build, embedding_size
-from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles
+from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, write_weights
 from training.contrast import Contrast
 from training.distillation import Distillation
 from training.errors import TrainingError
@@ -75,6 +75,8 @@ def fit(
     _quieten()
     loaders = Loaders(chosen, material, workers)
     system = make_system(chosen, material, len(loaders.classes))
+    # Convolutions on a CPU are up to twice as fast so, and transformers have none that matter.
+    system.network.to(memory_format=torch.channels_last)
     averages = Averages(chosen.averaging) if chosen.averaging else None
     callbacks: list[Callback] = [Checkpoints(folder), *([averages] if averages else [])]
     if progress:
@@ -122,7 +124,7 @@ def fit(
     trainer.validate(system, loaders, verbose=False)
     figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
     if trainer.is_global_zero:
-        write_atomically(folder / NETWORK, save(system.network.state_dict()))
+        write_weights(folder / NETWORK, system.network)
         took_s = round(time.monotonic() - began, 1)
         _note(folder, {"figures": figures, "trained_s": took_s, "epochs": chosen.epochs})
     return figures

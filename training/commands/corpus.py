@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.commands import INCOMPLETE
+
 if TYPE_CHECKING:
     from training.corpus import Corpus
     from training.manifest import Manifest
 
-INCOMPLETE = 3
 GAME_MUSIC = "game-music"
 COLUMNS = ("tracks", "hours", "artists", "releases", "labels", "genres")
 

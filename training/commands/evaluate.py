@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auricle.cli import INCOMPLETE
+from training.commands import INCOMPLETE
 from training.commands.options import task_options
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from training.commands import INCOMPLETE
 from training.manifest import Manifest, Track
 from training.progress import Tracks
 
-FAILED, INCOMPLETE = 1, 3
+FAILED = 1
 
 
 @click.command(epilog="Example: auricle-train features corpus.parquet --out features")

@@ -1,19 +1,18 @@
-"""Stored outputs of models as the commands open them, without a model having run."""
+"""Stored outputs of models, without a model having run."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import pytest
+import numpy as np
 from click.testing import CliRunner, Result
 
 from auricle.train import cli
 from models.card import Card, FrontEnd, Inference, Schema, TensorSpec
+from training.store import StoreWriter
 
 FRONT_END = FrontEnd(
     name="musicnn",
@@ -28,7 +27,7 @@ FRONT_END = FrontEnd(
 
 @dataclass
 class Stored:
-    """What `training.outputs.Outputs` has that the commands read."""
+    """What is to be stored, of one model; embeddings or activations may be missing."""
 
     folder: Path
     embeddings: Mapping[str, Any]
@@ -36,9 +35,12 @@ class Stored:
     activations: Mapping[str, Any] = field(default_factory=dict)
     hop_size: int = 62
 
-    @property
-    def card(self) -> Card:
-        return Card(
+    def write(self) -> None:
+        """As `training.outputs.store_outputs` leaves it."""
+        kinds = {"embeddings": self.embeddings, "activations": self.activations}
+        kinds = {name: rows for name, rows in kinds.items() if rows}
+        sizes = {name: next(iter(rows.values())).shape[1] for name, rows in kinds.items()}
+        card = Card(
             name=self.folder.name,
             type="t",
             version="1",
@@ -48,16 +50,20 @@ class Stored:
             front_end=FRONT_END,
             segment_size=125,
         )
+        about = {
+            "card": card.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "hop_size": self.hop_size,
+            "columns": list(sizes.items()),
+        }
+        with StoreWriter(self.folder, sum(sizes.values()), about) as writer:
+            for track_id in next(iter(kinds.values())):
+                writer.add(track_id, np.concatenate([rows[track_id] for rows in kinds.values()], axis=1))
 
 
-def use(monkeypatch: pytest.MonkeyPatch, *outputs: Stored) -> None:
-    """Let the commands find these at their folders."""
-    module = ModuleType("training.outputs")
-    found = {output.folder: output for output in outputs}
-    module.Outputs = found.__getitem__  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "training.outputs", module)
-    for output in outputs:
-        output.folder.mkdir(exist_ok=True)
+def write(*outputs: Stored) -> None:
+    """Put them in their folders."""
+    for each in outputs:
+        each.write()
 
 
 def command(*arguments: str | Path) -> Result:

@@ -12,7 +12,7 @@ pytest.importorskip("faiss", reason="search is faiss'")
 pytest.importorskip("matplotlib", reason="plots are matplotlib's")
 
 from tests.training.clusters import corpus
-from tests.training.commands.stored import Stored, command, use
+from tests.training.commands.stored import Stored, command, write
 from training.evaluation import retrieval_results
 
 MANIFEST, STORE = corpus()
@@ -21,12 +21,11 @@ CLASSES = ("--min-tracks", "10", "--min-artists", "3")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path) -> Path:
     MANIFEST.save(tmp_path / "corpus.parquet")
     again = corpus(noise=0.4)[1]
     less = {t: rows for t, rows in STORE.items() if t != "8-5"}
-    use(
-        monkeypatch,
+    write(
         Stored(tmp_path / "good", STORE),
         Stored(tmp_path / "good-2", again),
         Stored(tmp_path / "noise", NOISE),

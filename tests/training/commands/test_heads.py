@@ -10,7 +10,7 @@ pytest.importorskip("pyarrow", reason="manifests are Parquet")
 
 from models.head import load_head
 from tests.training.clusters import GENRES, corpus
-from tests.training.commands.stored import Stored, command, use
+from tests.training.commands.stored import Stored, command, write
 from training.manifest_tasks import genre_task
 from training.task_files import save_task
 
@@ -23,8 +23,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_head_of_genres(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Stored(folder / "student", STORE))
+def test_a_head_of_genres(folder: Path) -> None:
+    write(Stored(folder / "student", STORE))
     result = command(
         *("heads", folder / "student", folder / "corpus.parquet", "--task", "genres", "--folds", "3"),
         *("--min-artists", "3", "--min-tracks", "18", "--out", folder / "genres", "--seeds", "2"),
@@ -44,11 +44,9 @@ def test_a_head_of_genres(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert np.mean(head(means).argmax(axis=1) == truth) > 0.9
 
 
-def test_tracks_that_were_not_heard_are_counted_and_named(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tracks_that_were_not_heard_are_counted_and_named(folder: Path) -> None:
     less = {t: rows[:0] if t == "2-1" else rows for t, rows in STORE.items() if t not in ("0-3", "5-0")}
-    use(monkeypatch, Stored(folder / "student", less))
+    write(Stored(folder / "student", less))
     result = command(
         *("heads", folder / "student", folder / "corpus.parquet", "--task", "genres", "--folds", "0"),
         *("--min-artists", "3", "--min-tracks", "15", "--protocol", "thesis", "--out", folder / "g"),
@@ -61,12 +59,11 @@ def test_tracks_that_were_not_heard_are_counted_and_named(
     assert "±" not in result.stdout
 
 
-def test_vocal_by_two_teachers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vocal_by_two_teachers(folder: Path) -> None:
     rock = {track.track_id: track.genres == ("rock",) for track in MANIFEST}
     first = {t: np.array([[0.5, 0.1] if sung else [0.1, 0.5]]) for t, sung in rock.items()}
     second = {t: np.array([[0.1, 0.6] if sung else [0.5, 0.1]]) for t, sung in rock.items() if t != "0-0"}
-    use(
-        monkeypatch,
+    write(
         Stored(folder / "student", STORE),
         Stored(folder / "mtt", {}, ("vocals", "no vocals"), first),
         Stored(folder / "msd", {}, ("instrumental", "female vocalists"), second),
@@ -86,8 +83,8 @@ def test_vocal_by_two_teachers(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "--teacher" in result.stderr
 
 
-def test_a_task_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Stored(folder / "student", STORE))
+def test_a_task_file(folder: Path) -> None:
+    write(Stored(folder / "student", STORE))
     save_task(genre_task(MANIFEST, min_tracks=1, min_artists=1), folder / "mine.json")
     arguments = ("heads", folder / "student", folder / "corpus.parquet", "--out", folder / "mine")
     result = command(*arguments, "--task", folder / "mine.json", "--folds", "0")
@@ -95,8 +92,8 @@ def test_a_task_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_head(folder / "mine").labels == GENRES
 
 
-def test_artists_are_told_in_folds_that_have_them_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Stored(folder / "student", STORE))
+def test_artists_are_told_in_folds_that_have_them_all(folder: Path) -> None:
+    write(Stored(folder / "student", STORE))
     arguments = ("--task", "artists", "--min-tracks", "6", "--folds", "3", "--out", folder / "who")
     result = command("heads", folder / "student", folder / "corpus.parquet", *arguments)
     assert result.exit_code == 0, result.stderr
@@ -104,8 +101,8 @@ def test_artists_are_told_in_folds_that_have_them_all(folder: Path, monkeypatch:
     assert len(load_head(folder / "who").labels) == 9
 
 
-def test_a_task_of_another_corpus(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Stored(folder / "student", STORE))
+def test_a_task_of_another_corpus(folder: Path) -> None:
+    write(Stored(folder / "student", STORE))
     (folder / "mine.csv").write_text("track_id,classes\nother,a\nanother,b\n")
     arguments = ("--task", folder / "mine.csv", "--out", folder / "mine")
     result = command("heads", folder / "student", folder / "corpus.parquet", *arguments)
@@ -113,8 +110,8 @@ def test_a_task_of_another_corpus(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert "mine: none of its 2 tracks is there" in result.stderr
 
 
-def test_a_class_without_positives_in_a_part_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Stored(folder / "student", STORE))
+def test_a_class_without_positives_in_a_part_is_said(folder: Path) -> None:
+    write(Stored(folder / "student", STORE))
     lines = [f"{t.track_id},{'|'.join(t.genres)},{t.split}" for t in MANIFEST]
     lines = [line + "\n" if "train" not in line else line.replace("jazz", "") + "\n" for line in lines]
     (folder / "mine.csv").write_text("track_id,classes,split\n" + "".join(lines))
@@ -144,10 +141,8 @@ def test_a_class_without_positives_in_a_part_is_said(folder: Path, monkeypatch: 
         (("--task", "genres", "--name", "a b"), 2, "must be letters, digits"),
     ],
 )
-def test_bad_input(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, named: str
-) -> None:
-    use(monkeypatch, Stored(folder / "student", STORE))
+def test_bad_input(folder: Path, arguments: tuple[str, ...], code: int, named: str) -> None:
+    write(Stored(folder / "student", STORE))
     result = command(
         "heads", folder / "student", folder / "corpus.parquet", "--out", folder / "g", *arguments
     )
@@ -157,8 +152,8 @@ def test_bad_input(
     assert not (folder / "g").exists()
 
 
-def test_outputs_of_another_corpus(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Stored(folder / "student", {"other": np.zeros((1, 4))}))
+def test_outputs_of_another_corpus(folder: Path) -> None:
+    write(Stored(folder / "student", {"other": np.zeros((1, 4))}))
     result = command(
         *("heads", folder / "student", folder / "corpus.parquet", "--task", "genres"),
         *("--out", folder / "g"),

@@ -1,0 +1,61 @@
+"""`auricle-train dataset`: published data sets as manifests and tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from training.manifest import Manifest
+    from training.tasks import Task
+
+KINDS = ("jamendo", "magnatagatune", "fma", "gtzan", "folders")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  auricle-train dataset jamendo mtg-jamendo-dataset audio-low --subset moodtheme --out moods.parquet
+  auricle-train dataset fma fma_metadata fma_small --out fma.parquet
+  auricle-train dataset gtzan GTZAN_split genres --out gtzan.parquet
+  auricle-train dataset folders my-classes --out mine.parquet"""
+)
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("audio", type=click.Path(path_type=Path), required=False)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Manifest to write.")
+@click.option("--subset", help="Of jamendo: genre, instrument, ...; of fma: small, medium or large.")
+@click.option("--split", type=int, help="Of jamendo, 0 to 4.")
+def dataset(
+    kind: str, folder: Path, audio: Path | None, out: Path, subset: str | None, split: int | None
+) -> None:
+    """Read a published data set into a manifest, and its classes into a task file beside it.
+
+    FOLDER has the lists or tables as they are published, AUDIO the music; of `folders`, a folder a class,
+    both are one. The task file is what auricle-train heads and evaluate take as a task.
+    """
+    from training.task_files import save_task
+
+    given = {name: value for name, value in (("subset", subset), ("split", split)) if value is not None}
+    manifest, task = _read(kind, folder, audio, given)
+    file = out.with_suffix(".json")
+    manifest.save(out)
+    save_task(task, file)
+    counts = ", ".join(f"{len(manifest.part(part))} {part}" for part in ("train", "validation", "test"))
+    click.echo(f"{out}: {len(manifest)} tracks ({counts})")
+    click.echo(f"{file}: {task.name}, {len(task.classes)} classes, {len(task.targets)} tracks")
+
+
+def _read(kind: str, folder: Path, audio: Path | None, given: dict[str, str | int]) -> tuple[Manifest, Task]:
+    import importlib
+
+    allowed = {"jamendo": {"subset", "split"}, "fma": {"subset"}}.get(kind, set())
+    for name in given.keys() - allowed:
+        raise click.UsageError(f"{kind} has no --{name}")
+    if (audio is None) != (kind == "folders"):
+        raise click.UsageError("folders takes one folder" if audio else f"{kind} takes FOLDER and AUDIO")
+    read = importlib.import_module(f"training.datasets.{kind}").read
+    found: tuple[Manifest, Task] = read(folder, *([audio] if audio else []), **given)
+    return found
