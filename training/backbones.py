@@ -8,7 +8,6 @@ from torch import nn
 
 from models.networks.efficientnet import EfficientNetB0
 from models.networks.maest import Maest, MaestConfig, RandomPatchout
-from models.networks.maest_weights import initialise
 from models.networks.musicnn import MusiCNN
 from models.networks.resnet import ResNet50
 from models.networks.resnet10 import ResNet10
@@ -24,9 +23,6 @@ def build(spec: recipe.Network, n_classes: int, segment_size: int) -> nn.Module:
         spec: Of the recipe.
         n_classes: Number of logits.
         segment_size: Frames; those of which MAEST has positions.
-
-    Raises:
-        ModelError: The checkpoint that the recipe names cannot be read, or is of another network.
     """
     match spec:
         case recipe.EfficientNetB0():
@@ -48,7 +44,4 @@ def embedding_size(network: nn.Module) -> int:
 
 def _maest(spec: recipe.Maest, n_classes: int, segment_size: int) -> Maest:
     config = MaestConfig(segment_size, n_classes, spec.width, spec.depth, spec.n_heads)
-    network = Maest(config, RandomPatchout(spec.s_patchout_t, spec.s_patchout_f, spec.u_patchout))
-    if spec.initial is not None:
-        initialise(network, spec.initial)
-    return network
+    return Maest(config, RandomPatchout(spec.s_patchout_t, spec.s_patchout_f, spec.u_patchout))

@@ -29,6 +29,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from models.files import write_atomically
+from models.networks.maest import Maest
+from models.networks.maest_weights import initialise
 from training import recipe
 from training.averaging import Averages
 from training.backbones import build, embedding_size
@@ -75,7 +77,7 @@ def fit(
     _quieten()
     loaders = Loaders(chosen, material, workers)
     system = make_system(chosen, material, len(loaders.classes))
-    # Convolutions on a CPU are up to twice as fast so, and transformers have none that matter.
+    # Convolutions in bfloat16 are faster so on a CPU, and the numbers are the same.
     system.network.to(memory_format=torch.channels_last)
     averages = Averages(chosen.averaging) if chosen.averaging else None
     callbacks: list[Callback] = [Checkpoints(folder), *([averages] if averages else [])]
@@ -131,10 +133,16 @@ def fit(
 
 
 def make_system(chosen: recipe.Recipe, material: Material, n_classes: int) -> System:
-    """What a recipe trains."""
+    """What a recipe trains.
+
+    Raises:
+        TrainingError, ModelError: What it begins with cannot be read, or is of another network.
+    """
     torch.manual_seed(chosen.seed)
     # A contrast needs no logits; the fewest are one.
     network = build(chosen.network, max(1, n_classes), chosen.segment_size)
+    if chosen.initial is not None:
+        _begin_with(network, chosen.initial)
     match chosen.objective:
         case recipe.Tags():
             return Tagging(chosen, network)
@@ -143,6 +151,20 @@ def make_system(chosen: recipe.Recipe, material: Material, n_classes: int) -> Sy
         case recipe.Teachers():
             sizes = [teacher.card.embedding_size or 0 for teacher in material.teachers]
             return Distillation(chosen, network, embedding_size(network), sizes)
+
+
+def _begin_with(network: nn.Module, initial: Path) -> None:
+    """The weights of a run, or of a checkpoint for MAEST, in all layers but the classifier."""
+    if isinstance(network, Maest):
+        initialise(network, initial / NETWORK if initial.is_dir() else initial)
+        return
+    _, other, _ = load_run(initial)
+    weights = {name: value for name, value in other.state_dict().items() if not name.startswith("classifier")}
+    own = {name: value for name, value in network.state_dict().items() if not name.startswith("classifier")}
+    for name in weights.keys() | own.keys():
+        if name not in weights or name not in own or weights[name].shape != own[name].shape:
+            raise TrainingError(f"{initial}: initial: of another network; they differ in {name}")
+    network.load_state_dict(weights, strict=False)
 
 
 def load_run(folder: Path) -> tuple[recipe.Recipe, nn.Module, dict[str, Any]]:

@@ -104,7 +104,6 @@ class Maest(_Part):
     s_patchout_t: Annotated[int, Field(ge=0)] = 0
     s_patchout_f: Annotated[int, Field(ge=0)] = 0
     u_patchout: Annotated[int, Field(ge=0)] = 0
-    initial: Path | None = Field(None, description="Checkpoint of MAEST, PaSST or DeiT to begin with.")
 
 
 Network = EfficientNetB0 | ResNet10 | ResNet50 | MusiCNN | Maest
@@ -191,6 +190,9 @@ class Recipe(_Part):
     mixup: Annotated[float, Field(gt=0)] | None = Field(None, description="Alpha of the Beta distribution.")
     spec_augment: SpecAugment | None = None
     averaging: Averaging | None = None
+    initial: Path | None = Field(
+        None, description="A run to begin with the network of; for maest also a checkpoint of PaSST or DeiT."
+    )
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")

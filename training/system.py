@@ -56,21 +56,6 @@ class System(lightning.LightningModule):
         torch.manual_seed(int(seeds[0]))
         self._draws.manual_seed(int(seeds[1]))
 
-    def on_train_epoch_end(self) -> None:
-        """Schedules that go by epochs go on here: Lightning has them do so behind the checkpoint."""
-        for each in self.trainer.lr_scheduler_configs:
-            if each.interval == "epoch":
-                heard = [self.trainer.callback_metrics["validation/loss"]] if each.reduce_on_plateau else []
-                each.scheduler.step(*heard)
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """See Lightning; not again what is done above."""
-        if any(
-            each.scheduler is scheduler and each.interval == "step"
-            for each in self.trainer.lr_scheduler_configs
-        ):
-            scheduler.step()
-
     def normalised(self, mel: Tensor) -> Tensor:
         """As the network takes it."""
         return (mel - self.recipe.mean) / self.recipe.std

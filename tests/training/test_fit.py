@@ -291,3 +291,19 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
         if "classifier" not in name:
             assert not torch.equal(trained[0][name], start_value), name
     assert out.count("auricle-train export") == 1
+
+
+def test_begun_with_the_network_of_another_run(tmp_path: Path) -> None:
+    whole = material(tmp_path)
+    run(recipe(TAGS, RESNET, epochs=1), whole, tmp_path / "first")
+    first = load_file(tmp_path / "first" / "network.safetensors")
+    begun = recipe(CONTRAST, RESNET, initial=str(tmp_path / "first"))
+    network = make_system(begun, whole, 0).network.state_dict()
+    for name, value in first.items():
+        if not name.startswith("classifier"):
+            assert torch.equal(value, network[name]), name
+    wider = recipe(CONTRAST, {**RESNET, "embedding_size": 9}, initial=str(tmp_path / "first"))
+    with pytest.raises(TrainingError, match=r"first: initial: of another network; they differ in embedding"):
+        make_system(wider, whole, 0)
+    with pytest.raises(TrainingError, match="nowhere: not a finished run"):
+        make_system(recipe(CONTRAST, RESNET, initial=str(tmp_path / "nowhere")), whole, 0)
