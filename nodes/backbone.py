@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from engine.deferring import Deferring, Job
 from engine.errors import AuricleError, ConfigError
@@ -105,6 +105,12 @@ class Backbone(Deferring):
             description="Live: seconds after its last sample until which a segment has to be begun; the time "
             "from one segment to the next, but half a second at least and ten at most.",
         )
+
+        @field_validator("patchout", mode="before")
+        @classmethod
+        def _by_its_form(cls, value: Any) -> Any:
+            """What is no name is a setting, so that an error speaks of one of them only."""
+            return value if value is None or isinstance(value, str) else Patchout.model_validate(value)
 
     stage = "inference"
 

@@ -128,10 +128,11 @@ def test_level_of_the_card_equals_its_setting(folder: Path) -> None:
     ("params", "message"),
     [
         ({"patchout": "most"}, "no patchout level 'most'; levels are: full, half, least"),
-        ({"patchout": {"keep_every": 0}}, "keep_every"),
+        ({"patchout": {"keep_every": 0}}, r"backbone: patchout\.keep_every=0: [^;=]* or equal to 1$"),
+        ({"patchout": {"keep_evry": 2}}, "backbone: no parameter 'patchout.keep_evry'$"),
+        ({"patchout": 3}, "backbone: patchout=3: input should be a valid dictionary [^;=]*$"),
         ({"patchout": {"drop_rows": list(range(9))}}, "all 9 rows are dropped"),
         ({"patchout": {"drop_rows": [9]}}, "no row 9; rows are 0 to 8"),
-        ({"patchout": {"keep": 2}}, "patchout"),
         ({"patchout": "least", "adaptive": True}, "no level is cheaper than least"),
     ],
 )
