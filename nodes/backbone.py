@@ -246,7 +246,8 @@ class Backbone(Deferring):
             assert self.card.patch_grid is not None
             session = open_patch_session(folder, params.providers, params.threads)
             inference = PatchInference(session, self.card.patch_grid, self._levels[0])
-            inference.warm(self._names, self._levels)
+            # Live, another level may be asked for at any time; a file can wait for it.
+            inference.warm(self._names, (*self._levels, *(self.card.patchout if self.live else ())))
             self._offer()
             return inference
         if params.incremental:

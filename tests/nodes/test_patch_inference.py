@@ -114,6 +114,27 @@ def run(folder: Path, backbone: Backbone) -> np.ndarray:
     return np.array(list(recorder.tokens.values()))
 
 
+def test_all_that_live_streams_may_be_asked_for_has_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, runs = make_transformer(tmp_path / "tiny"), []
+    run = PatchInference._run
+
+    def told(self: PatchInference, names: list, patches: np.ndarray, *kept: np.ndarray) -> list:
+        runs.append(patches.shape[1:3])
+        return run(self, names, patches, *kept)
+
+    monkeypatch.setattr(PatchInference, "_run", told)
+    shapes = [tuple(len(kept) for kept in reversed(GRID.kept(level))) for level in LEVELS]
+    stand(Backbone("file", model=str(folder), patchout="half"))
+    assert runs == [shapes[1]]
+    for name in ("one", "other"):
+        backbone = Backbone(name, model=str(folder))
+        backbone.live = True
+        stand(backbone)
+    assert runs == [shapes[1], shapes[0], shapes[2]]
+
+
 def test_level_of_the_card_equals_its_setting(folder: Path) -> None:
     named = run(folder, Backbone("backbone", model=str(folder), patchout="least"))
     given = Backbone("backbone", model=str(folder), patchout={"keep_every": 3, "drop_rows": [0, 7, 8]})
