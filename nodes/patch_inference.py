@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 
 from models.patchout import KEEP_F, KEEP_T, PATCHES, Kept, PatchGrid, Patchout
 from nodes.session import DTYPES, PatchSession
+
+log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 
@@ -109,3 +113,15 @@ class PatchInference:
             self._patches[:, :left] = self._patches[:, moved:].copy()
             self._known[:left] = self._known[moved:]
             self._known[left:] = False
+
+
+@functools.cache
+def tell_if_unshared(model: str, hop_size: int, stride: int) -> None:
+    """Say, once however many streams there are, that segments so many frames apart share no patches."""
+    if hop_size % stride:
+        log.warning(
+            "%s: hop_size=%d is no multiple of the %d frames from patch to patch, so segments share no patches",
+            model,
+            hop_size,
+            stride,
+        )
