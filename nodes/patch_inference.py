@@ -120,7 +120,7 @@ def tell_if_unshared(model: str, hop_size: int, stride: int) -> None:
     """Say, once however many streams there are, that segments so many frames apart share no patches."""
     if hop_size % stride:
         log.warning(
-            "%s: hop_size=%d is no multiple of the %d frames from patch to patch, so segments share no patches",
+            "%s: hop_size=%d is no multiple of %d frames from patch to patch, so segments share no patches",
             model,
             hop_size,
             stride,
