@@ -274,7 +274,7 @@ def _run_segment(session: Any, card: Card, frames: int, bands: int, where: str) 
         raise ModelError(f"{where}: '{mel}' has shape {shapes[mel]}, the card says {said}")
     kept = {}
     if grid is not None:
-        said = f"{said}, with 'patch_grid' of {grid.columns} columns and {grid.rows} rows"
+        said = f"{said}, with 'patch_grid' of {grid}"
         frames = (grid.columns - 1) * grid.stride + grid.size
         kept = {KEEP_T: np.arange(grid.columns), KEEP_F: np.arange(grid.rows)}
     try:

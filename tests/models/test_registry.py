@@ -258,7 +258,7 @@ def test_verify_loads_the_model(served: Path) -> None:
         (
             {"segment_size": 86, "patch_grid": {"columns": 8}},
             "does not run on the card's 'segment_size' of 86 and 'front_end.n_mels' of 96, with 'patch_grid' "
-            "of 8 columns and 9 rows: ",
+            "of rows=9 columns=8 size=16 stride=10: ",
         ),
         ({"patch_grid": {"size": 15}}, "does not run on the card's 'segment_size' of 76"),
         ({"patch_grid": None, "patchout": []}, "has an input 'keep_t', and the card no 'patch_grid'"),
