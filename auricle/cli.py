@@ -29,6 +29,9 @@ COMMANDS = {
     "tag": "Tag audio files.",
 }
 
+TRAINING_PACKAGES = {"faiss", "lightning", "mutagen", "onnxscript", "pyarrow", "sklearn", "torch"}
+"""What the extra `train` brings, as it is imported."""
+
 
 class LazyGroup(click.Group):
     """A group that imports a subcommand when it is called, so that help and version are quick.
@@ -83,6 +86,9 @@ class LazyGroup(click.Group):
             from training.errors import RecipeError, TrainingError
 
             name = ctx.info_name
+            if isinstance(error, ImportError) and (package := error.name) in TRAINING_PACKAGES:
+                click.echo(f"{name}: needs {package}: pip install 'auricle[train]'", err=True)
+                sys.exit(FAILED)
             if not isinstance(error, AuricleError | ModelError | TrainingError | OSError):
                 click.echo(f"{name}: {type(error).__name__}: {error} (--debug shows where)", err=True)
                 sys.exit(FAILED)

@@ -53,8 +53,6 @@ def export_checkpoint(
     Raises:
         ModelError, InputError: A file that cannot be used.
     """
-    tell(f"reading {checkpoint}")
-    network = load_maest(checkpoint)
     export = Export(
         name=name,
         labels=() if labels is None else _labels(labels),
@@ -65,6 +63,9 @@ def export_checkpoint(
         licence=licence,
         source=checkpoint.name,
     )
+    tell(f"reading {checkpoint}")
+    network = load_maest(checkpoint)
+    export.check(network.config)  # before the music is decoded
     segments, what = _music(try_on, segment_size(network))
     tell(f"writing, and comparing on {what}; a minute or so")
     return export_maest(network, folder, export, segments, what)
@@ -84,7 +85,10 @@ def _music(file: Path | None, size: int) -> tuple[list[NDArray[np.float32]], str
 
 
 def _labels(file: Path) -> tuple[str, ...]:
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ModelError(f"{file}: not a text file in UTF-8") from None
     if file.suffix != ".json":
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     try:

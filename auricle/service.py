@@ -13,7 +13,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from auricle import __version__
-from engine.config import GraphFile, StreamSpec, build, find_class, load, streams_of, with_values
+from engine.config import GraphFile, NodeSpec, StreamSpec, build, find_class, load, streams_of, with_values
 from engine.errors import ConfigError
 from engine.graph import Graph
 from engine.node import Node, Source, describe
@@ -280,12 +280,17 @@ class Service:
         for node in nodes:
             node.use_head(loaded)
         if stream is None:
-            self._change_params(Heads, lambda params: {**params, "heads": [*params.get("heads", ()), head]})
+            self._change_params(
+                {
+                    spec.id: {**spec.params, "heads": [*spec.params.get("heads", ()), head]}
+                    for spec in self._specs(Heads)
+                }
+            )
         return [loaded.card.name] * max(1, len(nodes))
 
     def _remove_head(self, head: str, stream: str | None = None) -> list[str]:
         nodes = self._nodes_with_heads(stream)
-        specs = [spec for spec in self._file.nodes if find_class(spec.class_, CLASSES, spec.id) is Heads]
+        specs = self._specs(Heads)
         later = {_name_of(each) for spec in specs for each in spec.params.get("heads", ())}
         for_later = stream is None and head in later
         having = [node for node in nodes if head in node.names()]
@@ -295,7 +300,9 @@ class Service:
         for node in having:
             node.remove_head(head)
         if for_later:
-            self._change_params(Heads, lambda params: {**params, "heads": _without(params, head)})
+            self._change_params(
+                {spec.id: {**spec.params, "heads": _without(spec.params, head)} for spec in specs}
+            )
         return [head]
 
     def set_patchout(
@@ -303,7 +310,7 @@ class Service:
         patchout: str | dict[str, Any] | None = None,
         adaptive: bool | None = None,
         stream: str | None = None,
-    ) -> dict[str, list[str]]:
+    ) -> dict[str, dict[str, list[str]]]:
         """Change the patches that transformers look at, from the next segment on. From any thread.
 
         Args:
@@ -312,44 +319,61 @@ class Service:
             stream: Of one stream; of all, and those that come later, if None.
 
         Returns:
-            By stream the level in use while there is time, and the cheaper ones that may be used.
+            By stream and node the level in use while there is time, and the cheaper ones that may be used.
 
         Raises:
             ConfigError: Something that cannot be used; nothing is changed.
         """
         asked = {"patchout": patchout, "adaptive": adaptive}
         given = {name: value for name, value in asked.items() if value is not None}
-        backbones = {
-            run.graph.name: node
+        nodes = [
+            (run.graph.name, node)
             for run in self._chosen(stream)
             for node in run.graph.order
             if isinstance(node, Backbone) and node.card.patch_grid is not None
+        ]
+        later = {
+            spec.id: {**spec.params, **given}
+            for spec in self._specs(Backbone)
+            if stream is None and _has_patches(spec)
         }
-        if not backbones:
+        if not nodes and not later:
             raise ConfigError("no model whose patches can be left out")
-        levels = {name: node.levels_for(patchout, adaptive) for name, node in backbones.items()}
-        for name, node in backbones.items():
-            node.use_levels(levels[name])
-        if stream is None:
-            self._change_params(Backbone, lambda params: {**params, **given})
-        return {name: [str(level) for level in each] for name, each in levels.items()}
+        levels = [node.levels_for(patchout, adaptive) for _, node in nodes]
+        for name, params in later.items():
+            Backbone(name, **params)  # refuses what its card does not have
+        result: dict[str, dict[str, list[str]]] = {}
+        for (name, node), chosen in zip(nodes, levels, strict=True):
+            node.use_levels(chosen)
+            result.setdefault(name, {})[node.name] = [str(level) for level in chosen]
+        self._change_params(later)
+        return result
 
-    def _change_params(self, kind: type[Node], change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Let streams that are added later have the same."""
+    def _specs(self, kind: type[Node]) -> list[NodeSpec]:
+        """The graph's nodes of a class."""
+        return [spec for spec in self._file.nodes if find_class(spec.class_, CLASSES, spec.id) is kind]
+
+    def _change_params(self, changed: Mapping[str, dict[str, Any]]) -> None:
+        """Let streams that are added later have these parameters, by node."""
         nodes = [
-            spec.model_copy(update={"params": change(spec.params)})
-            if find_class(spec.class_, CLASSES, spec.id) is kind
-            else spec
-            for spec in self._file.nodes
+            spec.model_copy(update={"params": changed.get(spec.id, spec.params)}) for spec in self._file.nodes
         ]
         self._file = self._file.model_copy(update={"nodes": nodes})
 
     def _nodes_with_heads(self, stream: str | None) -> list[Heads]:
         runs = self._chosen(stream)
         found = [node for run in runs for node in run.graph.order if isinstance(node, Heads)]
-        if not any(find_class(spec.class_, CLASSES, spec.id) is Heads for spec in self._file.nodes):
+        if not self._specs(Heads):
             raise ConfigError("no node of class Heads in the graph")
         return found
+
+
+def _has_patches(spec: NodeSpec) -> bool:
+    """Whether the model of a backbone is known, and one whose patches can be left out."""
+    try:
+        return info(spec.params["model"]).patch_grid is not None
+    except (KeyError, ModelError):  # its streams say which
+        return False
 
 
 def _without(params: Mapping[str, Any], head: str) -> list[str]:

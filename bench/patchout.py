@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,11 @@ DROPPED = {0: (), 3: (0, 7, 8), 4: (0, 1, 7, 8)}
 CHEAPEST = "int8, every 10, 4 rows out"
 
 LIVE = (
-    ("fp32", 62, Patchout(keep_every=2)),
-    ("int8", 15, Patchout(keep_every=3)),
+    ("fp32", 60, Patchout(keep_every=2)),
+    ("int8", 10, Patchout(keep_every=3)),
 )
-"""Precision, frames from one segment to the next, and patches: one prediction a second, and four."""
+"""Precision, frames from one segment to the next, and patches: one prediction a second at least, and four.
+Segments share projected patches only where hops are multiples of MAEST's stride, 10 frames."""
 
 CALM_LOAD = 0.7
 """Part of a core that the adaptive stream takes with all patches, while it has the core alone."""
@@ -53,6 +54,8 @@ def measure(
     efficientnet: str | None = None,
     live_s: float = 60.0,
     runs: int = 3,
+    *,
+    labelled: Sequence[str] = (),
     tell: Tell = silent,
 ) -> Report:
     """Speed and closeness over patchout settings, one segment after the other on one thread.
@@ -62,13 +65,15 @@ def measure(
         efficientnet: A convolutional model that hears the same seconds, at half overlap.
         live_s: Seconds of each live run, beyond the first segment; none, if 0.
         runs: Rounds that count.
+        labelled: Exports of the same with activations, in the same order, where the models that are timed do
+            without: closeness is theirs.
         tell: Hears how far it is.
 
     Raises:
         ConfigError: A model without patches.
     """
     cards = {model: info(model) for model in models}
-    for card in cards.values():
+    for card in (*cards.values(), *map(info, labelled)):
         if card.patch_grid is None or card.segment_size is None:
             raise ConfigError(f"{card.name}: not a model whose patches can be left out")
     reference = cards[models[0]]
@@ -84,12 +89,17 @@ def measure(
     measurements: dict[str, Measurement] = {}
     outputs: dict[str, dict[str, NDArray[np.float32]]] = {}
     figures: dict[str, dict[str, Figure]] = {}
-    for model, card in cards.items():
+    same: dict[str, str] = {}  # row of the first model with the same patches
+    for model, compared in zip(models, labelled or models, strict=True):
+        card = cards[model]
         for dropped, rows in DROPPED.items():
             for every in KEEP_EVERY:
-                name = f"{card.precision or card.name}, every {every}, {dropped} rows out"
+                setting = f"every {every}, {dropped} rows out"
+                name = f"{card.precision or card.name}, {setting}"
+                same[name] = f"{reference.precision or reference.name}, {setting}"
                 patchout = Patchout(keep_every=every, drop_rows=rows)
-                measurements[name], outputs[name] = _segment(model, card, patchout, music)
+                measurements[name] = timed(_segment(model, patchout, music))
+                outputs[name] = _segment(compared, patchout, music)()
                 assert card.patch_grid is not None
                 figures[name] = {
                     "precision": card.precision,
@@ -111,6 +121,8 @@ def measure(
             row["times EfficientNet"] = ratios(measured[EFFICIENTNET], taken)
         if name in outputs:
             row |= _closeness(outputs[name], full)
+            if same[name] != name:
+                row["cosine to the first"] = _closeness(outputs[name], outputs[same[name]]).get("cosine")
         report.row(name, row)
     if efficientnet is not None:
         report.target(
@@ -138,20 +150,21 @@ def _music(frames: int) -> NDArray[np.float32]:
 
 
 def _segment(
-    model: str, card: Card, patchout: Patchout, mel: NDArray[np.float32]
-) -> tuple[Measurement, dict[str, NDArray[np.float32]]]:
-    """A measurement of a whole segment, nothing of it known, and what comes out of it."""
+    model: str, patchout: Patchout, mel: NDArray[np.float32]
+) -> Callable[[], dict[str, NDArray[np.float32]]]:
+    """What runs a whole segment, nothing of it known, and gives what comes out of it, by name."""
+    card = info(model)
     assert card.patch_grid is not None
     assert card.front_end is not None
     inference = PatchInference(open_patch_session(find(model), ("cpu",), 1), card.patch_grid, patchout)
     scaled = (mel - np.float32(card.front_end.mean)) / np.float32(card.front_end.std)
     names = [output.name for output in card.io.outputs]
 
-    def work() -> list[NDArray[np.float32]]:
+    def work() -> dict[str, NDArray[np.float32]]:
         inference.use(patchout)  # forgets what was projected
-        return inference.run(names, 0, scaled)
+        return dict(zip(names, inference.run(names, 0, scaled), strict=True))
 
-    return timed(work), dict(zip(names, work(), strict=True))
+    return work
 
 
 def _convolutional(model: str, frames: int) -> Measurement:
@@ -208,7 +221,9 @@ def _live(report: Report, model: str, hop: int, patchout: Patchout, seconds: flo
 def _adaptive(report: Report, model: str, full_s: float) -> None:
     """One stream that takes most of one core, and a second process on it for a while."""
     card = info(model)
-    hop = round(full_s / CALM_LOAD * FRONT_ENDS["musicnn"].rate)
+    assert card.patch_grid is not None
+    stride = card.patch_grid.stride
+    hop = stride * max(1, round(full_s / CALM_LOAD * FRONT_ENDS["musicnn"].rate / stride))
     looks: list[tuple[float, int]] = []
     seconds = CALM_S + BUSY_S + RECOVERY_S
     with _engine(model, {"hop_size": hop, "adaptive": True}, seconds) as (service, node):

@@ -12,18 +12,26 @@ from models.registry import cache_folder
 SEED = 0
 
 
-def maest_30s(precision: Literal["fp32", "int8", "fp16"], block: int = 6, program: bool = False) -> Path:
+def maest_30s(
+    precision: Literal["fp32", "int8", "fp16"],
+    block: int = 6,
+    program: bool = False,
+    *,
+    labelled: bool = False,
+) -> Path:
     """MAEST-30s up to the tokens of `block`, exported in a precision. Makes it at the first call.
 
     Args:
         precision: Of the file.
         block: The last one.
         program: Whether the torch program lies beside it, for torch-tensorrt.
+        labelled: Whether it gives activations, too, and so has all blocks.
 
     Raises:
         ConfigError: It is not there, and torch is not either.
     """
-    folder = _folder(f"untrained-maest-30s-block-{block}-{precision}{'-program' if program else ''}")
+    more = f"{'-program' if program else ''}{'-labelled' if labelled else ''}"
+    folder = _folder(f"untrained-maest-30s-block-{block}-{precision}{more}")
 
     def make() -> None:
         import torch
@@ -32,8 +40,10 @@ def maest_30s(precision: Literal["fp32", "int8", "fp16"], block: int = 6, progra
         from models.networks.maest import CONFIGS, Maest
 
         torch.manual_seed(SEED)
-        export = Export(folder.name, block=block, precision=precision, program=program)
-        export_maest(Maest(CONFIGS["30s"]), folder, export)
+        config = CONFIGS["30s"]
+        labels = tuple(map(str, range(config.n_classes))) if labelled else ()
+        export = Export(folder.name, labels, block, precision=precision, program=program)
+        export_maest(Maest(config), folder, export)
 
     return _made(folder, make)
 

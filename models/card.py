@@ -141,6 +141,18 @@ class Card(_Part):
         return self
 
     @model_validator(mode="after")
+    def _patches_fit(self) -> Self:
+        bands = None if self.front_end is None else self.front_end.n_mels
+        for along, key, length in (("columns", "segment_size", self.segment_size), ("rows", "n_mels", bands)):
+            if self.patch_grid is None or length is None:
+                continue
+            said, fit = getattr(self.patch_grid, along), self.patch_grid.patches(length)
+            if said != fit:
+                what = f"'patch_grid.{along}': {said}, but '{key}' of {length} has {fit} by size and stride"
+                raise PydanticCustomError("card", "{what}", {"what": what})
+        return self
+
+    @model_validator(mode="after")
     def _levels_are_possible(self) -> Self:
         names = [level.name for level in self.patchout]
         if len(set(names)) != len(names):

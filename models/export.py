@@ -61,6 +61,9 @@ class Export:
             as it comes; `fp16` is for GPUs.
         program: Whether to write the torch program too, which torch-tensorrt compiles.
         description, licence, source: For the card.
+
+    Raises:
+        ModelError: Nothing to give, kinds that there are not, or what does not go together.
     """
 
     name: str
@@ -72,6 +75,21 @@ class Export:
     description: str = ""
     licence: str | None = None
     source: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.labels and not self.kinds:
+            raise ModelError(f"{self.name}: neither labels nor kinds of tokens; there is nothing to export")
+        if not set(self.kinds) <= set(KINDS):
+            raise ModelError(f"{self.name}: kinds={self.kinds} must be of {', '.join(KINDS)}")
+        if self.program and self.precision == "int8":
+            raise ModelError(f"{self.name}: int8 is for CPUs, and the torch program for GPUs; leave one out")
+
+    def check(self, config: MaestConfig) -> None:
+        """Raise ModelError, if a network of these sizes has other labels, or no such block."""
+        if self.labels and len(self.labels) != config.n_classes:
+            raise ModelError(f"{self.name}: {len(self.labels)} labels; the network has {config.n_classes}")
+        if not 0 <= self.block < config.depth:
+            raise ModelError(f"{self.name}: block={self.block} must be from 0 to {config.depth - 1}")
 
 
 def segment_size(network: Maest) -> int:
@@ -100,19 +118,10 @@ def export_maest(
         The card, with the deviations.
 
     Raises:
-        ModelError: Labels that are not as many as the network has, or nothing to give.
+        ModelError: Labels that are not as many as the network has, or no such block.
     """
     config = network.config
-    if not export.labels and not export.kinds:
-        raise ModelError(f"{export.name}: neither labels nor kinds of tokens; there is nothing to export")
-    if export.labels and len(export.labels) != config.n_classes:
-        raise ModelError(f"{export.name}: {len(export.labels)} labels; the network has {config.n_classes}")
-    if not 0 <= export.block < config.depth:
-        raise ModelError(f"{export.name}: block={export.block} must be from 0 to {config.depth - 1}")
-    if export.program and export.precision == "int8":
-        raise ModelError(f"{export.name}: int8 is for CPUs, and the torch program for GPUs; leave one out")
-    if not set(export.kinds) <= set(KINDS):
-        raise ModelError(f"{export.name}: kinds={export.kinds} must be of {', '.join(KINDS)}")
+    export.check(config)
     network = network.eval()
     grid = PatchGrid(rows=config.freq_grid, columns=config.time_grid, size=PATCH_SIZE, stride=STRIDE)
     size = segment_size(network)

@@ -66,6 +66,10 @@ class PatchGrid(BaseModel):
     size: int = Field(gt=0)
     stride: int = Field(gt=0)
 
+    def patches(self, length: int) -> int:
+        """Patches that fit along so many frames, or bands."""
+        return (length - self.size) // self.stride + 1
+
     def kept(self, patchout: Patchout) -> Kept:
         """Indices of the columns and of the rows that are kept.
 

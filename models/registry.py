@@ -15,17 +15,19 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+import numpy as np
 import platformdirs
 
-from models.card import Card, Dimension, card_path, load_card, model_path
+from models.card import Card, Dimension, TensorSpec, card_path, load_card, model_path
 from models.convert import LICENCE, RECIPES, convert
 from models.download import Progress, fetch_wheel
 from models.errors import ModelError
 from models.essentia import install
 from models.files import new_folder, sha256
 from models.head import load_head
+from models.patchout import KEEP_F, KEEP_T
 from models.published import LICENCE as PUBLISHED_LICENCE
 from models.published import PUBLISHED
 
@@ -135,7 +137,8 @@ def check(path: str | Path) -> Card:
 
 
 def verify(name_or_path: str | None = None) -> list[Verdict]:
-    """Check one model, or all that are installed: hash, whether ONNX Runtime loads it, inputs and outputs.
+    """Check one model, or all that are installed: hash, whether ONNX Runtime loads it, inputs and outputs,
+    and for a backbone whether it runs on a segment, which may take seconds.
 
     Raises:
         ModelError: there is no model of that name.
@@ -221,8 +224,8 @@ def _recorded_hash(folder: Path) -> str | None:
 
 
 def _try_out(folder: Path) -> None:
-    """`check`, of its torch program too, load the model as it will be loaded, and compare its inputs and
-    outputs with the card."""
+    """`check`, of its torch program too, load the model as it will be loaded, compare its inputs and outputs
+    with the card, and run a segment."""
     card = check(folder)
     path = model_path(folder, card)
     if card.program is not None:
@@ -234,8 +237,11 @@ def _try_out(folder: Path) -> None:
         return
     import onnxruntime
 
+    where = f"model '{card.name}': {path}"
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what fails is told once, by us
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions have no base class but this
         raise ModelError(
             f"model '{card.name}': ONNX Runtime does not load {path}: {_first_line(error)}"
@@ -246,16 +252,43 @@ def _try_out(folder: Path) -> None:
     ):
         shapes = {tensor.name: tensor.shape for tensor in found}
         for spec in declared:
-            where = f"model '{card.name}': {path}"
             if spec.name not in shapes:
                 raise ModelError(
                     f"{where} has no '{spec.name}', which the card names; it has {', '.join(shapes)}"
                 )
-            if not _agree(spec.shape, shapes[spec.name]):
-                shape = list(spec.shape)
-                raise ModelError(
-                    f"{where}: '{spec.name}' has shape {shapes[spec.name]}, the card says {shape}"
-                )
+            _compare(spec, shapes[spec.name], where)
+    if card.front_end is not None and card.segment_size is not None:
+        _run_segment(session, card, card.segment_size, card.front_end.n_mels, where)
+
+
+def _run_segment(session: Any, card: Card, frames: int, bands: int, where: str) -> None:
+    """Compare what a backbone takes and gives with what its card says of segments and patches."""
+    grid, mel = card.patch_grid, card.io.inputs[0].name
+    shapes = {tensor.name: tensor.shape for tensor in session.get_inputs()}
+    for name in (KEEP_T, KEEP_F):
+        if (name in shapes) != (grid is not None):
+            has, says = ("an", "no") if grid is None else ("no", "a")
+            raise ModelError(f"{where} has {has} input '{name}', and the card {says} 'patch_grid'")
+    said = f"'segment_size' of {frames} and 'front_end.n_mels' of {bands}"
+    if not _agree((frames, bands), shapes[mel]):
+        raise ModelError(f"{where}: '{mel}' has shape {shapes[mel]}, the card says {said}")
+    kept = {}
+    if grid is not None:
+        said = f"{said}, with 'patch_grid' of {grid}"
+        frames = (grid.columns - 1) * grid.stride + grid.size
+        kept = {KEEP_T: np.arange(grid.columns), KEEP_F: np.arange(grid.rows)}
+    try:
+        segment = np.zeros((1, frames, bands), np.float32)
+        results = session.run([spec.name for spec in card.io.outputs], {mel: segment, **kept})
+    except Exception as error:  # likewise
+        raise ModelError(f"{where} does not run on the card's {said}: {_first_line(error)}") from error
+    for spec, result in zip(card.io.outputs, results, strict=True):
+        _compare(spec, result.shape, where)
+
+
+def _compare(spec: TensorSpec, shape: Sequence[Dimension | None], where: str) -> None:
+    if not _agree(spec.shape, shape):
+        raise ModelError(f"{where}: '{spec.name}' has shape {list(shape)}, the card says {list(spec.shape)}")
 
 
 def _agree(declared: Sequence[Dimension], found: Sequence[Dimension | None]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from engine.deferring import Deferring, Job
 from engine.errors import AuricleError, ConfigError
@@ -27,7 +27,7 @@ from nodes.inference_owner import Request, Seat
 from nodes.mel import FRONT_ENDS
 from nodes.mel_spectrogram import mel_axis
 from nodes.open_owner import open_owner
-from nodes.patch_inference import PatchInference
+from nodes.patch_inference import PatchInference, tell_if_unshared
 from nodes.predictions import FLOAT32, Prediction, Scores
 from nodes.providers import ACCELERATORS, usable
 from nodes.session import open_patch_session, open_session, open_split_session
@@ -66,7 +66,10 @@ class Backbone(Deferring):
 
         model: str = Field(description="An installed model by name, or its folder.")
         hop_size: int | None = Field(
-            None, gt=0, description="Frames from one segment to the next; the card's."
+            None,
+            gt=0,
+            description="Frames from one segment to the next; the card's. Segments of a transformer share "
+            "patches if it is a multiple of the frames from patch to patch: 10 for MAEST.",
         )
         kind: str = Field("tags", pattern=f"^{KIND}$", description="Name of its predictions.")
         top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
@@ -105,6 +108,12 @@ class Backbone(Deferring):
             description="Live: seconds after its last sample until which a segment has to be begun; the time "
             "from one segment to the next, but half a second at least and ten at most.",
         )
+
+        @field_validator("patchout", mode="before")
+        @classmethod
+        def _by_its_form(cls, value: Any) -> Any:
+            """What is no name is a setting, so that an error speaks of one of them only."""
+            return value if value is None or isinstance(value, str) else Patchout.model_validate(value)
 
     stage = "inference"
 
@@ -240,7 +249,10 @@ class Backbone(Deferring):
             assert self.card.patch_grid is not None
             session = open_patch_session(folder, params.providers, params.threads)
             inference = PatchInference(session, self.card.patch_grid, self._levels[0])
-            inference.warm(self._names, self._levels)
+            if hop_size < self.segment_size:
+                tell_if_unshared(self.card.name, hop_size, self.card.patch_grid.stride)
+            # Live, another level may be asked for at any time; a file can wait for it.
+            inference.warm(self._names, (*self._levels, *(self.card.patchout if self.live else ())))
             self._offer()
             return inference
         if params.incremental:

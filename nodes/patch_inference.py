@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+import threading
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.patchout import KEEP_F, KEEP_T, PATCHES, PatchGrid, Patchout
+from models.patchout import KEEP_F, KEEP_T, PATCHES, Kept, PatchGrid, Patchout
 from nodes.session import DTYPES, PatchSession
+
+log = logging.getLogger(__name__)
+
+_lock = threading.Lock()
+
+_warmed: WeakKeyDictionary[Any, set[tuple[tuple[str, ...], Kept]]] = WeakKeyDictionary()
+"""By session, what has been run: outputs and kept patches."""
 
 
 class PatchInference:
@@ -42,15 +53,17 @@ class PatchInference:
         self._known[:] = False
 
     def warm(self, names: list[str], patchouts: Sequence[Patchout]) -> None:
-        """Run each of these settings once: the first run with so many tokens allocates."""
-        for patchout in patchouts:
-            columns, rows = (np.array(kept) for kept in self._grid.kept(patchout))
-            self._run(
-                names,
-                np.zeros((1, len(rows), len(columns), self._patches.shape[2]), self._patches.dtype),
-                columns,
-                rows,
-            )
+        """Run each of these settings once a session: the first run with so many tokens allocates."""
+        with _lock:  # who comes second waits until it is done
+            done = _warmed.setdefault(self._session.back, set())
+            for patchout in patchouts:
+                kept = self._grid.kept(patchout)
+                if (setting := (tuple(names), kept)) in done:
+                    continue
+                columns, rows = (np.array(indices) for indices in kept)
+                shape = (1, len(rows), len(columns), self._patches.shape[2])
+                self._run(names, np.zeros(shape, self._patches.dtype), columns, rows)
+                done.add(setting)
 
     def run(self, names: list[str], position: int, segment: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Outputs of the model for a segment.
@@ -100,3 +113,15 @@ class PatchInference:
             self._patches[:, :left] = self._patches[:, moved:].copy()
             self._known[:left] = self._known[moved:]
             self._known[left:] = False
+
+
+@functools.cache
+def tell_if_unshared(model: str, hop_size: int, stride: int) -> None:
+    """Say, once however many streams there are, that segments so many frames apart share no patches."""
+    if hop_size % stride:
+        log.warning(
+            "%s: hop_size=%d is no multiple of %d frames from patch to patch, so segments share no patches",
+            model,
+            hop_size,
+            stride,
+        )

@@ -302,12 +302,15 @@ def patchout(models: tuple[str, ...], efficientnet: str | None, **options: Any) 
     """Leaving patches of a transformer out: speed and closeness."""
     from bench.patchout import measure
 
-    if not models:
-        from bench.untrained import efficientnet_b0, maest_30s
+    if models:
+        return measure(models, efficientnet, **options)
+    from bench.untrained import efficientnet_b0, maest_30s
 
-        models = tuple(str(maest_30s(precision)) for precision in ("fp32", "int8"))
-        efficientnet = efficientnet or str(efficientnet_b0())
-    return measure(models, efficientnet, **options)
+    timed, labelled = (
+        [str(maest_30s(precision, labelled=labels)) for precision in ("fp32", "int8")]
+        for labels in (False, True)
+    )
+    return measure(timed, efficientnet or str(efficientnet_b0()), labelled=labelled, **options)
 
 
 @measurement("auricle bench gpu --provider cuda --batch 1 --batch 16", runs=3)

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.errors import ModelError
-from models.networks.maest import CONFIGS, STRIDE, Maest, MaestConfig
+from models.networks.maest import CONFIGS, PATCH_SIZE, STRIDE, Maest, MaestConfig
 
 Weights = dict[str, Tensor]
 
@@ -119,17 +119,22 @@ def _load(file: Path) -> Weights:
     """The arrays of a file, under the network's names or Hugging Face's."""
     try:
         if file.suffix == ".safetensors":
-            return _arrays(load_file(file), file)
-        return _arrays(torch.load(file, map_location="cpu", weights_only=True), file)
+            content: Any = load_file(file)
+        else:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         reason = "it holds more than plain weights, or is no checkpoint; save its state_dict alone"
         raise ModelError(f"{file}: not loaded: {reason}") from error
-    except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        kind = "safetensors" if file.suffix == ".safetensors" else "torch"
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{file}: not a {kind} file that can be read: {reason}") from error
+    except SafetensorError as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise ModelError(f"{file}: not a safetensors file that can be read: {reason}") from error
+    except Exception as error:  # what is no pickle fails in any way, in words of torch's insides
+        raise ModelError(
+            f"{file}: not weights that can be read; the file is damaged, or of another kind"
+        ) from error
+    return _arrays(content, file)
 
 
 def _arrays(content: Any, file: Path) -> Weights:
@@ -246,6 +251,8 @@ def _infer_config(weights: Weights, file: Path, n_heads: int | None) -> MaestCon
             " use it with initialise()"
         )
     n_columns = _get(weights, "time_new_pos_embed", 4, file).shape[3]
+    if n_columns * STRIDE < PATCH_SIZE:
+        raise ModelError(f"{file}: 'time_new_pos_embed' is for {n_columns} columns of patches; it takes two")
     n_classes = _get(weights, "head.1.weight", 2, file).shape[0]
     width = _get(weights, "patch_embed.proj.weight", 4, file).shape[0]
     # Several lengths share a grid; the published one is meant where there is one.

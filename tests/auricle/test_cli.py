@@ -1,14 +1,17 @@
 """The command line as a whole: quick to start, helpful, honest about failure."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from auricle import __version__
 from auricle.cli import COMMANDS
-from tests.auricle.command import auricle
+from tests.auricle.command import assert_one_line, auricle
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "tensorflow", "numba", "numpy", "onnx", "onnxruntime", "av", "pydantic", "rich", "zmq")
 
 
@@ -52,3 +55,25 @@ def test_unknown_command() -> None:
     result = auricle("tga")
     assert result.returncode == 2
     assert "No such command 'tga'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "arguments"),
+    [
+        ("auricle.cli", "torch", ["models", "export", __file__, "new"]),
+        ("auricle.train", "pyarrow", ["corpus", "."]),
+    ],
+)
+def test_a_missing_package_of_training_is_one_line(
+    module: str, package: str, arguments: list[str], tmp_path: Path
+) -> None:
+    script = f"import sys; sys.modules[{package!r}] = None\nfrom {module} import cli\ncli({arguments})"
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert_one_line(result, f"needs {package}: pip install 'auricle[train]'")

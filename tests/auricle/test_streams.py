@@ -29,7 +29,7 @@ from nodes import url_input
 from nodes.backbone import Backbone
 from nodes.incremental import IncrementalInference
 from tests.auricle.command import assert_one_line, auricle
-from tests.tiny import make_backbone, make_head
+from tests.tiny import make_backbone, make_head, make_transformer
 
 GRAPH = """
 stream: template
@@ -311,6 +311,49 @@ def test_heads_are_for_all_streams_or_none(folder: Path) -> None:
         assert request(address, "remove-head", head="genre") == ["genre"]
         request(address, "add-stream", stream="u", input="long.wav")
         assert heads() == {"v": [], "u": []}
+
+
+MIXED = """
+stream: template
+nodes:
+  - {id: input, class: FileInput, params: {path: long.wav}}
+  - {id: mel, class: MelSpectrogram}
+  - {id: one, class: Backbone, params: {model: PATCHES, kind: one}}
+  - {id: two, class: Backbone, params: {model: PATCHES, kind: two}}
+  - {id: plain, class: Backbone, params: {model: PLAIN}}
+  - {id: publish, class: Publisher}
+edges:
+  - input -> mel -> one.predictions -> publish.predictions
+  - mel -> two.predictions -> publish.predictions
+  - mel -> plain.predictions -> publish.predictions
+wire: {publish: "tcp://127.0.0.1:*", control: "tcp://127.0.0.1:*"}
+streams: []
+"""
+
+
+def test_patches_are_left_out_by_all_transformers_and_no_other_model(folder: Path, tmp_path: Path) -> None:
+    transformer = make_transformer(tmp_path / "patches")
+    path = tmp_path / "mixed.yaml"
+    path.write_text(MIXED.replace("PATCHES", str(transformer)).replace("PLAIN", str(folder / "tiny")))
+
+    def levels(name: str) -> list[tuple[str, ...]]:
+        (run,) = [run for run in service.runs if run.graph.name == name]
+        nodes = [run.graph.nodes[node] for node in ("one", "two")]
+        return [tuple(map(str, node.levels_for())) for node in nodes if isinstance(node, Backbone)]
+
+    with service_of(path) as service:
+        address = service.server.addresses["control"]
+        with pytest.raises(WireError, match="no patchout level 'most'; levels are: full, half, least"):
+            request(address, "patchout", patchout="most")
+        assert request(address, "patchout", patchout="half") == {}, "for streams that come later"
+        request(address, "add-stream", stream="a", input=str(folder / "long.wav"), values=REALTIME)
+        assert levels("a") == [("half",), ("half",)]
+        assert request(address, "patchout", patchout="least") == {"a": {"one": ["least"], "two": ["least"]}}
+        assert levels("a") == [("least",), ("least",)]
+        with pytest.raises(WireError, match="no patchout level 'most'"):
+            request(address, "patchout", patchout="most")
+        request(address, "add-stream", stream="b", input=str(folder / "long.wav"), values=REALTIME)
+        assert levels("a") == levels("b") == [("least",), ("least",)]
 
 
 def test_files_among_streams_play_in_real_time(folder: Path) -> None:

@@ -54,6 +54,17 @@ ESSENTIA_HEAD: dict[str, Any] = {
 GRID = {"patch_grid": {"rows": 2, "columns": 5, "size": 16, "stride": 10}}
 
 
+BANDS = {
+    "name": "musicnn",
+    "sample_rate": 16000,
+    "frame_size": 512,
+    "hop_size": 256,
+    "n_mels": 96,
+    "window": "hann symmetric",
+    "compression": "log10(1 + 10000 x)",
+}
+
+
 def write(folder: Path, content: object, name: str = "card.json") -> Path:
     path = folder / name
     path.write_text(content if isinstance(content, str) else json.dumps(content))
@@ -87,7 +98,7 @@ def test_our_card_comes_back_as_it_was(tmp_path: Path) -> None:
             "source": "a checkpoint",
             "segment_size": 187,
             "segment_hop_size": 93,
-            "patch_grid": PatchGrid(rows=9, columns=187, size=16, stride=10),
+            "patch_grid": PatchGrid(rows=9, columns=18, size=16, stride=10),
             "patchout": (
                 PatchoutLevel(name="full"),
                 PatchoutLevel(name="t3", keep_every=3, drop_rows=(0, 8)),
@@ -156,6 +167,14 @@ def without(key: str) -> dict[str, Any]:
         ),
         (ESSENTIA_HEAD | {"patchout": [{"name": "a"}]}, "'patchout': levels, and no 'patch_grid'"),
         (ESSENTIA_HEAD | {"patchout": [{"name": "a"}] * 2}, "'patchout': two levels have the same name"),
+        (
+            ESSENTIA_HEAD | GRID | {"segment_size": 66},
+            "'patch_grid.columns': 5, but 'segment_size' of 66 has 6 by size and stride",
+        ),
+        (
+            ESSENTIA_HEAD | GRID | {"front_end": BANDS},
+            "'patch_grid.rows': 2, but 'n_mels' of 96 has 9 by size and stride",
+        ),
         (
             ESSENTIA_HEAD | GRID | {"patchout": [{"name": "a", "drop_rows": [0, 1]}]},
             "'patchout': level a: drop_rows: all 2 rows are dropped",

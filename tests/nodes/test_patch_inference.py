@@ -85,6 +85,13 @@ def test_what_segments_share_is_projected_once(
         assert patches.projected - before == a_segment
 
 
+def test_a_hop_that_shares_no_patches_is_told_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for hop in (20, 33, 33, 80):  # two strides, no whole number of them twice, more than a segment
+        stand(Backbone("backbone", model=str(folder), hop_size=hop))
+    (line,) = caplog.messages
+    assert line.startswith("tiny: hop_size=33 is no multiple of 10 frames from patch to patch")
+
+
 def test_another_setting_holds_from_the_next_segment_on(folder: Path) -> None:
     mel = np.random.default_rng(1).normal(size=(1000, 96)).astype(np.float32)
     patches = inference(folder, SETTINGS[0])
@@ -114,6 +121,27 @@ def run(folder: Path, backbone: Backbone) -> np.ndarray:
     return np.array(list(recorder.tokens.values()))
 
 
+def test_all_that_live_streams_may_be_asked_for_has_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, runs = make_transformer(tmp_path / "tiny"), []
+    run = PatchInference._run
+
+    def told(self: PatchInference, names: list, patches: np.ndarray, *kept: np.ndarray) -> list:
+        runs.append(patches.shape[1:3])
+        return run(self, names, patches, *kept)
+
+    monkeypatch.setattr(PatchInference, "_run", told)
+    shapes = [tuple(len(kept) for kept in reversed(GRID.kept(level))) for level in LEVELS]
+    stand(Backbone("file", model=str(folder), patchout="half"))
+    assert runs == [shapes[1]]
+    for name in ("one", "other"):
+        backbone = Backbone(name, model=str(folder))
+        backbone.live = True
+        stand(backbone)
+    assert runs == [shapes[1], shapes[0], shapes[2]]
+
+
 def test_level_of_the_card_equals_its_setting(folder: Path) -> None:
     named = run(folder, Backbone("backbone", model=str(folder), patchout="least"))
     given = Backbone("backbone", model=str(folder), patchout={"keep_every": 3, "drop_rows": [0, 7, 8]})
@@ -128,10 +156,11 @@ def test_level_of_the_card_equals_its_setting(folder: Path) -> None:
     ("params", "message"),
     [
         ({"patchout": "most"}, "no patchout level 'most'; levels are: full, half, least"),
-        ({"patchout": {"keep_every": 0}}, "keep_every"),
+        ({"patchout": {"keep_every": 0}}, r"backbone: patchout\.keep_every=0: [^;=]* or equal to 1$"),
+        ({"patchout": {"keep_evry": 2}}, "backbone: no parameter 'patchout.keep_evry'$"),
+        ({"patchout": 3}, "backbone: patchout=3: input should be a valid dictionary [^;=]*$"),
         ({"patchout": {"drop_rows": list(range(9))}}, "all 9 rows are dropped"),
         ({"patchout": {"drop_rows": [9]}}, "no row 9; rows are 0 to 8"),
-        ({"patchout": {"keep": 2}}, "patchout"),
         ({"patchout": "least", "adaptive": True}, "no level is cheaper than least"),
     ],
 )

@@ -340,6 +340,13 @@ class TestErrors:
         with pytest.raises(ModelError, match=f"not a MAEST: '{name}' is missing; it has 'blocks.0.attn.pr"):
             load_maest(write(state))
 
+    @pytest.mark.parametrize("columns", [0, 1])
+    def test_too_few_columns(self, state: State, write: Any, columns: int) -> None:
+        state["time_new_pos_embed"] = state["time_new_pos_embed"][..., :columns]
+        words = rf"maest\.ckpt: 'time_new_pos_embed' is for {columns} columns of patches; it takes two$"
+        with pytest.raises(ModelError, match=words):
+            load_maest(write(state))
+
     def test_other_networks(self, write: Any) -> None:
         with pytest.raises(
             ModelError, match=r"not a MAEST: 'freq_new_pos_embed' is missing; it has 'fc\.bias'"
@@ -371,6 +378,15 @@ class TestErrors:
         with pytest.raises(ModelError, match=rf"^{re.escape(str(path))}: not ") as caught:
             load_maest(path)
         assert "\n" not in str(caught.value)
+
+    def test_torch_is_not_quoted(self, state: State, write: Any, tmp_path: Path) -> None:
+        text, half = tmp_path / "text.ckpt", write(state)
+        text.write_text("episode\n")  # its first letters are commands of pickles
+        half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+        for path in (text, half):
+            words = "not weights that can be read; the file is damaged, or of another kind"
+            with pytest.raises(ModelError, match=f"^{re.escape(str(path))}: {words}$"):
+                load_maest(path)
 
     @pytest.mark.parametrize("name", ["maest.ckpt", "maest.safetensors"])
     def test_half_a_file(self, state: State, write: Any, name: str) -> None:

@@ -1,0 +1,63 @@
+"""From a checkpoint to a model folder: what cannot be made is said before the work is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="exports are made with torch: pip install 'auricle[train]'")
+pytest.importorskip("onnxscript", reason="exports are made with onnxscript: pip install 'auricle[train]'")
+
+from auricle import exporting  # noqa: E402
+from models.errors import ModelError  # noqa: E402
+from models.networks.maest import KINDS, Maest, MaestConfig  # noqa: E402
+
+CONFIG = MaestConfig(312, n_classes=2, width=64, depth=2, n_heads=2)
+
+
+def export(checkpoint: Path, folder: Path, **params: Any) -> None:
+    exporting.export_checkpoint(
+        checkpoint, folder, **{"name": "x", "block": 1, "kinds": KINDS, "labels": None, **params}
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"kinds": ("cls", "mean")}, "x: kinds="),
+        ({"kinds": ()}, "x: neither labels nor kinds"),
+        ({"precision": "int8", "program": True}, "x: int8 is for CPUs"),
+    ],
+)
+def test_what_no_network_can_give_is_refused_before_the_checkpoint_is_read(
+    tmp_path: Path, params: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=f"^{message}"):
+        export(tmp_path / "there is none.ckpt", tmp_path / "x", **params)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"block": 2}, "x: block=2 must be from 0 to 1"),
+        ({"labels": "a\nb\nc\n"}, "x: 3 labels; the network has 2"),
+    ],
+)
+def test_what_the_network_cannot_give_is_refused_before_the_music_is_heard(
+    tmp_path: Path, params: dict[str, Any], message: str
+) -> None:
+    torch.save(Maest(CONFIG).state_dict(), tmp_path / "maest.ckpt")
+    if "labels" in params:
+        (tmp_path / "labels.txt").write_text(params["labels"])
+        params = {"labels": tmp_path / "labels.txt"}
+    with pytest.raises(ModelError, match=f"^{message}"):
+        export(tmp_path / "maest.ckpt", tmp_path / "x", **params, try_on=tmp_path / "there is none.wav")
+
+
+def test_labels_that_are_no_text_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_bytes("Schlager\nTränen\n".encode("latin-1"))
+    with pytest.raises(ModelError, match=r"labels\.txt: not a text file in UTF-8$"):
+        export(tmp_path / "there is none.ckpt", tmp_path / "x", labels=file)
