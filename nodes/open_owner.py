@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from models.registry import check
 from nodes.inference_owner import InferenceOwner, Runner, batch_sizes
+from nodes.once_a_model import once_a_model
 from nodes.onnx_runner import OnnxRunner
 from nodes.providers import TORCH_TENSORRT
 from nodes.session import open_batch_session
@@ -23,6 +23,8 @@ def open_owner(
     folder: Path, providers: tuple[str, ...], threads: int, names: tuple[str, ...], most: int, wait_s: float
 ) -> InferenceOwner:
     """The owner of a model's session, shared by all who ask for the same.
+
+    A model that has been replaced in its folder since then gets a new one.
 
     Args:
         folder: The model's, of segments of one size.
@@ -39,7 +41,7 @@ def open_owner(
         return _open(folder, providers, threads, names, most, wait_s)
 
 
-@functools.cache
+@once_a_model
 def _open(
     folder: Path, providers: tuple[str, ...], threads: int, names: tuple[str, ...], most: int, wait_s: float
 ) -> InferenceOwner:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from engine.errors import ConfigError, one_line
 from models.card import Card, load_card, model_path
 from models.registry import cache_folder
+from nodes.once_a_model import once_a_model
 
 CUDA: Final = "CUDAExecutionProvider"
 TENSORRT: Final = "TensorrtExecutionProvider"
@@ -36,7 +37,7 @@ ACCELERATORS: Final = (TORCH_TENSORRT, TENSORRT, CUDA)
 log = logging.getLogger(__name__)
 
 
-@functools.cache
+@once_a_model
 def usable(folder: Path, providers: tuple[str, ...]) -> tuple[str, ...]:
     """Those of `providers` that can run a model here, by their full names.
 

@@ -17,6 +17,7 @@ from models.errors import ModelError
 from models.incremental import Split, split
 from models.patch_split import split_patches
 from models.registry import check
+from nodes.once_a_model import once_a_model
 from nodes.providers import usable, with_options
 
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
@@ -27,6 +28,8 @@ _lock = threading.Lock()
 
 def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     """The session of a model, shared by all who ask for the same; it has run once.
+
+    A model that has been replaced in its folder since then gets a new one.
 
     Args:
         folder: The model's folder.
@@ -116,14 +119,14 @@ def open_batch_session(folder: Path, providers: tuple[str, ...], threads: int) -
     return _session(path, f"{card.name}: {path}", with_options(providers, card), threads)
 
 
-@functools.cache
+@once_a_model
 def _open(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     card = check(folder)
     path = model_path(folder, card)
     return _load(path, f"{card.name}: {path}", providers, threads)
 
 
-@functools.cache
+@once_a_model
 def _open_split(folder: Path, hop_size: int, providers: tuple[str, ...], threads: int) -> SplitSession | None:
     card = check(folder)
     path = model_path(folder, card)
@@ -134,7 +137,7 @@ def _open_split(folder: Path, hop_size: int, providers: tuple[str, ...], threads
     return None if parts is None else _open_parts(parts, f"{card.name}: {path}, split", providers, threads)
 
 
-@functools.cache
+@once_a_model
 def _open_patches(folder: Path, providers: tuple[str, ...], threads: int) -> PatchSession:
     card = check(folder)
     assert card.patch_grid is not None
@@ -148,9 +151,9 @@ def _open_patches(folder: Path, providers: tuple[str, ...], threads: int) -> Pat
     return PatchSession(front, _load(parts.back, what, providers, threads), parts.input)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def _open_parts(parts: Split, what: str, providers: tuple[str, ...], threads: int) -> SplitSession:
-    # By the parts, which are the same for most hops.
+    # By the parts, which are the same for most hops; those of replaced models go in the end.
     front = _load(parts.front, what, providers, threads, frames=parts.history + 1)
     back = _load(parts.back, what, providers, threads)
     return SplitSession(front, back, back.get_inputs()[0].name, parts.history, parts.width, parts.channels)
