@@ -35,7 +35,8 @@ def open_owner(
         wait_s: Longest time for which a segment waits for others.
 
     Raises:
-        ModelError: The model is not what its card says, or cannot be loaded.
+        ModelError: The model is not what its card says.
+        ProviderError: It cannot be loaded.
     """
     with _lock:
         return _open(folder, providers, threads, names, most, wait_s)
@@ -57,7 +58,8 @@ def _open(
     if sizes[-1] != most:
         why = "what is together is quantised together" if fixed is None else "its file has no others"
         log.warning("%s: batches of %d, not of up to %d: %s", card.name, sizes[-1], most, why)
-    return InferenceOwner(runner, (card.segment_size, card.front_end.n_mels), sizes, wait_s, card.name)
+    shape = (card.segment_size, card.front_end.n_mels)
+    return InferenceOwner(runner, shape, sizes, wait_s, card.name, names)
 
 
 def open_runner(folder: Path, providers: tuple[str, ...], threads: int, names: Sequence[str]) -> Runner:

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.errors import one_line
 from models.card import model_path
-from models.errors import ModelError
+from models.errors import ModelError, ProviderError
 from models.incremental import Split, split
 from models.patch_split import split_patches
 from models.registry import check
@@ -41,7 +41,8 @@ def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
 
     Raises:
         ConfigError: No provider of these can run it here, or one is unknown.
-        ModelError: The model is not what its card says, or cannot be loaded.
+        ModelError: The model is not what its card says.
+        ProviderError: It cannot be loaded.
     """
     with _lock:
         return _open(folder, usable(folder, providers), threads)
@@ -171,7 +172,7 @@ def _load(model: Path | bytes, what: str, providers: tuple[str, ...], threads: i
         session.run(None, inputs)
         return session
     except Exception as error:  # ONNX Runtime's own classes have no common base but this
-        raise ModelError(f"{what} cannot be loaded: {one_line(error)}") from error
+        raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
 
 
 def _session(model: Path | bytes, what: str, providers: Sequence[Any], threads: int) -> Any:
@@ -188,7 +189,7 @@ def _session(model: Path | bytes, what: str, providers: Sequence[Any], threads: 
         # Without its own fallback, which says what it does on standard output.
         return onnxruntime.InferenceSession(source, options, providers=list(providers), enable_fallback=0)
     except Exception as error:  # likewise
-        raise ModelError(f"{what} cannot be loaded: {one_line(error)}") from error
+        raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
 
 
 def _size(size: int | str, sizes: Mapping[str, int]) -> int:

@@ -1,4 +1,4 @@
-"""A model that is replaced while the process runs: who comes then gets the new one, who is there keeps his."""
+"""A model that is replaced while the process runs: new streams get the new one, others keep the old one."""
 
 from __future__ import annotations
 
