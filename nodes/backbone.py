@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from engine.port import InputPort, OutputPort
 from engine.stream import Axis
 from engine.wire import KIND
 from models.card import TensorSpec
-from models.errors import ModelError
+from models.errors import ModelError, ProviderError
 from models.patchout import Kept, Patchout
 from models.registry import find, info
 from nodes.incremental import IncrementalInference
@@ -29,8 +30,10 @@ from nodes.mel_spectrogram import mel_axis
 from nodes.open_owner import open_owner
 from nodes.patch_inference import PatchInference
 from nodes.predictions import FLOAT32, Prediction, Scores
-from nodes.providers import ACCELERATORS, usable
+from nodes.providers import ACCELERATORS, in_turn
 from nodes.session import open_patch_session, open_session, open_split_session
+
+log = logging.getLogger(__name__)
 
 LEAST_DEADLINE_S = 0.5
 """However short the hop: a pause of the machine is no overload."""
@@ -74,7 +77,7 @@ class Backbone(Deferring):
             ("cpu",),
             min_length=1,
             description="What runs it, in order of preference: ONNX Runtime's providers (cpu, cuda, tensorrt "
-            "and others), or torch-tensorrt. Those that are not there are passed over.",
+            "and others), or torch-tensorrt. Those that are not there, or fail, are passed over.",
         )
         incremental: bool = Field(
             True, description="Compute what overlapping segments share once, where the model allows it."
@@ -163,16 +166,26 @@ class Backbone(Deferring):
     def start(self) -> None:
         try:
             folder = find(self.params.model)
-            providers = usable(folder, self.params.providers)
-            if self.params.batch is not None or providers[0] in ACCELERATORS:
-                self._seat = self._join(folder, providers)
-            else:
-                self._inference = self._open(folder)
+            self._begin(folder, in_turn(folder, self.params.providers))
         except ConfigError as error:
             error.node = self.name
             raise
         except ModelError as error:
             raise AuricleError(str(error), node=self.name) from error
+
+    def _begin(self, folder: Path, choices: tuple[tuple[str, ...], ...]) -> None:
+        """Get ready on the first providers that do not fail; those that do are passed over with one line."""
+        (first, *_), *others = choices
+        try:
+            if self.params.batch is not None or first in ACCELERATORS:
+                self._seat = self._join(folder, choices[0])
+            else:
+                self._inference = self._open(folder, choices[0])
+        except ProviderError as error:
+            if not others:
+                raise
+            log.warning("%s: %s failed, and %s is next: %s", self.name, first, others[0][0], error)
+            self._begin(folder, choices[1:])
 
     def levels_for(
         self, patchout: str | Patchout | Mapping[str, Any] | None = None, adaptive: bool | None = None
@@ -234,23 +247,26 @@ class Backbone(Deferring):
                 self._inference.use(level)
             self._level, self.level = level, str(level)
 
-    def _open(self, folder: Path) -> Inference:
+    def _open(self, folder: Path, providers: tuple[str, ...]) -> Inference:
         params, hop_size = self.params, self.inputs["mel"].hop_size
         if self._levels:
             assert self.card.patch_grid is not None
-            session = open_patch_session(folder, params.providers, params.threads)
+            session = open_patch_session(folder, providers, params.threads)
             inference = PatchInference(session, self.card.patch_grid, self._levels[0])
             inference.warm(self._names, self._levels)
             self._offer()
             return inference
         if params.incremental:
-            split = open_split_session(folder, hop_size, params.providers, params.threads)
+            split = open_split_session(folder, hop_size, providers, params.threads)
             if split is not None:
                 return IncrementalInference(split, self.segment_size, hop_size)
-        return WholeInference(open_session(folder, params.providers, params.threads))
+        return WholeInference(open_session(folder, providers, params.threads))
 
     def _join(self, folder: Path, providers: tuple[str, ...]) -> Seat:
-        """A seat with the owner of the session, who has run all that can be asked for while it runs."""
+        """A seat with the owner of the session, who has run all that can be asked for while it runs.
+
+        A patchout that no level of the card is has to be there before the owner's other streams.
+        """
         params, card = self.params, self.card
         most = params.batch or BATCH
         owner = open_owner(folder, providers, params.threads, tuple(self._names), most, params.batch_wait_s)

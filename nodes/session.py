@@ -187,9 +187,14 @@ def _session(model: Path | bytes, what: str, providers: Sequence[Any], threads: 
     try:
         source = model if isinstance(model, bytes) else str(model)
         # Without its own fallback, which says what it does on standard output.
-        return onnxruntime.InferenceSession(source, options, providers=list(providers), enable_fallback=0)
+        session = onnxruntime.InferenceSession(source, options, providers=list(providers), enable_fallback=0)
     except Exception as error:  # likewise
         raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
+    first = providers[0] if isinstance(providers[0], str) else providers[0][0]
+    if first not in session.get_providers():
+        # ONNX Runtime leaves out some that fail, and runs the model on those behind them.
+        raise ProviderError(f"{what} cannot be loaded: no {first} in its session")
+    return session
 
 
 def _size(size: int | str, sizes: Mapping[str, int]) -> int:
