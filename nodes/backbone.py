@@ -30,7 +30,7 @@ from nodes.mel_spectrogram import mel_axis
 from nodes.open_owner import open_owner
 from nodes.patch_inference import PatchInference
 from nodes.predictions import FLOAT32, Prediction, Scores
-from nodes.providers import ACCELERATORS, in_turn
+from nodes.providers import ACCELERATORS, full_name, in_turn
 from nodes.session import open_patch_session, open_session, open_split_session
 
 log = logging.getLogger(__name__)
@@ -149,17 +149,29 @@ class Backbone(Deferring):
                 lag_s=self.deadline_s,
             )
         )
+        burst_s = 1.0
+        if self.params.batch or any(full_name(each) in ACCELERATORS for each in self.params.providers):
+            # Room for all that may be under way, or a file would not fill its batches.
+            burst_s = max(burst_s, _places(self._most) * hop_s)
         card = self.card
         self._given: dict[str, TensorSpec] = {}  # outputs of the model, by port
         if card.classes:
             self._given["predictions"] = card.output("predictions") or card.io.outputs[0]
             self.add_output(
-                OutputPort("predictions", "Scores of the model's own labels.", Prediction, follows=mel)
+                OutputPort(
+                    "predictions",
+                    "Scores of the model's own labels.",
+                    Prediction,
+                    follows=mel,
+                    burst_s=burst_s,
+                )
             )
         if (embeddings := card.output("embeddings")) and card.embedding_size:
             self._given["embeddings"] = embeddings
             axes = (Axis("embedding", card.embedding_size),)
-            self.add_output(OutputPort("embeddings", "What heads take.", FLOAT32, axes, follows=mel))
+            self.add_output(
+                OutputPort("embeddings", "What heads take.", FLOAT32, axes, follows=mel, burst_s=burst_s)
+            )
         self._scale = (front_end.mean, front_end.std)
         self._inference: Inference | None = None
 
@@ -267,12 +279,11 @@ class Backbone(Deferring):
 
         A patchout that no level of the card is has to be there before the owner's other streams.
         """
-        params, card = self.params, self.card
-        most = params.batch or BATCH
-        owner = open_owner(folder, providers, params.threads, tuple(self._names), most, params.batch_wait_s)
+        params, card, names = self.params, self.card, tuple(self._names)
+        owner = open_owner(folder, providers, params.threads, names, self._most, params.batch_wait_s)
         owner.warm([self._kept(level) for level in (*self._levels, *card.patchout)] or [None])
         self._offer()
-        self.places = LIVE_PLACES if self.live else 2 * owner.sizes[-1]
+        self.places = LIVE_PLACES if self.live else _places(owner.sizes[-1])
         return owner.join(lambda: self.arrived())
 
     def _kept(self, level: Patchout | None) -> Kept | None:
@@ -357,6 +368,11 @@ class Backbone(Deferring):
             outputs["embeddings"][:] = _pooled(values) if self._given["embeddings"].pooling else values
 
     @property
+    def _most(self) -> int:
+        """Segments of the largest batch."""
+        return self.params.batch or BATCH
+
+    @property
     def _names(self) -> list[str]:
         return [output.name for output in self._given.values()]
 
@@ -380,6 +396,11 @@ class Backbone(Deferring):
             **({"patchout": str(self._level)} if self._level else {}),
             **(seat.owner.statistics() if (seat := self._seat) else {}),
         }
+
+
+def _places(most: int) -> int:
+    """Segments that a file may have with the owner of the session: a batch that runs, and the next one."""
+    return 2 * most
 
 
 def _pooled(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
