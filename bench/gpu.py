@@ -176,7 +176,9 @@ class _Bench:
         """As many streams as keep the largest batches full, each with a segment under way."""
         assert card.segment_size is not None
         shape = (card.segment_size, self.segments.shape[2])
-        owner = InferenceOwner(runner, shape, batch_sizes(self.batches[-1]), WAIT_S, card.name)
+        owner = InferenceOwner(
+            runner, shape, batch_sizes(self.batches[-1]), WAIT_S, card.name, _outputs(card)
+        )
         kept = _kept(card, level)
         streams = 2 * self.batches[-1]
         name = f"{name}, {streams} streams"

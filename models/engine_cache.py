@@ -2,14 +2,17 @@
 
 An engine is used again only where all is the same that it depends on: the program, the shape, and what the
 compiler says of the GPU and of itself. It lies in a folder of its own, whose name is the hash of all that,
-with a description that has the hash of the engine.
+with a description that has the hash of the engine. One at a time is compiled, in whatever process: another
+may be the same one, and compilers choose by what they measure.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelError
-from models.files import new_folder, sha256
+from models.files import locked, new_folder, sha256
 from models.patchout import Kept
 
 Engine = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
@@ -96,22 +99,37 @@ class EngineCache:
             except Exception as error:  # whatever the libraries make of a broken file
                 why = " ".join(str(error).split()) or type(error).__name__
                 log.warning("%s: engine %s cannot be used, and is made anew: %s", self._name, target, why)
-        log.warning(
-            "%s: compiling for %s, a batch of %d; this may take minutes, and is kept in %s",
-            self._name,
-            self._compiler.traits().get("gpu", "this machine"),
-            shape.batch,
-            self._folder,
-        )
         try:
-            with new_folder(target) as new:
-                self._compiler.compile(self._program, shape, new / ENGINE)
-                description: dict[str, Any] = {**key, "sha256": sha256(new / ENGINE)}
-                (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-            return self._read(target)
+            with locked(self._folder / ".lock", self._wait):
+                with contextlib.suppress(Exception):  # most often there is none
+                    return self._read(target)  # which another process may have made meanwhile
+                self._sweep()
+                self._compile(shape, key, target)
+                return self._read(target)
         except Exception as error:  # likewise
             why = " ".join(str(error).split()) or type(error).__name__
             raise ModelError(f"{self._name}: {self._program} cannot be compiled: {why}") from error
+
+    def _wait(self) -> None:
+        log.warning("%s: waiting for another engine to be compiled in %s", self._name, self._folder)
+
+    def _sweep(self) -> None:
+        """Remove what killed compilations left. Only called under the lock, so nobody is at any of it."""
+        for path in self._folder.glob(".*-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _compile(self, shape: EngineShape, key: Mapping[str, Any], target: Path) -> None:
+        log.warning(
+            "%s: compiling for %s, a batch of %d; this may take minutes, and is kept in %s",
+            self._name,
+            key.get("gpu", "this machine"),
+            shape.batch,
+            self._folder,
+        )
+        with new_folder(target) as new:
+            self._compiler.compile(self._program, shape, new / ENGINE)
+            description = {**key, "sha256": sha256(new / ENGINE)}
+            (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
     def _read(self, target: Path) -> Engine:
         # Looked at first: native code that reads a broken engine may take the process with it.

@@ -1,12 +1,13 @@
 """Writing files and folders so that a reader sees the old one or the new one, never half of one."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -42,6 +43,30 @@ def new_folder(target: Path) -> Iterator[Path]:
         os.replace(fresh, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: Callable[[], object]) -> Iterator[None]:
+    """Keep others out, in this process and elsewhere, until the block ends; the system releases it too.
+
+    Args:
+        path: The file that stands for the lock. Its folder is made.
+        wait: Called before waiting for somebody else, if there is somebody.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # a child forked meanwhile has the file open too
 
 
 def sha256(path: Path) -> str:

@@ -6,13 +6,11 @@ a pull, a reader finds a whole model or none. Pulls exclude one another by a loc
 with the process.
 """
 
-import contextlib
 import difflib
-import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -25,7 +23,7 @@ from models.convert import LICENCE, RECIPES, convert
 from models.download import Progress, fetch_wheel
 from models.errors import ModelError
 from models.essentia import install
-from models.files import new_folder, sha256
+from models.files import locked, new_folder, sha256
 from models.head import load_head
 from models.patchout import KEEP_F, KEEP_T
 from models.published import LICENCE as PUBLISHED_LICENCE
@@ -181,7 +179,7 @@ def pull(name: str, progress: Progress | None = None, expected: str | None = Non
     try:
         if _is_whole(target, expected):
             return target
-        with _lock(say):
+        with locked(cache_folder() / ".lock", lambda: say("waiting for another pull to end")):
             # Another process may have installed it while this one waited.
             if not _is_whole(target, expected):
                 _sweep()
@@ -363,15 +361,3 @@ def _sweep() -> None:
     for folder, pattern in [*patterns, (cache_folder() / "wheels", ".download-*")]:
         for path in folder.glob(pattern):
             shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _lock(say: Progress) -> Iterator[None]:
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with (cache_folder() / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another pull to end")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from engine.port import InputPort, OutputPort
 from engine.stream import Axis
 from engine.wire import KIND
 from models.card import TensorSpec
-from models.errors import ModelError
+from models.errors import ModelError, ProviderError
 from models.patchout import Kept, Patchout
 from models.registry import find, info
 from nodes.incremental import IncrementalInference
@@ -29,8 +30,10 @@ from nodes.mel_spectrogram import mel_axis
 from nodes.open_owner import open_owner
 from nodes.patch_inference import PatchInference, tell_if_unshared
 from nodes.predictions import FLOAT32, Prediction, Scores
-from nodes.providers import ACCELERATORS, usable
+from nodes.providers import ACCELERATORS, full_name, in_turn
 from nodes.session import open_patch_session, open_session, open_split_session
+
+log = logging.getLogger(__name__)
 
 LEAST_DEADLINE_S = 0.5
 """However short the hop: a pause of the machine is no overload."""
@@ -77,7 +80,7 @@ class Backbone(Deferring):
             ("cpu",),
             min_length=1,
             description="What runs it, in order of preference: ONNX Runtime's providers (cpu, cuda, tensorrt "
-            "and others), or torch-tensorrt. Those that are not there are passed over.",
+            "and others), or torch-tensorrt. Those that are not there, or fail, are passed over.",
         )
         incremental: bool = Field(
             True, description="Compute what overlapping segments share once, where the model allows it."
@@ -155,33 +158,55 @@ class Backbone(Deferring):
                 lag_s=self.deadline_s,
             )
         )
+        burst_s = 1.0
+        if self.params.batch or any(full_name(each) in ACCELERATORS for each in self.params.providers):
+            # Room for all that may be under way, or a file would not fill its batches.
+            burst_s = max(burst_s, _places(self._most) * hop_s)
         card = self.card
         self._given: dict[str, TensorSpec] = {}  # outputs of the model, by port
         if card.classes:
             self._given["predictions"] = card.output("predictions") or card.io.outputs[0]
             self.add_output(
-                OutputPort("predictions", "Scores of the model's own labels.", Prediction, follows=mel)
+                OutputPort(
+                    "predictions",
+                    "Scores of the model's own labels.",
+                    Prediction,
+                    follows=mel,
+                    burst_s=burst_s,
+                )
             )
         if (embeddings := card.output("embeddings")) and card.embedding_size:
             self._given["embeddings"] = embeddings
             axes = (Axis("embedding", card.embedding_size),)
-            self.add_output(OutputPort("embeddings", "What heads take.", FLOAT32, axes, follows=mel))
+            self.add_output(
+                OutputPort("embeddings", "What heads take.", FLOAT32, axes, follows=mel, burst_s=burst_s)
+            )
         self._scale = (front_end.mean, front_end.std)
         self._inference: Inference | None = None
 
     def start(self) -> None:
         try:
             folder = find(self.params.model)
-            providers = usable(folder, self.params.providers)
-            if self.params.batch is not None or providers[0] in ACCELERATORS:
-                self._seat = self._join(folder, providers)
-            else:
-                self._inference = self._open(folder)
+            self._begin(folder, in_turn(folder, self.params.providers))
         except ConfigError as error:
             error.node = self.name
             raise
         except ModelError as error:
             raise AuricleError(str(error), node=self.name) from error
+
+    def _begin(self, folder: Path, choices: tuple[tuple[str, ...], ...]) -> None:
+        """Get ready on the first providers that do not fail; those that do are passed over with one line."""
+        (first, *_), *others = choices
+        try:
+            if self.params.batch is not None or first in ACCELERATORS:
+                self._seat = self._join(folder, choices[0])
+            else:
+                self._inference = self._open(folder, choices[0])
+        except ProviderError as error:
+            if not others:
+                raise
+            log.warning("%s: %s failed, and %s is next: %s", self.name, first, others[0][0], error)
+            self._begin(folder, choices[1:])
 
     def levels_for(
         self, patchout: str | Patchout | Mapping[str, Any] | None = None, adaptive: bool | None = None
@@ -243,11 +268,11 @@ class Backbone(Deferring):
                 self._inference.use(level)
             self._level, self.level = level, str(level)
 
-    def _open(self, folder: Path) -> Inference:
+    def _open(self, folder: Path, providers: tuple[str, ...]) -> Inference:
         params, hop_size = self.params, self.inputs["mel"].hop_size
         if self._levels:
             assert self.card.patch_grid is not None
-            session = open_patch_session(folder, params.providers, params.threads)
+            session = open_patch_session(folder, providers, params.threads)
             inference = PatchInference(session, self.card.patch_grid, self._levels[0])
             if hop_size < self.segment_size:
                 tell_if_unshared(self.card.name, hop_size, self.card.patch_grid.stride)
@@ -256,19 +281,21 @@ class Backbone(Deferring):
             self._offer()
             return inference
         if params.incremental:
-            split = open_split_session(folder, hop_size, params.providers, params.threads)
+            split = open_split_session(folder, hop_size, providers, params.threads)
             if split is not None:
                 return IncrementalInference(split, self.segment_size, hop_size)
-        return WholeInference(open_session(folder, params.providers, params.threads))
+        return WholeInference(open_session(folder, providers, params.threads))
 
     def _join(self, folder: Path, providers: tuple[str, ...]) -> Seat:
-        """A seat with the owner of the session, who has run all that can be asked for while it runs."""
-        params, card = self.params, self.card
-        most = params.batch or BATCH
-        owner = open_owner(folder, providers, params.threads, tuple(self._names), most, params.batch_wait_s)
+        """A seat with the owner of the session, who has run all that can be asked for while it runs.
+
+        A patchout that no level of the card is has to be there before the owner's other streams.
+        """
+        params, card, names = self.params, self.card, tuple(self._names)
+        owner = open_owner(folder, providers, params.threads, names, self._most, params.batch_wait_s)
         owner.warm([self._kept(level) for level in (*self._levels, *card.patchout)] or [None])
         self._offer()
-        self.places = LIVE_PLACES if self.live else 2 * owner.sizes[-1]
+        self.places = LIVE_PLACES if self.live else _places(owner.sizes[-1])
         return owner.join(lambda: self.arrived())
 
     def _kept(self, level: Patchout | None) -> Kept | None:
@@ -353,6 +380,11 @@ class Backbone(Deferring):
             outputs["embeddings"][:] = _pooled(values) if self._given["embeddings"].pooling else values
 
     @property
+    def _most(self) -> int:
+        """Segments of the largest batch."""
+        return self.params.batch or BATCH
+
+    @property
     def _names(self) -> list[str]:
         return [output.name for output in self._given.values()]
 
@@ -376,6 +408,11 @@ class Backbone(Deferring):
             **({"patchout": str(self._level)} if self._level else {}),
             **(seat.owner.statistics() if (seat := self._seat) else {}),
         }
+
+
+def _places(most: int) -> int:
+    """Segments that a file may have with the owner of the session: a batch that runs, and the next one."""
+    return 2 * most
 
 
 def _pooled(tokens: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import one_line
-from models.errors import ModelError
+from models.errors import ModelError, ProviderError
 from models.patchout import Kept
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def batch_sizes(most: int) -> tuple[int, ...]:
 
 
 class Runner(Protocol):
-    """A model on an accelerator. One thread at a time calls `run`; `prepare` may be called meanwhile."""
+    """A model on an accelerator. One thread at a time calls these."""
 
     def prepare(self, size: int, kept: Kept | None) -> None:
         """Make ready what batches of this shape need. May take minutes, the first time."""
@@ -120,13 +120,21 @@ class InferenceOwner:
         sizes: Of the batches, rising; nothing else is run.
         wait_s: Longest time for which a segment waits for others.
         name: Of the model, for messages.
+        outputs: Names of what the runner gives, likewise.
     """
 
     def __init__(
-        self, runner: Runner, shape: tuple[int, int], sizes: tuple[int, ...], wait_s: float, name: str
+        self,
+        runner: Runner,
+        shape: tuple[int, int],
+        sizes: tuple[int, ...],
+        wait_s: float,
+        name: str,
+        outputs: Sequence[str],
     ) -> None:
         self.sizes = sizes
         self.name = name
+        self._outputs = outputs
         self._runner = runner
         self._wait_ns = round(wait_s * 1e9)
         self._batches = {size: np.zeros((size, *shape), np.float32) for size in sizes}
@@ -137,50 +145,75 @@ class InferenceOwner:
         self._warming = threading.Lock()  # one at a time: many streams start together, with the same shapes
         self._running = threading.Lock()
         self._warm: set[Kept | None] = set()
+        self._failed: dict[Kept | None, ProviderError] = {}
         self._counts: Counter[int] = Counter()
         self._waited_ns = 0
 
     def warm(self, kept: Iterable[Kept | None]) -> None:
         """Run every size once with each of these, unless that has been done.
 
+        What is new is refused while anybody has a seat: runtimes may compile for minutes in their first run
+        of a shape, and all streams would wait for it. What could not be run once is not tried again.
+
         Raises:
-            ModelError: One cannot be run.
+            ModelError: One is new, and somebody has a seat.
+            ProviderError: One cannot be run, or has an output that is not one of a batch.
         """
         with self._warming:
             new = [each for each in dict.fromkeys(kept) if each not in self._warm]
+            for each in new:
+                if each in self._failed:
+                    raise self._failed[each]
+            if new and self._seats:
+                raise ModelError(
+                    f"{self.name}: a patchout that was not warmed up would hold up the streams that run; "
+                    "levels of the card are warm, and any other has to come before them"
+                )
             shapes = sorted(itertools.product(self.sizes, new), key=_work)
             # The extremes first: ONNX Runtime's TensorRT compiles for the range of what it has seen.
             for size, each in shapes[:1] + shapes[:0:-1]:
                 try:
                     self._runner.prepare(size, each)
-                    with self._running:
+                    with self._running:  # who has left may still have a batch under way
                         self._batches[size][:] = 0
-                        self._runner.run(self._batches[size], each)
+                        self._check(self._runner.run(self._batches[size], each), size)
                 except Exception as error:  # the runtimes' own classes have no common base but this
-                    raise ModelError(
-                        f"{self.name}: a batch of {size} cannot be run: {one_line(error)}"
-                    ) from error
+                    what = f"{self.name}: a batch of {size} cannot be run: {one_line(error)}"
+                    self._failed[each] = ProviderError(what)
+                    raise self._failed[each] from error
             self._warm.update(new)
+
+    def _check(self, results: list[NDArray[np.float32]], size: int) -> None:
+        for name, each in zip(self._outputs, results, strict=True):
+            if np.shape(each)[:1] != (size,):
+                raise ModelError(
+                    f"output {name!r} has shape {np.shape(each)}, and the first axis has to be the batch"
+                )
 
     def is_warm(self, kept: Kept | None) -> bool:
         """Whether segments may be handed in with this."""
         return kept in self._warm
 
     def join(self, arrived: Callable[[], None]) -> Seat:
-        """A seat for another stream."""
+        """A seat for another stream, when nobody warms anything up any more."""
         seat = Seat(self, arrived)
-        with self._changed:
+        with self._warming, self._changed:
             self._seats.add(seat)
-            if not self._working:
-                self._working = True
-                threading.Thread(target=self._work, name=f"inference-{self.name}", daemon=True).start()
+            self._start()
         return seat
+
+    def _start(self) -> None:
+        """Have the thread, if it is not there."""
+        if not self._working:
+            self._working = True
+            threading.Thread(target=self._work, name=f"inference-{self.name}", daemon=True).start()
 
     def add(self, request: Request) -> None:
         """See `Seat.ask`."""
         assert request.kept in self._warm, "a shape that was not warmed up would hold up all streams"
         with self._changed:
             self._queues.setdefault(request.kept, deque()).append(request)
+            self._start()
             self._changed.notify_all()
 
     def remove(self, seat: Seat) -> None:
@@ -202,13 +235,31 @@ class InferenceOwner:
         }
 
     def _work(self) -> None:
-        while (found := self._gather()) is not None:
-            batch, late = found
-            for request in late:
-                request.expired = True
+        taken: list[Request] = []
+        try:
+            while (found := self._gather()) is not None:
+                batch, late = found
+                taken = batch + late
+                for request in late:
+                    request.expired = True
+                    self._answer(request)
+                if batch:
+                    self._run(batch)
+        except BaseException as error:
+            log.exception("%s: the thread that runs it ended", self.name)
+            self._give_up(taken, f"{self.name}: inference failed: {one_line(error)}")
+
+    def _give_up(self, taken: list[Request], why: str) -> None:
+        """Answer all who wait; the next one to ask gets a new thread."""
+        with self._changed:
+            waiting = [*taken, *itertools.chain.from_iterable(self._queues.values())]
+            self._queues.clear()
+            self._working = False
+            self._changed.notify_all()
+        for request in waiting:
+            if not request.done:
+                request.error = why
                 self._answer(request)
-            if batch:
-                self._run(batch)
 
     def _gather(self) -> tuple[list[Request], list[Request]] | None:
         """The next batch, when it is full or its time has come, and what is too late; None when all left."""
@@ -248,6 +299,8 @@ class InferenceOwner:
                     segments[row] = request.segment
                 segments[len(batch) :] = 0
                 results = self._runner.run(segments, batch[0].kept)
+            # Copies: a view would keep the whole batch.
+            parts = [[each[row : row + 1].copy() for each in results] for row in range(len(batch))]
         except Exception as error:  # the runtimes' own classes have no common base but this
             if len(batch) > 1:
                 # One stream's segment must not cost the others theirs.
@@ -259,11 +312,10 @@ class InferenceOwner:
             return
         cost_ns = (time.monotonic_ns() - began_ns) // len(batch)
         self._counts[len(batch)] += 1
-        for row, request in enumerate(batch):
+        for request, results in zip(batch, parts, strict=True):
             self._waited_ns += began_ns - request.asked_ns
             request.began_ns, request.cost_ns = began_ns, cost_ns
-            # Copies: a view would keep the whole batch.
-            request.results = [each[row : row + 1].copy() for each in results]
+            request.results = results
             self._answer(request)
 
     def _answer(self, request: Request) -> None:

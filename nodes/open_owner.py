@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from models.registry import check
 from nodes.inference_owner import InferenceOwner, Runner, batch_sizes
+from nodes.once_a_model import once_a_model
 from nodes.onnx_runner import OnnxRunner
 from nodes.providers import TORCH_TENSORRT
 from nodes.session import open_batch_session
@@ -24,6 +24,8 @@ def open_owner(
 ) -> InferenceOwner:
     """The owner of a model's session, shared by all who ask for the same.
 
+    A model that has been replaced in its folder since then gets a new one.
+
     Args:
         folder: The model's, of segments of one size.
         providers: As `nodes.providers.usable` gives them.
@@ -33,13 +35,14 @@ def open_owner(
         wait_s: Longest time for which a segment waits for others.
 
     Raises:
-        ModelError: The model is not what its card says, or cannot be loaded.
+        ModelError: The model is not what its card says.
+        ProviderError: It cannot be loaded.
     """
     with _lock:
         return _open(folder, providers, threads, names, most, wait_s)
 
 
-@functools.cache
+@once_a_model
 def _open(
     folder: Path, providers: tuple[str, ...], threads: int, names: tuple[str, ...], most: int, wait_s: float
 ) -> InferenceOwner:
@@ -55,7 +58,8 @@ def _open(
     if sizes[-1] != most:
         why = "what is together is quantised together" if fixed is None else "its file has no others"
         log.warning("%s: batches of %d, not of up to %d: %s", card.name, sizes[-1], most, why)
-    return InferenceOwner(runner, (card.segment_size, card.front_end.n_mels), sizes, wait_s, card.name)
+    shape = (card.segment_size, card.front_end.n_mels)
+    return InferenceOwner(runner, shape, sizes, wait_s, card.name, names)
 
 
 def open_runner(folder: Path, providers: tuple[str, ...], threads: int, names: Sequence[str]) -> Runner:

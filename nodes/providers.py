@@ -16,7 +16,9 @@ from typing import Any, Final
 
 from engine.errors import ConfigError, one_line
 from models.card import Card, load_card, model_path
+from models.errors import ProviderError
 from models.registry import cache_folder
+from nodes.once_a_model import once_a_model
 
 CUDA: Final = "CUDAExecutionProvider"
 TENSORRT: Final = "TensorrtExecutionProvider"
@@ -36,12 +38,22 @@ ACCELERATORS: Final = (TORCH_TENSORRT, TENSORRT, CUDA)
 log = logging.getLogger(__name__)
 
 
-@functools.cache
+def full_name(provider: str) -> str:
+    """Of a provider that may be given by its short one."""
+    return SHORT_NAMES.get(provider.lower(), provider)
+
+
 def usable(folder: Path, providers: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of `providers` that can run a model here, by their full names.
+    """Those of `providers` that run a model here, by their full names: the first of `in_turn`."""
+    return in_turn(folder, providers)[0]
+
+
+@once_a_model
+def in_turn(folder: Path, providers: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """What can run a model here, by full names: those to use together, then what is left if the first fails.
 
     Those that cannot are passed over, with one line for all of them, if another one can. `TORCH_TENSORRT`
-    comes alone: what stands behind it helps ONNX Runtime's, and what stands before it is used instead.
+    comes alone; ONNX Runtime's help one another.
 
     Args:
         folder: The model's.
@@ -54,7 +66,8 @@ def usable(folder: Path, providers: tuple[str, ...]) -> tuple[str, ...]:
     import onnxruntime
 
     card = load_card(folder)
-    names = [SHORT_NAMES.get(name.lower(), name) for name in providers]
+    words = {full_name(word): word for word in providers}
+    names = list(words)
     known = (*onnxruntime.get_all_providers(), TORCH_TENSORRT)
     unknown = [name for name in names if name not in known]
     troubles = {name: trouble(name, card) for name in names if name not in unknown}
@@ -62,9 +75,7 @@ def usable(folder: Path, providers: tuple[str, ...]) -> tuple[str, ...]:
     if unknown or not found:
         name = (unknown or names)[0]
         there = ", ".join(onnxruntime.get_available_providers())
-        raise ConfigError(
-            f"no execution provider {name!r} here{_why(troubles.get(name))}; there are: {there}"
-        )
+        raise ConfigError(f"providers: no {words[name]!r} here{_why(troubles.get(name))}; there are: {there}")
     if missing := [f"{name}{_brackets(what)}" for name, what in troubles.items() if what is not None]:
         log.warning(
             "%s: %s: no %s here; it runs on %s",
@@ -73,6 +84,10 @@ def usable(folder: Path, providers: tuple[str, ...]) -> tuple[str, ...]:
             " and no ".join(missing),
             found[0],
         )
+    return tuple(_together(found[place:]) for place in range(len(found)))
+
+
+def _together(found: tuple[str, ...]) -> tuple[str, ...]:
     if found[0] == TORCH_TENSORRT:
         return found[:1]
     return tuple(name for name in found if name != TORCH_TENSORRT)
@@ -129,13 +144,20 @@ def _nothing() -> bytes:
 
 
 def with_options(providers: Sequence[str], card: Card) -> list[Any]:
-    """Providers as ONNX Runtime takes them. TensorRT's engines are kept on disk, by model and GPU."""
+    """Providers as ONNX Runtime takes them. TensorRT's engines are kept on disk, by model and GPU.
+
+    Raises:
+        ProviderError: They cannot be kept.
+    """
     return [(name, _tensorrt_options(card)) if name == TENSORRT else name for name in providers]
 
 
 def _tensorrt_options(card: Card) -> dict[str, str]:
     folder = cache_folder() / "engines" / f"onnxruntime-{(card.sha256 or card.name)[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProviderError(f"{card.name}: engines cannot be kept: {error}") from error
     return {
         "trt_engine_cache_enable": "True",
         "trt_engine_cache_path": str(folder),

@@ -13,10 +13,11 @@ import numpy as np
 
 from engine.errors import one_line
 from models.card import model_path
-from models.errors import ModelError
+from models.errors import ModelError, ProviderError
 from models.incremental import Split, split
 from models.patch_split import split_patches
 from models.registry import check
+from nodes.once_a_model import once_a_model
 from nodes.providers import usable, with_options
 
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
@@ -28,6 +29,8 @@ _lock = threading.Lock()
 def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     """The session of a model, shared by all who ask for the same; it has run once.
 
+    A model that has been replaced in its folder since then gets a new one.
+
     Args:
         folder: The model's folder.
         providers: In order of preference, as `nodes.providers.usable` takes them.
@@ -38,7 +41,8 @@ def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
 
     Raises:
         ConfigError: No provider of these can run it here, or one is unknown.
-        ModelError: The model is not what its card says, or cannot be loaded.
+        ModelError: The model is not what its card says.
+        ProviderError: It cannot be loaded.
     """
     with _lock:
         return _open(folder, usable(folder, providers), threads)
@@ -116,14 +120,14 @@ def open_batch_session(folder: Path, providers: tuple[str, ...], threads: int) -
     return _session(path, f"{card.name}: {path}", with_options(providers, card), threads)
 
 
-@functools.cache
+@once_a_model
 def _open(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     card = check(folder)
     path = model_path(folder, card)
     return _load(path, f"{card.name}: {path}", providers, threads)
 
 
-@functools.cache
+@once_a_model
 def _open_split(folder: Path, hop_size: int, providers: tuple[str, ...], threads: int) -> SplitSession | None:
     card = check(folder)
     path = model_path(folder, card)
@@ -134,7 +138,7 @@ def _open_split(folder: Path, hop_size: int, providers: tuple[str, ...], threads
     return None if parts is None else _open_parts(parts, f"{card.name}: {path}, split", providers, threads)
 
 
-@functools.cache
+@once_a_model
 def _open_patches(folder: Path, providers: tuple[str, ...], threads: int) -> PatchSession:
     card = check(folder)
     assert card.patch_grid is not None
@@ -148,9 +152,9 @@ def _open_patches(folder: Path, providers: tuple[str, ...], threads: int) -> Pat
     return PatchSession(front, _load(parts.back, what, providers, threads), parts.input)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def _open_parts(parts: Split, what: str, providers: tuple[str, ...], threads: int) -> SplitSession:
-    # By the parts, which are the same for most hops.
+    # By the parts, which are the same for most hops; those of replaced models go in the end.
     front = _load(parts.front, what, providers, threads, frames=parts.history + 1)
     back = _load(parts.back, what, providers, threads)
     return SplitSession(front, back, back.get_inputs()[0].name, parts.history, parts.width, parts.channels)
@@ -168,7 +172,7 @@ def _load(model: Path | bytes, what: str, providers: tuple[str, ...], threads: i
         session.run(None, inputs)
         return session
     except Exception as error:  # ONNX Runtime's own classes have no common base but this
-        raise ModelError(f"{what} cannot be loaded: {one_line(error)}") from error
+        raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
 
 
 def _session(model: Path | bytes, what: str, providers: Sequence[Any], threads: int) -> Any:
@@ -183,9 +187,14 @@ def _session(model: Path | bytes, what: str, providers: Sequence[Any], threads: 
     try:
         source = model if isinstance(model, bytes) else str(model)
         # Without its own fallback, which says what it does on standard output.
-        return onnxruntime.InferenceSession(source, options, providers=list(providers), enable_fallback=0)
+        session = onnxruntime.InferenceSession(source, options, providers=list(providers), enable_fallback=0)
     except Exception as error:  # likewise
-        raise ModelError(f"{what} cannot be loaded: {one_line(error)}") from error
+        raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
+    first = providers[0] if isinstance(providers[0], str) else providers[0][0]
+    if first not in session.get_providers():
+        # ONNX Runtime leaves out some that fail, and runs the model on those behind them.
+        raise ProviderError(f"{what} cannot be loaded: no {first} in its session")
+    return session
 
 
 def _size(size: int | str, sizes: Mapping[str, int]) -> int:

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from models import files
 from models.engine_cache import DESCRIPTION, ENGINE, Engine, EngineCache, EngineShape
 from models.errors import ModelError
 from models.files import sha256
 
 SHAPE = EngineShape(4, 3, 2, ((0, 1), (0,)))
 TRAITS = {"gpu": "Toy 1", "capability": "9.0", "torch": "2.9", "torch_tensorrt": "2.9", "tensorrt": "10.1"}
+
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[1])}
+
+KILLED = """
+import os, pathlib, signal, sys
+from models.files import locked, new_folder
+folder = pathlib.Path(sys.argv[1])
+with locked(folder / ".lock", print), new_folder(folder / ("a" * 32)) as new:
+    (new / "half").write_text("an engine")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 class Toy:
@@ -53,7 +71,8 @@ def cache(program: Path, compiler: Toy) -> EngineCache:
 
 
 def folders(program: Path) -> list[Path]:
-    return sorted((program.parent / "engines").iterdir())
+    """Of engines, and what is left of some."""
+    return sorted(path for path in (program.parent / "engines").iterdir() if path.name != ".lock")
 
 
 def test_a_second_start_reads_what_the_first_compiled(
@@ -158,6 +177,51 @@ def test_what_cannot_be_compiled_leaves_nothing(program: Path) -> None:
     compiler.fails = None
     cache(program, compiler).engine(SHAPE)
     assert len(folders(program)) == 1
+
+
+def test_who_needs_what_another_compiles_waits_and_reads_it(
+    program: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Slow(Toy):
+        begun, go_on = threading.Event(), threading.Event()
+
+        def compile(self, program: Path, shape: EngineShape, engine: Path) -> None:
+            self.begun.set()
+            assert self.go_on.wait(30)
+            super().compile(program, shape, engine)
+
+    first, second = Slow(), Toy()
+    found: list[Engine] = []
+    threads = [
+        threading.Thread(target=lambda each=each: found.append(cache(program, each).engine(SHAPE)))
+        for each in (first, second)
+    ]
+    threads[0].start()
+    assert first.begun.wait(30)
+    threads[1].start()
+    while not any("waiting for another engine" in line for line in caplog.messages):
+        threads[1].join(0.01)
+        assert threads[1].is_alive()
+    first.go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert [engine(np.ones(1, np.float32))[0] for engine in found] == [3, 3]
+    assert (first.compiled, second.compiled) == ([SHAPE], [])
+    assert len(folders(program)) == 1
+
+
+def test_what_a_killed_process_left_is_removed(program: Path) -> None:
+    """One that was killed while it compiled, and no engine of anybody."""
+    left = subprocess.Popen([sys.executable, "-c", KILLED, str(program.parent / "engines")], env=ENVIRONMENT)
+    assert left.wait(60) == -signal.SIGKILL
+    (half,) = folders(program)
+    assert (half / "new" / "half").is_file()
+    other = program.parent / "engines" / "onnxruntime-0123"
+    other.mkdir()
+    cache(program, Toy()).engine(SHAPE)
+    engine, kept = folders(program)
+    assert kept == other
+    assert {path.name for path in engine.iterdir()} == {ENGINE, DESCRIPTION}
 
 
 def test_a_folder_that_cannot_be_written(program: Path) -> None:

@@ -223,6 +223,18 @@ def test_statistics_say_how_segments_were_batched(folders: dict[str, Path]) -> N
     assert bench.backbone.elsewhere_ns["inference"] > 0
 
 
+def test_one_file_fills_its_batches(folders: dict[str, Path]) -> None:
+    """Its streams have room for what is under way, or each batch would wait for its time instead."""
+    bench = NoiseStream(0, model=str(folders["plain"]), batch=16, batch_wait_s=1.0, hop_size=5)
+    bench.backbone.start()
+    assert bench.backbone._seat is not None
+    owner = bench.backbone._seat.owner
+    bench.backbone.stop()
+    run_offline(bench.graph)
+    assert len(bench.embeddings.tokens) > 32
+    assert "16" in owner.statistics()["batches"]
+
+
 @pytest.mark.parametrize("model", ["plain", "patches"])
 def test_a_segment_that_is_no_music_changes_no_other(folders: dict[str, Path], model: str) -> None:
     """Whatever a stream hands in, zeros or no numbers at all, those beside it get what they get alone."""

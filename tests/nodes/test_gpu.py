@@ -182,7 +182,7 @@ def test_engine_equals_the_program_and_is_compiled_once(
 
     assert start().compiled == 1
     assert start().compiled == 0, "the second start reads what the first has kept"
-    (folder,) = (tmp_path / "engines").iterdir()
+    (folder,) = (tmp_path / "engines").glob("[!.]*")
     assert {each.name for each in folder.iterdir()} == {ENGINE, DESCRIPTION}
     (folder / ENGINE).write_bytes((folder / ENGINE).read_bytes()[:1000])
     caplog.clear()

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.errors import ModelError
+from models.errors import ModelError, ProviderError
 from models.patchout import Kept
 from nodes.inference_owner import InferenceOwner, Request, Seat, batch_sizes
 
 SHAPE = (3, 2)
+OUTPUTS = ("sums", "negative")
 LONG_S = 60.0
 """Longer than any test may take: what comes before has not waited for it."""
 
@@ -74,7 +75,7 @@ def owned(
     wait_s: float, sizes: tuple[int, ...] = (1, 4), kept: tuple[Kept | None, ...] = (None,)
 ) -> tuple[InferenceOwner, Summing]:
     runner = Summing()
-    owner = InferenceOwner(runner, SHAPE, sizes, wait_s, "toy")
+    owner = InferenceOwner(runner, SHAPE, sizes, wait_s, "toy", OUTPUTS)
     owner.warm(kept)
     runner.ran.clear()
     return owner, runner
@@ -192,7 +193,7 @@ def test_only_shapes_that_were_warmed_up_are_run() -> None:
 
 def test_warming_up_is_done_once_the_extremes_first() -> None:
     runner = Summing()
-    owner = InferenceOwner(runner, SHAPE, (1, 4, 16), 0.0, "toy")
+    owner = InferenceOwner(runner, SHAPE, (1, 4, 16), 0.0, "toy", OUTPUTS)
     owner.warm([B, A, B])
     work = [size * len(kept[0]) * len(kept[1]) for size, kept in runner.prepared if kept]
     assert work[0] == min(work)
@@ -210,10 +211,125 @@ def test_a_shape_that_cannot_be_warmed_up_is_an_error_in_one_line() -> None:
             if size == 4:
                 raise RuntimeError("out of\nmemory")
 
-    owner = InferenceOwner(Broken(), SHAPE, (1, 4), 0.0, "toy")
-    with pytest.raises(ModelError, match=r"^toy: a batch of 4 cannot be run: out of memory$"):
+    owner = InferenceOwner(Broken(), SHAPE, (1, 4), 0.0, "toy", OUTPUTS)
+    with pytest.raises(ProviderError, match=r"^toy: a batch of 4 cannot be run: out of memory$"):
         owner.warm([None])
     assert not owner.is_warm(None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((), r"\(\)"), ((1, 2), r"\(1, 2\)"), ((5,), r"\(5,\)")],
+    ids=["number", "one", "other"],
+)
+def test_an_output_that_is_not_one_of_a_batch_is_refused(shape: tuple[int, ...], said: str) -> None:
+    class Whole(Summing):
+        def run(self, segments: NDArray[np.float32], kept: Kept | None) -> list[NDArray[np.float32]]:
+            return [np.zeros((len(segments), 1), np.float32), np.zeros(shape, np.float32)]
+
+    owner = InferenceOwner(Whole(), SHAPE, (4,), 0.0, "toy", OUTPUTS)
+    with pytest.raises(
+        ProviderError, match=rf"^toy: a batch of 4 .*: output 'negative' has shape {said}, and"
+    ):
+        owner.warm([None])
+    assert not owner.is_warm(None)
+
+
+def test_what_could_not_be_warmed_up_is_not_tried_again() -> None:
+    class Broken(Summing):
+        def prepare(self, size: int, kept: Kept | None) -> None:
+            super().prepare(size, kept)
+            if kept == B:
+                raise RuntimeError("no such operator")  # after minutes
+
+    owner = InferenceOwner(runner := Broken(), SHAPE, (1, 4), 0.0, "toy", OUTPUTS)
+    for _ in range(2):
+        with pytest.raises(ProviderError, match="no such operator"):
+            owner.warm([B])
+    assert runner.prepared == [(1, B)]
+    owner.warm([A])
+    assert owner.is_warm(A)
+
+
+def test_who_comes_later_holds_up_nobody() -> None:
+    owner, runner = owned(0.0, kept=(A,))
+    stream = Stream(owner)
+    runner.prepared.clear()
+    with pytest.raises(
+        ModelError, match=r"^toy: a patchout that was not warmed up would hold up the streams"
+    ):
+        owner.warm([A, B])
+    assert (runner.prepared, runner.ran) == ([], [])
+    owner.warm([A])
+    stream.seat.leave()
+    owner.warm([B])
+    assert owner.is_warm(B)
+
+
+def test_a_seat_is_given_when_nothing_is_warmed_up_any_more() -> None:
+    owner, runner = owned(0.0, kept=(A,))
+    runner.gate.clear()
+    runner.entered.clear()
+    warming = threading.Thread(target=owner.warm, args=([B],))
+    warming.start()
+    assert runner.entered.wait(30)
+    streams: list[Stream] = []
+    joining = threading.Thread(target=lambda: streams.append(Stream(owner)))
+    joining.start()
+    joining.join(0.1)
+    assert not streams, "it would wait for the warming up with segments under way"
+    runner.gate.set()
+    joining.join(30)
+    assert streams
+    assert owner.is_warm(B)
+
+
+def test_an_output_that_loses_its_batch_is_an_error_of_who_asked() -> None:
+    class Losing(Summing):
+        def run(self, segments: NDArray[np.float32], kept: Kept | None) -> list[NDArray[np.float32]]:
+            results = super().run(segments, kept)
+            return results if len(self.ran) == 1 else [np.float32(1), *results[1:]]  # type: ignore[list-item]
+
+    owner = InferenceOwner(Losing(), SHAPE, (1,), 0.0, "toy", OUTPUTS)
+    owner.warm([None])
+    stream = Stream(owner)
+    for _ in range(2):
+        request = stream.seat.ask(segment(1), None)
+        stream.wait()
+        assert request.error is not None
+        assert request.error.startswith("toy: inference failed: ")
+    stream.seat.leave()
+
+
+def test_whatever_ends_the_thread_is_told_to_all_and_the_next_one_is_served(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Exiting(Summing):
+        def run(self, segments: NDArray[np.float32], kept: Kept | None) -> list[NDArray[np.float32]]:
+            results = super().run(segments, kept)
+            if segments[0, 0, 0] == 7:
+                raise SystemExit("no more")
+            return results
+
+    owner = InferenceOwner(runner := Exiting(), SHAPE, (1,), 0.0, "toy", OUTPUTS)
+    owner.warm([None, A])
+    streams = [Stream(owner), Stream(owner)]
+    held_up(runner, streams[0])
+    requests = [
+        streams[0].seat.ask(segment(7), None),
+        streams[0].seat.ask(segment(1), None),
+        streams[1].seat.ask(segment(1), A),
+    ]
+    runner.gate.set()
+    streams[0].wait(3)
+    streams[1].wait()
+    assert [request.error for request in requests] == ["toy: inference failed: no more"] * 3
+    assert caplog.messages == ["toy: the thread that runs it ended"]
+    again = streams[1].seat.ask(segment(2), None)
+    streams[1].wait()
+    assert sums(again) == [12.0, -12.0]
+    for stream in streams:
+        stream.seat.leave()
 
 
 def test_a_segment_that_fails_costs_the_others_of_its_batch_nothing() -> None:
@@ -245,7 +361,7 @@ def test_an_accelerator_that_fails_is_told_to_all_once() -> None:
                 raise RuntimeError("device lost")
             return super().run(segments, kept)
 
-    owner = InferenceOwner(runner := Dead(), SHAPE, (4,), LONG_S, "toy")
+    owner = InferenceOwner(runner := Dead(), SHAPE, (4,), LONG_S, "toy", OUTPUTS)
     owner.warm([None])
     assert runner.ran
     streams = [Stream(owner) for _ in range(4)]
@@ -292,7 +408,7 @@ def workers() -> list[str]:
 
 
 def test_the_thread_is_there_while_anybody_is() -> None:
-    owner = InferenceOwner(Summing(), SHAPE, (1,), 0.0, "last")
+    owner = InferenceOwner(Summing(), SHAPE, (1,), 0.0, "last", OUTPUTS)
     owner.warm([None])
     for _ in range(2):
         streams = [Stream(owner), Stream(owner)]

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 
@@ -17,7 +18,7 @@ from models.errors import ModelError
 from models.files import sha256
 from nodes import providers
 from nodes.backbone import Backbone
-from nodes.providers import usable
+from nodes.providers import in_turn, usable
 from tests.tiny import make_backbone
 
 CPU = "CPUExecutionProvider"
@@ -61,7 +62,7 @@ def test_a_model_without_a_torch_program(tmp_path: Path, caplog: pytest.LogCaptu
     assert usable(folder, ("torch-tensorrt", "cpu")) == (CPU,)
     (line,) = caplog.messages
     assert "no torch-tensorrt (the model has no torch program: auricle models export --program" in line
-    with pytest.raises(ConfigError, match="no execution provider 'torch-tensorrt' here: the model has no"):
+    with pytest.raises(ConfigError, match="providers: no 'torch-tensorrt' here: the model has no"):
         usable(folder, ("torch-tensorrt",))
 
 
@@ -72,7 +73,7 @@ def test_torch_tensorrt_alone_is_an_error_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         backbone.start()
     assert str(caught.value).startswith(
-        "b: no execution provider 'torch-tensorrt' here: torch_tensorrt is not installed; there are: "
+        "b: providers: no 'torch-tensorrt' here: torch_tensorrt is not installed; there are: "
     )
     assert "\n" not in str(caught.value)
 
@@ -92,11 +93,152 @@ def test_what_is_behind_torch_tensorrt_is_not_needed(
     folder = make_backbone(tmp_path / "tiny")
     pretended |= {"torch-tensorrt": None, providers.CUDA: None}
     assert usable(folder, ("torch-tensorrt", "cuda", "cpu")) == ("torch-tensorrt",)
+    assert in_turn(folder, ("torch-tensorrt", "cuda", "cpu")) == (
+        ("torch-tensorrt",),
+        (providers.CUDA, CPU),
+        (CPU,),
+    )
+    assert in_turn(folder, ("cuda", "torch-tensorrt", "cpu")) == (
+        (providers.CUDA, CPU),
+        ("torch-tensorrt",),
+        (CPU,),
+    )
     assert usable(folder, ("cuda", "torch-tensorrt", "cpu")) == (providers.CUDA, CPU)
     assert usable(folder, ("tensorrt", "cuda", "cpu")) == (providers.CUDA, CPU)
     assert caplog.messages == [
         f"tiny: {folder}/model.onnx: no TensorrtExecutionProvider here; it runs on {providers.CUDA}"
     ]
+
+
+class Broken(tensorrt_program.TorchTensorrt):
+    """Compiles nothing.
+
+    Attributes:
+        tried: How often it was asked to.
+    """
+
+    tried = 0
+
+    def traits(self) -> dict[str, str]:
+        return {"gpu": "Toy 1"}
+
+    def compile(self, *args: Any) -> None:
+        Broken.tried += 1
+        raise RuntimeError("Unsupported operator\naten::foo")
+
+
+def outputs_of(backbone: Backbone) -> list[Any]:
+    assert backbone._inference is not None, "it runs as on any CPU"
+    segment = np.random.default_rng(0).normal(size=(backbone.segment_size, 96)).astype(np.float32)
+    return [each.tolist() for each in backbone._inference.run(backbone._names, 0, segment)]
+
+
+def test_what_cannot_be_compiled_runs_on_the_next_with_one_line(
+    tmp_path: Path,
+    pretended: dict[str, str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tensorrt_program, "TorchTensorrt", Broken)
+    monkeypatch.setattr(Broken, "tried", 0)
+    pretended["torch-tensorrt"] = None
+    folder = with_program(tmp_path / "tiny")
+    plain = Backbone("b", model=str(folder), incremental=False)
+    plain.start()
+    for _ in range(2):
+        caplog.clear()
+        backbone = Backbone("b", model=str(folder), providers=["torch-tensorrt", "cpu"], incremental=False)
+        backbone.start()
+        assert backbone.places == 0
+        assert outputs_of(backbone) == outputs_of(plain)
+        line = caplog.messages[-1]
+        assert line.startswith(f"b: torch-tensorrt failed, and {CPU} is next: tiny: ")
+        assert line.endswith("model.pt2 cannot be compiled: Unsupported operator aten::foo")
+    assert caplog.messages == [line]
+    assert Broken.tried == 1, "it takes minutes"
+    alone = Backbone("b", model=str(folder), providers=["torch-tensorrt"])
+    with pytest.raises(AuricleError, match=r"^b: tiny: a batch of 1 cannot be run: .*aten::foo$"):
+        alone.start()
+
+
+@no_cuda
+def test_a_session_without_its_gpu_is_told_and_runs_on_the_next(
+    tmp_path: Path, pretended: dict[str, str | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """ONNX Runtime warns, leaves CUDA out, and calls that a session."""
+    pretended[providers.CUDA] = None
+    folder = make_backbone(tmp_path / "tiny")
+    backbone = Backbone("b", model=str(folder), providers=["cuda", "cpu"], incremental=False)
+    with pytest.warns(UserWarning, match="CUDAExecutionProvider"):
+        backbone.start()
+    assert len(outputs_of(backbone)) == 2
+    assert caplog.messages == [
+        f"b: {providers.CUDA} failed, and {CPU} is next: tiny: {folder}/model.onnx cannot be loaded: no "
+        f"{providers.CUDA} in its session"
+    ]
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(AuricleError, match=r"^b: tiny: .* cannot be loaded: no CUDA"),
+    ):
+        Backbone("b", model=str(folder), providers=["cuda"]).start()
+
+
+@pytest.mark.parametrize("fails", ["loading", "running"])
+def test_a_gpu_without_memory_gives_way_to_the_next(
+    tmp_path: Path,
+    pretended: dict[str, str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fails: str,
+) -> None:
+    class Session:
+        def __init__(self, source: str, options: Any, providers: list[Any], **more: Any) -> None:
+            self._providers = [each if isinstance(each, str) else each[0] for each in providers]
+            self._session = session(source, options, providers=[CPU], **more)
+            self._fails = self._providers[0] != CPU
+            if self._fails and fails == "loading":
+                raise RuntimeError("CUDA failure 2:\nout of memory")
+
+        def get_providers(self) -> list[str]:
+            return self._providers
+
+        def get_inputs(self) -> Any:
+            return self._session.get_inputs()
+
+        def run(self, *args: Any) -> Any:
+            if self._fails:
+                raise RuntimeError("CUDA failure 2:\nout of memory")
+            return self._session.run(*args)
+
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+    pretended |= {providers.CUDA: None, providers.TENSORRT: None}
+    folder = make_backbone(tmp_path / "tiny")
+    names = ["tensorrt", "cuda", "cpu"]
+    backbone = Backbone("b", model=str(folder), providers=names, incremental=False)
+    backbone.start()
+    assert len(outputs_of(backbone)) == 2
+    first, second = caplog.messages
+    assert first.startswith(f"b: {providers.TENSORRT} failed, and {providers.CUDA} is next: tiny: ")
+    assert second.startswith(f"b: {providers.CUDA} failed, and {CPU} is next: tiny: ")
+    assert all(line.endswith(": CUDA failure 2: out of memory") for line in (first, second))
+
+
+def test_a_cache_that_cannot_be_written_leaves_the_cpu(
+    tmp_path: Path,
+    pretended: dict[str, str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+    pretended[providers.TENSORRT] = None
+    folder = make_backbone(tmp_path / "tiny")
+    Backbone("b", model=str(folder), providers=["tensorrt", "cpu"]).start()
+    (line,) = caplog.messages
+    assert line.startswith(f"b: {providers.TENSORRT} failed, and {CPU} is next: tiny: engines cannot be kept")
 
 
 def test_a_build_for_gpus_without_a_gpu(
@@ -110,9 +252,7 @@ def test_a_build_for_gpus_without_a_gpu(
         f"tiny: {folder}/model.onnx: no CUDAExecutionProvider (its libraries or a GPU are missing) here; it "
         f"runs on {CPU}"
     ]
-    with pytest.raises(
-        ConfigError, match="'CUDAExecutionProvider' here: its libraries or a GPU are missing;"
-    ):
+    with pytest.raises(ConfigError, match=r"^providers: no 'cuda' here: its libraries or a GPU are missing;"):
         usable(folder, ("cuda",))
 
 
