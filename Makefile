@@ -34,7 +34,6 @@ $(VENV)/.$(EXTRAS): setup.py | $(BIN)/python
 	@touch $@ $(VENV)/.core
 
 demo: $(VENV)/.core
-	@$(BIN)/auricle models pull musicnn-mtt
 	@$(BIN)/auricle run graphs/demo.yaml --listen
 
 test: $(VENV)/.$(EXTRAS)

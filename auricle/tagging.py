@@ -9,6 +9,7 @@ from engine.errors import AuricleError
 from engine.graph import Graph
 from engine.run import Run
 from engine.scheduler import passes
+from models import DEFAULT_MODEL
 from nodes.backbone import Backbone
 from nodes.collector import Collector, Segment
 from nodes.file_input import FileInput
@@ -38,7 +39,7 @@ class FileTagger:
     def __init__(
         self,
         path: str | Path,
-        model: str = "musicnn-mtt",
+        model: str = DEFAULT_MODEL,
         hop_size: int | None = None,
         threads: int = 1,
         embeddings: bool = False,

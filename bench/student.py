@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bench.backbone import COLUMN, through_node
 from bench.report import Report
 from bench.timing import Measurement, Spread, Tell, alternate, ratios, silent
+from models import DEFAULT_MODEL
 from models.registry import info
 
 LEAST_SPEED = 10.0
@@ -17,7 +18,7 @@ LEAST_SPEED = 10.0
 
 
 def measure(
-    model: str = "auricle-small",
+    model: str = DEFAULT_MODEL,
     teachers: Sequence[str] = ("musicnn-mtt", "musicnn-msd"),
     hops: Sequence[int] = (31, 62, 93),
     segments: int = 24,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from models import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from bench.report import Report
 
@@ -171,9 +173,7 @@ def heads(**options: Any) -> Report:
 
 
 @measurement("auricle bench student", runs=5)
-@click.option(
-    "--model", default="auricle-small", show_default=True, help="An installed model, or its folder."
-)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="An installed model, or its folder.")
 @click.option(
     "--teacher", "teachers", multiple=True, default=("musicnn-mtt", "musicnn-msd"), help="Likewise; several."
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auricle.cli import FAILED, INCOMPLETE
+from models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -41,7 +42,7 @@ Examples:
   auricle tag song.flac --segments --hop-frames 16"""
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@click.option("--model", default="musicnn-mtt", show_default=True, help="Model by name, or its folder.")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Model by name, or its folder.")
 @click.option(
     "--hop-frames", type=click.IntRange(1), help="Frames from one segment to the next (the model card's)."
 )
