@@ -301,7 +301,7 @@ def _pairs(edges: list[str], nodes: list[Node]) -> list[tuple[str, str]]:
 
 
 def _with_folder(params: Mapping[str, Any], node_class: type[Node], folder: Path) -> dict[str, Any]:
-    """Parameters with relative paths made relative to `folder`, and folders found there, as those of models."""
+    """Parameters with paths made relative to `folder`, and folders of models found there."""
     fields = node_class.Params.model_fields
     return {
         name: folder / value if name in fields and fields[name].annotation is Path else _placed(value, folder)

@@ -138,4 +138,4 @@ def test_heads_beside_the_graph_are_found_from_anywhere(
     monkeypatch.chdir(tmp_path)
     graph = build_graph(load(file), file.parent)
     (heads,) = (node for node in graph.nodes.values() if isinstance(node, Heads))
-    assert heads.names == ["electronic", "energy"]
+    assert heads.names() == ["electronic", "energy"]
