@@ -236,10 +236,9 @@ def _teachers_classes(teachers: Sequence[Outputs], chosen: recipe.Recipe, learne
 
 
 def side_by_side(teachers: Sequence[Outputs]) -> tuple[str, ...]:
-    """The classes of all teachers; those that two have carry the name of the model too."""
-    counts = Counter(name for teacher in teachers for name in teacher.card.classes)
-    return tuple(
-        name if counts[name] == 1 else f"{name} ({teacher.card.name})"
-        for teacher in teachers
-        for name in teacher.card.classes
-    )
+    """The classes of all teachers; one that an earlier teacher has, too, carries the name of the model."""
+    names: list[str] = []
+    for teacher in teachers:
+        known = set(names)
+        names += [f"{name} ({teacher.card.name})" if name in known else name for name in teacher.card.classes]
+    return tuple(names)

@@ -45,10 +45,10 @@ def agree(
         counted = len(agreement.per_class)
         total = counted + len(agreement.left_out)
         click.echo(f"| {name} | {agreement.spearman:.3f} | {counted} of {total} | {agreement.top_1:.1%} |")
-    click.echo("\n| tag | Spearman |\n|---|---|")
+    click.echo("\n| tag | teacher | Spearman |\n|---|---|---|")
     for name, agreement in found.items():
         if name == ALL:
             continue
         rising = sorted(agreement.per_class.items(), key=lambda item: item[1])
         for tag, correlation in rising if tags else rising[:SHOWN]:
-            click.echo(f"| {tag} ({name}) | {correlation:.3f} |")
+            click.echo(f"| {tag} | {name} | {correlation:.3f} |")
