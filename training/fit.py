@@ -77,8 +77,6 @@ def fit(
     _quieten()
     loaders = Loaders(chosen, material, workers)
     system = make_system(chosen, material, len(loaders.classes))
-    # Convolutions in bfloat16 are faster so on a CPU, and the numbers are the same.
-    system.network.to(memory_format=torch.channels_last)
     averages = Averages(chosen.averaging) if chosen.averaging else None
     callbacks: list[Callback] = [Checkpoints(folder), *([averages] if averages else [])]
     if progress:
