@@ -19,7 +19,8 @@ import pytest
 
 from engine.graph import Graph
 from engine.scheduler import run_offline
-from models import fetch, registry
+from models import DEFAULT_MODEL, fetch, registry
+from models.convert import RECIPES
 from models.errors import ModelError
 from models.head import load_head
 from models.published import LICENCE, PUBLISHED
@@ -363,7 +364,8 @@ def test_command(site: Site, cache: Path) -> None:
 
     assert LICENCE in auricle("models", "info", HEAD, **options).stdout
     short = auricle("models", "list", **options).stdout
-    assert [line.split()[0] for line in short.splitlines()[:5]][-1] == HEAD
+    ours = [DEFAULT_MODEL, *RECIPES]
+    assert [line.split()[0] for line in short.splitlines()[: len(ours) + 1]] == [*ours, HEAD]
     assert LICENCE in short
     assert f"{len(PUBLISHED)} models of Essentia's site can be had too: auricle models list --all" in short
     table = auricle("models", "list", "--all", **options).stdout
