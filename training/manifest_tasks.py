@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from training import split
 from training.errors import TrainingError
 from training.manifest import Manifest, Track
 from training.tasks import Task
@@ -67,26 +68,10 @@ def normalised(genre: str) -> str:
 
 
 def artist_groups(tracks: Iterable[Track]) -> dict[str, str]:
-    """By track id, a name that tracks share which share an artist, directly or over others.
-
-    A track without artists belongs to its release, and without one to itself.
-    """
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    first = {}
-    for track in tracks:
-        names = [f"artist {name}" for name in track.artists] or [f"release {n}" for n in track.releases]
-        first[track.track_id] = names[0] if names else f"track {track.track_id}"
-        for name in names[1:]:
-            parent[root(name)] = root(names[0])
-    return {track_id: root(name) for track_id, name in first.items()}
+    """By track id, a name that the tracks of a group share, which `training.split` would not part."""
+    tracks = list(tracks)
+    groups = split.artist_groups(tracks)
+    return {tracks[index].track_id: str(number) for number, group in enumerate(groups) for index in group}
 
 
 def only(task: Task, track_ids: Iterable[str]) -> Task:
