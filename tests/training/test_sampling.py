@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.errors import RecipeError
 
 torch = pytest.importorskip("torch", reason="samplers are torch's")
 from training.csr import Csr  # noqa: E402
-from training.sampling import EpochSampler, balanced_weights, draw_tracks, share_of  # noqa: E402
+from training.sampling import balanced_weights, draw_tracks  # noqa: E402
 
 
 class TestWeights:
@@ -62,56 +62,3 @@ class TestDraw:
     def test_too_many_are_refused(self, n):
         with pytest.raises(RecipeError, match=f"sampling: {n} tracks an epoch must be from 1 to 3"):
             draw_tracks(np.array([1.0, 0, 2, 3]), n, 0, 0)
-
-
-class TestShares:
-    @settings(deadline=None)
-    @given(st.integers(0, 40), st.integers(1, 5))
-    def test_parts_are_disjoint_and_equal(self, n, n_ranks):
-        shares = [share_of(np.arange(n), rank, n_ranks) for rank in range(n_ranks)]
-        assert len({len(share) for share in shares}) == 1
-        assert np.stack(shares, 1).flatten().tolist() == list(range(n // n_ranks * n_ranks))
-
-    def test_rows_stay_whole(self):
-        assert share_of(np.arange(8).reshape(4, 2), 1, 2).tolist() == [[2, 3], [6, 7]]
-
-    @pytest.mark.parametrize("rank", [-1, 2])
-    def test_no_such_process(self, rank):
-        with pytest.raises(ValueError, match=f"rank={rank} must be from 0 to 1"):
-            share_of(np.arange(4), rank, 2)
-
-
-class TestSampler:
-    def test_processes_share_an_epoch(self):
-        weights = np.arange(1.0, 101)
-        alone = EpochSampler(weights, 61, seed=3)
-        ranks = [EpochSampler(weights, 61, 3, rank, 3) for rank in range(3)]
-        for sampler in (alone, *ranks):
-            sampler.set_epoch(7)
-        shares = [list(rank) for rank in ranks]
-        assert [len(share) for share in shares] == [len(rank) for rank in ranks] == [20, 20, 20]
-        together = [track for step in zip(*shares, strict=True) for track in step]
-        assert together == list(alone)[:60]
-        assert len(set(together)) == 60
-
-    def test_epochs_differ_and_repeat(self):
-        sampler = EpochSampler(np.ones(50), 20, seed=0)
-        first = list(sampler)
-        assert list(sampler) == first
-        sampler.set_epoch(1)
-        assert list(sampler) != first
-        sampler.set_epoch(0)
-        assert list(sampler) == first
-
-    def test_in_a_loader(self):
-        loader = torch.utils.data.DataLoader(
-            np.arange(50.0), batch_size=4, sampler=EpochSampler(np.ones(50), 20, seed=0)
-        )
-        assert len(loader) == 5
-        assert torch.cat(list(loader)).unique().numel() == 20
-
-    def test_too_few_tracks_are_refused_at_once(self):
-        with pytest.raises(RecipeError, match="6 tracks an epoch must be from 1 to 5"):
-            EpochSampler(np.ones(5), 6, seed=0)
-        with pytest.raises(RecipeError, match="2 tracks an epoch for 3 processes"):
-            EpochSampler(np.ones(5), 2, 0, 0, 3)
