@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from training import recipe
 from training.batches import Batch
-from training.objectives import BilinearSimilarity, Projection, contrastive_loss, top1_accuracy
+from training.objectives import (
+    BilinearSimilarity,
+    Projection,
+    contrastive_loss,
+    multitask_loss,
+    top1_accuracy,
+)
 from training.system import System
 
 
@@ -44,20 +50,18 @@ class Contrast(System):
         self.log(self.goal, loss, batch_size=1, sync_dist=True)
 
     def _losses(self, batch: Batch, part: str) -> Tensor:
-        total = None
-        for name, weight in self.objective.weights.items():
+        losses: dict[str, Tensor] = {}
+        for name in self.objective.weights:
             similarity = self._similarity(name, batch[name])
-            loss = contrastive_loss(similarity)
-            total = weight * loss if total is None else total + weight * loss
+            losses[name] = contrastive_loss(similarity)
             self.log_dict(
-                {f"{part}/{name}/loss": loss, f"{part}/{name}/top1": top1_accuracy(similarity)},
+                {f"{part}/{name}/loss": losses[name], f"{part}/{name}/top1": top1_accuracy(similarity)},
                 batch_size=1,
                 on_step=False,
                 on_epoch=True,
                 sync_dist=part == "validation",
             )
-        assert total is not None
-        return total
+        return multitask_loss(losses, {**self.objective.weights})
 
     def _similarity(self, name: str, segments: Tensor) -> Tensor:
         """Of each anchor to each positive. Both go through the encoder at once, as batch norm was trained."""
