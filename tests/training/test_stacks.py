@@ -5,7 +5,8 @@ import pytest
 
 pytest.importorskip("sklearn", reason="principal components are scikit-learn's")
 
-from models.card import Card, FrontEnd, Inference, Schema, TensorSpec
+from models.card import Card, Inference, Schema, TensorSpec
+from models.convert import FRONT_END
 from training.errors import TrainingError
 from training.stacks import Reduced, Source, Stack, fit_pca
 
@@ -45,15 +46,7 @@ def test_times_come_from_the_card() -> None:
         classes=("x",),
         io=Schema(inputs=(TensorSpec(name="i"),), outputs=(TensorSpec(name="o"),)),
         inference=Inference(sample_rate=16000),
-        front_end=FrontEnd(
-            name="musicnn",
-            sample_rate=16000,
-            frame_size=512,
-            hop_size=256,
-            n_mels=96,
-            window="hann",
-            compression="log",
-        ),
+        front_end=FRONT_END,
         segment_size=125,
     )
     source = Source.of({}, card, 250)

@@ -11,18 +11,9 @@ import numpy as np
 from click.testing import CliRunner, Result
 
 from auricle.train import cli
-from models.card import Card, FrontEnd, Inference, Schema, TensorSpec
+from models.card import Card, Inference, Schema, TensorSpec
+from models.convert import FRONT_END
 from training.store import StoreWriter
-
-FRONT_END = FrontEnd(
-    name="musicnn",
-    sample_rate=16000,
-    frame_size=512,
-    hop_size=256,
-    n_mels=96,
-    window="hann",
-    compression="log",
-)
 
 
 @dataclass
