@@ -61,7 +61,7 @@ class Contrast(System):
                 on_epoch=True,
                 sync_dist=part == "validation",
             )
-        return multitask_loss(losses, {**self.objective.weights})
+        return multitask_loss(losses, {str(name): weight for name, weight in self.objective.weights.items()})
 
     def _similarity(self, name: str, segments: Tensor) -> Tensor:
         """Of each anchor to each positive. Both go through the encoder at once, as batch norm was trained."""
