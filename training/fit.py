@@ -17,6 +17,7 @@ import platform
 import subprocess
 import time
 import warnings
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -76,7 +77,7 @@ def fit(
     """
     _quieten()
     loaders = Loaders(chosen, material, workers)
-    system = make_system(chosen, material, len(loaders.classes))
+    system = make_system(chosen, material, loaders.classes)
     averages = Averages(chosen.averaging) if chosen.averaging else None
     callbacks: list[Callback] = [Checkpoints(folder), *([averages] if averages else [])]
     if progress:
@@ -109,17 +110,11 @@ def fit(
     if trainer.is_global_zero:
         _begin(folder, chosen, material, loaders, system)
     began = time.monotonic()
-    checkpoint = folder / LAST
-    try:
-        trainer.fit(system, loaders, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
-    except SystemExit as error:
-        # What Lightning makes of an interrupt.
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
-        raise
+    if chosen.epochs:
+        _train(trainer, system, loaders, folder)
     if averages is not None and averages.mean is not None and averages.mean.n_averaged:
         system.network.load_state_dict(averages.mean.module.state_dict())
-    else:
+    elif chosen.epochs:
         system.load_state_dict(load_file(folder / BEST))
     trainer.validate(system, loaders, verbose=False)
     figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -130,7 +125,18 @@ def fit(
     return figures
 
 
-def make_system(chosen: recipe.Recipe, material: Material, n_classes: int) -> System:
+def _train(trainer: lightning.Trainer, system: System, loaders: Loaders, folder: Path) -> None:
+    checkpoint = folder / LAST
+    try:
+        trainer.fit(system, loaders, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    except SystemExit as error:
+        # What Lightning makes of an interrupt.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+
+
+def make_system(chosen: recipe.Recipe, material: Material, classes: Sequence[str]) -> System:
     """What a recipe trains.
 
     Raises:
@@ -138,9 +144,9 @@ def make_system(chosen: recipe.Recipe, material: Material, n_classes: int) -> Sy
     """
     torch.manual_seed(chosen.seed)
     # A contrast needs no logits; the fewest are one.
-    network = build(chosen.network, max(1, n_classes), chosen.segment_size)
+    network = build(chosen.network, max(1, len(classes)), chosen.segment_size)
     if chosen.initial is not None:
-        _begin_with(network, chosen.initial)
+        _begin_with(network, chosen.initial, classes)
     match chosen.objective:
         case recipe.Tags():
             return Tagging(chosen, network)
@@ -151,14 +157,18 @@ def make_system(chosen: recipe.Recipe, material: Material, n_classes: int) -> Sy
             return Distillation(chosen, network, embedding_size(network), sizes)
 
 
-def _begin_with(network: nn.Module, initial: Path) -> None:
-    """The weights of a run, or of a checkpoint for MAEST, in all layers but the classifier."""
+def _begin_with(network: nn.Module, initial: Path, classes: Sequence[str]) -> None:
+    """The weights of a run, or of a checkpoint for MAEST; the classifier's if a run has the same classes."""
     if isinstance(network, Maest):
         initialise(network, initial / NETWORK if initial.is_dir() else initial)
         return
-    _, other, _ = load_run(initial)
-    weights = {name: value for name, value in other.state_dict().items() if not name.startswith("classifier")}
-    own = {name: value for name, value in network.state_dict().items() if not name.startswith("classifier")}
+    _, other, notes = load_run(initial)
+    weights, own = other.state_dict(), network.state_dict()
+    if notes["classes"] != list(classes):
+        weights, own = (
+            {name: value for name, value in each.items() if not name.startswith("classifier")}
+            for each in (weights, own)
+        )
     for name in weights.keys() | own.keys():
         if name not in weights or name not in own or weights[name].shape != own[name].shape:
             raise TrainingError(f"{initial}: initial: of another network; they differ in {name}")

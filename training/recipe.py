@@ -176,7 +176,7 @@ class Recipe(_Part):
     segment_size: Annotated[int, Field(ge=16)]
     mean: float = Field(0.0, description="The network is fed (mel - mean) / std.")
     std: Annotated[float, Field(gt=0)] = 1.0
-    epochs: Positive
+    epochs: Annotated[int, Field(ge=0)] = Field(description="0 leaves the network as it began: a baseline.")
     batch_size: Positive = Field(description="Segments or pairs that go through the network at once.")
     batches_per_step: Positive = Field(
         1, description="Whose gradients make a step; several processes share them, and the sum is the same."

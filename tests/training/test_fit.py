@@ -285,7 +285,7 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
     out, said = two.communicate(timeout=100)
     assert two.returncode == 0, said
     trained = [load_file(tmp_path / name / "best.safetensors") for name in ("one", "two")]
-    untrained = dict(make_system(chosen, whole, 0).named_parameters())
+    untrained = dict(make_system(chosen, whole, ()).named_parameters())
     for name, start_value in untrained.items():
         torch.testing.assert_close(trained[0][name], trained[1][name], rtol=0, atol=2e-6)
         if "classifier" not in name:
@@ -293,17 +293,29 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
     assert out.count("auricle-train export") == 1
 
 
+def test_no_epochs_give_the_network_as_it_began(tmp_path: Path) -> None:
+    whole = material(tmp_path)
+    chosen = recipe(CONTRAST, epochs=0, seed=3)
+    run(chosen, whole, tmp_path / "random")
+    began = make_system(chosen, whole, ()).network.state_dict()
+    given = load_run(tmp_path / "random")[1].state_dict()
+    assert all(torch.equal(value, given[name]) for name, value in began.items())
+
+
 def test_begun_with_the_network_of_another_run(tmp_path: Path) -> None:
     whole = material(tmp_path)
     run(recipe(TAGS, RESNET, epochs=1), whole, tmp_path / "first")
     first = load_file(tmp_path / "first" / "network.safetensors")
     begun = recipe(CONTRAST, RESNET, initial=str(tmp_path / "first"))
-    network = make_system(begun, whole, 0).network.state_dict()
+    network = make_system(begun, whole, ()).network.state_dict()
     for name, value in first.items():
         if not name.startswith("classifier"):
             assert torch.equal(value, network[name]), name
+    again = recipe(TAGS, RESNET, initial=str(tmp_path / "first"))
+    same = make_system(again, whole, load_run(tmp_path / "first")[2]["classes"]).network.state_dict()
+    assert all(torch.equal(value, same[name]) for name, value in first.items())
     wider = recipe(CONTRAST, {**RESNET, "embedding_size": 9}, initial=str(tmp_path / "first"))
     with pytest.raises(TrainingError, match=r"first: initial: of another network; they differ in embedding"):
-        make_system(wider, whole, 0)
+        make_system(wider, whole, ())
     with pytest.raises(TrainingError, match="nowhere: not a finished run"):
-        make_system(recipe(CONTRAST, RESNET, initial=str(tmp_path / "nowhere")), whole, 0)
+        make_system(recipe(CONTRAST, RESNET, initial=str(tmp_path / "nowhere")), whole, ())
