@@ -31,6 +31,7 @@ from models.convert import FRONT_END
 from models.errors import ModelError
 from models.files import new_folder, sha256
 from models.networks.maest import EMBEDDING_BLOCK, KINDS, PATCH_SIZE, STRIDE, Kind, Maest, MaestConfig, pool
+from models.onnx_forms import FORMS
 from models.patchout import KEEP_F, KEEP_T, PATCHES, THESIS_LEVELS, PatchGrid
 from models.published import MAEST_FRONT_END
 
@@ -181,21 +182,16 @@ class _Whole(nn.Module):
     def forward(self, mel: Tensor, keep_t: Tensor, keep_f: Tensor) -> tuple[Tensor, ...]:
         network, export = self.network, self.export
         patches = network.project(mel, keep_t, keep_f)
-        results = []
+        if not export.labels:
+            return network.summarise(patches, keep_t, keep_f, export.block, export.kinds), patches
+        embeddings: list[Tensor] = []
+        tokens = network.encode(patches, keep_t, keep_f, export.block if export.kinds else None)
         if export.kinds:
-            tokens = network.encode(patches, keep_t, keep_f, export.block)
-            embeddings = pool(tokens, export.kinds)
-            rest = network.blocks[export.block + 1 :]
-        else:
-            tokens, rest = network.encode(patches, keep_t, keep_f), []
-        if export.labels:
-            for block in rest:
+            embeddings = [pool(tokens, export.kinds)]
+            for block in network.blocks[export.block + 1 :]:
                 tokens = block(tokens)
-            summary = network.norm(tokens[:, :2]).mean(1)
-            results.append(torch.sigmoid(network.head(summary)))
-        if export.kinds:
-            results.append(embeddings)
-        return (*results, patches)
+        summary = network.norm(tokens[:, :2]).mean(1)
+        return (torch.sigmoid(network.head(summary)), *embeddings, patches)
 
     def specs(self) -> list[TensorSpec]:
         """The outputs, for the card."""
@@ -345,6 +341,7 @@ def _traced(
             output_names=outputs,
             dynamic_shapes=dynamic_shapes,
             opset_version=OPSET,
+            custom_translation_table=dict(FORMS),
             dynamo=True,
             verbose=False,
         )

@@ -16,7 +16,7 @@ segment can keep the columns it shares with the one before; `encode` does the re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -197,7 +197,8 @@ class Maest(nn.Module):
         keep_f: Tensor | None = None,
     ) -> Tensor:
         """Embeddings (batch, len(kinds) * width): `pool` of `tokens`."""
-        return pool(self.tokens(mel, block, keep_t, keep_f), kinds)
+        columns, rows, positions = self._choose(mel, keep_t, keep_f)
+        return self.summarise(self.project(mel, columns, rows), positions, rows, block, kinds)
 
     def tokens(
         self,
@@ -256,22 +257,56 @@ class Maest(nn.Module):
         Raises:
             ModelError: The indices are not as many as the columns and rows; or there is no such block.
         """
-        given = (keep_f.shape[0], keep_t.shape[0])
-        if projected.shape[1] != given[0] or projected.shape[2] != given[1]:
-            raise ModelError(f"MAEST: indices for {given} rows and columns, patches {tuple(projected.shape)}")
+        x = self._placed(projected, keep_t, keep_f)
+        for layer in self._blocks(block):
+            x = layer(x)
+        return x
+
+    def summarise(
+        self,
+        projected: Tensor,
+        keep_t: Tensor,
+        keep_f: Tensor,
+        block: int = EMBEDDING_BLOCK,
+        kinds: Sequence[Kind] = KINDS,
+    ) -> Tensor:
+        """What `pool` makes of `encode`; the last block computes no more than that takes.
+
+        Args:
+            projected, keep_t, keep_f, block: As for `encode`.
+            kinds: As for `pool`.
+
+        Returns:
+            (batch, len(kinds) * width).
+
+        Raises:
+            ModelError: As for `encode` and `pool`.
+        """
+        *layers, last = self._blocks(block)
+        x = self._placed(projected, keep_t, keep_f)
+        for layer in layers:
+            x = layer(x)
+        return pool(last.summary(x), kinds)
+
+    def _blocks(self, block: int | None) -> "Sequence[_Block]":
+        """The blocks up to one, with it."""
         depth = self.config.depth
         if block is not None and not 0 <= block < depth:
             raise ModelError(f"MAEST: block={block} must be from 0 to {depth - 1}")
+        return cast("Sequence[_Block]", self.blocks[: depth if block is None else block + 1])
+
+    def _placed(self, projected: Tensor, keep_t: Tensor, keep_f: Tensor) -> Tensor:
+        """Both summary tokens and the patches with their positions, (batch, 2 + kept_f * kept_t, width)."""
+        given = (keep_f.shape[0], keep_t.shape[0])
+        if projected.shape[1] != given[0] or projected.shape[2] != given[1]:
+            raise ModelError(f"MAEST: indices for {given} rows and columns, patches {tuple(projected.shape)}")
         time = self.time_new_pos_embed.index_select(3, keep_t)
         freq = self.freq_new_pos_embed.index_select(2, keep_f)
         x = (projected + (time + freq).permute(0, 2, 3, 1)).flatten(1, 2)
         if self.training and self.patchout.u_patchout:
             x = x[:, _draw(x.shape[1], self.patchout.u_patchout, x.device)]
         summary = torch.cat((self.cls_token, self.dist_token), 1) + self.new_pos_embed
-        x = torch.cat((summary.expand(x.shape[0], -1, -1), x), 1)
-        for layer in self.blocks[: depth if block is None else block + 1]:
-            x = layer(x)
-        return x
+        return torch.cat((summary.expand(x.shape[0], -1, -1), x), 1)
 
     def _check(self, mel: Tensor) -> None:
         n_mels = self.config.n_mels
@@ -356,6 +391,22 @@ class _Block(nn.Module):
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
+    def summary(self, x: Tensor) -> Tensor:
+        """The first two tokens and the mean of the others, (batch, 3, width), as `forward` would give them.
+
+        The mean is taken before the last layer, which is affine: a third of the block is saved.
+        """
+        x = x + self.attn(self.norm1(x))
+        hidden = self.mlp.act(self.mlp.fc1(self.norm2(x)))
+        return _first_two_and_mean(x) + self.mlp.fc2(_first_two_and_mean(hidden))
+
+
+def _first_two_and_mean(tokens: Tensor) -> Tensor:
+    rest = tokens[:, 2:]
+    # As a product: ONNX Runtime's mean over an axis in the middle takes ten times as long.
+    mean = rest.new_full((1, rest.shape[1]), 1.0) @ rest / rest.shape[1]
+    return torch.cat((tokens[:, :2], mean), 1)
+
 
 class _Attention(nn.Module):
     """Each token asks all tokens."""
@@ -367,8 +418,9 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        qkv = self.qkv(x).unflatten(2, (3, self.n_heads, -1))  # (batch, n, 3, heads, width / heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = (  # (batch, heads, n, width / heads) each
+            each.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for each in self.qkv(x).chunk(3, dim=2)
+        )
         x = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
         projected: Tensor = self.proj(x.flatten(2))
         return projected

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -87,6 +89,16 @@ def test_file_equals_network(
             expected = network.embed(torch.from_numpy(mel), 1, KINDS, *keep)
         np.testing.assert_allclose(activations, torch.sigmoid(logits).numpy(), rtol=0, atol=TOLERANCE)
         np.testing.assert_allclose(embeddings, expected.numpy(), rtol=0, atol=TOLERANCE)
+
+
+def test_onnx_runtime_knows_the_forms(folder: Path, tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    found = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    gelus = found["Gelu"] + found["BiasGelu"]
+    assert (gelus, found["Erf"], found["Softmax"]) == (CONFIG.depth, 0, CONFIG.depth)
 
 
 @pytest.mark.parametrize("kinds", [("cls",), ("dist",), ("avg",), ("avg", "cls")], ids="-".join)
