@@ -18,6 +18,7 @@ from training.catalogue import Catalogue
 from training.csr import Csr
 from training.errors import TrainingError
 from training.manifest import Manifest, Split, Track
+from training.manifest_tasks import normalised
 from training.outputs import Outputs
 from training.pairs import draw_pairs
 from training.sampling import balanced_weights, draw_tracks
@@ -51,19 +52,26 @@ class Material:
 
 
 def tag_names(tracks: Sequence[Track], objective: recipe.Tags) -> tuple[str, ...]:
-    """The tags that enough tracks have, from the most frequent.
+    """The tags that enough tracks have, from the most frequent; of several spellings, the most frequent one.
 
     Raises:
         TrainingError: There are none.
     """
-    counts = Counter(genre for track in tracks for genre in track.genres)
-    names = tuple(name for name, count in counts.most_common() if count >= objective.least_tracks)
+    spellings = Counter(genre for track in tracks for genre in track.genres)
+    spelling = {normalised(name): name for name, _ in reversed(spellings.most_common())}
+    counts = Counter(genre for track in tracks for genre in sorted(_genres(track)))
+    names = tuple(spelling[name] for name, count in counts.most_common() if count >= objective.least_tracks)
     if not names:
         raise TrainingError(
             f"no genre has {objective.least_tracks} tracks in the training part (objective.least_tracks); "
             f"the most frequent is {counts.most_common(1) or 'none'}"
         )
     return names
+
+
+def _genres(track: Track) -> set[str]:
+    """Without what spellings differ in."""
+    return {normalised(genre) for genre in track.genres} - {""}
 
 
 class Loaders(lightning.LightningDataModule):
@@ -143,16 +151,17 @@ class Loaders(lightning.LightningDataModule):
     def _tags(self, objective: recipe.Tags, split: Split, epoch: int) -> TagBatches:
         chosen = self.recipe
         teacher = self.material.teachers[0] if objective.taught and split == "train" else None
+        classes = [normalised(name) for name in self.classes]
         tracks = [
             track
             for track in self._tracks[split]
-            if 0 < len(set(track.genres) & set(self.classes)) <= objective.most_tags
+            if 0 < len(_genres(track).intersection(classes)) <= objective.most_tags
             and (teacher is None or len(teacher.activations.get(track.track_id, ())))
         ]
         if not tracks:
             heard = " and was heard by the teacher" if teacher else ""
             raise TrainingError(f"part {split!r}: no track has one of the {len(self.classes)} genres{heard}")
-        targets = np.array([[name in track.genres for name in self.classes] for track in tracks])
+        targets = np.array([[name in _genres(track) for name in classes] for track in tracks])
         if split != "train" and (targets.all(0) | ~targets.any(0)).all():
             raise TrainingError(
                 f"part {split!r}: none of {len(self.classes)} genres has tracks with it and tracks without it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from tests.tiny import LABELS, SIZE, make_backbone
 from tests.training.runs import GENRES, MAEST, TAGS, material, recipe, tracks
 from training.batches import VALIDATION_EPOCH, Batch, cut
 from training.errors import TrainingError
-from training.loaders import Loaders, Material
+from training.loaders import Loaders, Material, tag_names
 from training.manifest import Manifest, Track
 from training.outputs import Outputs, store_outputs
 from training.recipe import Recipe
@@ -188,3 +189,16 @@ def test_a_teacher_that_has_not_heard_all(whole: Material, tmp_path: Path) -> No
     assert torch.isfinite(batch["taught"]).all()
     assert batch["taught"].shape == batch["targets"].shape
     assert "taught" not in made.batches("validation", VALIDATION_EPOCH)[0]
+
+
+def test_spellings_of_a_genre_are_one_tag(whole: Material) -> None:
+    spellings = ("Hip-Hop", "hip hop", "Hip-Hop", "Folk", "folk", "Rock & Roll")
+    found = [Track(str(i), Path("a"), 1.0, genres=(name,)) for i, name in enumerate(spellings)]
+    objective = recipe({**TAGS, "least_tracks": 2}).objective
+    assert tag_names(found, objective) == ("Hip-Hop", "Folk")  # type: ignore[arg-type]
+    respelt = Manifest(replace(t, genres=tuple(g.upper() for g in t.genres)) for t in whole.manifest)
+    one, other = (
+        list(loaders(recipe(TAGS), Material(manifest, whole.features)).train_dataloader())
+        for manifest in (whole.manifest, Manifest([*respelt][:1] + [*whole.manifest][1:]))
+    )
+    assert same(one, other)
