@@ -56,15 +56,15 @@ Examples:
     default=0,
     show_default=True,
     help="Tests of heads without common artists; 0: one, in the parts of the manifest or task file. Models "
-    "that were trained on artists of this corpus know those of other folds: leave it 0 for them.",
+    "that were trained on artists of this corpus know those of other folds: leave it 0 for them, or make "
+    "folds of --part test.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help=SEEDS)
 @click.option(
     "--part",
     type=click.Choice(["train", "validation", "test", "all"]),
-    default="test",
-    show_default=True,
-    help="Of the manifest, in which retrieval searches.",
+    help="Of the manifest, in which retrieval searches, and of which folds are made.  [default: test for "
+    "retrieval, all for folds]",
 )
 @click.option(
     "--same-release",
@@ -89,7 +89,7 @@ def evaluate(
     grid: bool,
     folds: int,
     seeds: int,
-    part: str,
+    part: str | None,
     same_release: bool,
     stack: bool,
     pca: int | None,
@@ -120,10 +120,12 @@ def evaluate(
     options = Options(min_tracks, min_artists, [Outputs(folder) for folder in teachers], margin)
     names = [name for name in tasks.split(",") if name]
     # All are made before the first is run: a mistake in the last should not cost an hour.
-    made = {name: only(named_task(name, corpus, options), ids) for name in names if name not in RETRIEVAL}
+    found = [track for track in corpus if track.track_id in kept]
+    searched = [track for track in found if (part or "test") in ("all", track.split)]
+    told = [track.track_id for track in (searched if folds and part else found)]
+    made = {name: only(named_task(name, corpus, options), told) for name in names if name not in RETRIEVAL}
     tests = {name: folds_of(name, task, corpus, folds) for name, task in made.items()}
     protocols = protocols_of(protocol, grid)
-    searched = [track for track in corpus if track.track_id in kept and part in ("all", track.split)]
     results: list[Result] = []
     with _progress() as progress:
         for name, model in itertools.product(names, models):

@@ -102,6 +102,27 @@ def test_retrieval_searches_one_part(folder: Path, part: str) -> None:
     assert [row["mean"] for row in rows] == [result.mean for result in expected]
 
 
+def test_folds_of_one_part_know_nothing_of_others(tmp_path: Path) -> None:
+    manifest, store = corpus(artists=36)
+    manifest.save(tmp_path / "corpus.parquet")
+    held = {track.track_id for track in manifest if track.split == "test"}
+    other = {name: rows if name in held else -rows for name, rows in store.items()}
+    write(Stored(tmp_path / "one", store), Stored(tmp_path / "other", other))
+    means = {}
+    for part in ("test", "all"):
+        result = command(
+            *("evaluate", tmp_path / "corpus.parquet", tmp_path / "one", tmp_path / "other", *CLASSES),
+            *("--tasks", "genres", "--folds", "3", "--seeds", "1", "--out", tmp_path / part, "--part", part),
+        )
+        assert result.exit_code == 0, result.stderr
+        rows = json.loads((tmp_path / part / "results.json").read_text())
+        means[part] = [
+            {row["metric"]: row["mean"] for row in rows if row["model"] == name} for name in ("one", "other")
+        ]
+    assert means["test"][0] == means["test"][1]
+    assert means["all"][0] != means["all"][1]
+
+
 def test_tracks_that_a_model_lacks_are_taken_from_all(folder: Path) -> None:
     result = command(
         *("evaluate", folder / "corpus.parquet", folder / "good", folder / "less", "--out", folder / "r"),
