@@ -94,6 +94,7 @@ def stacked(
     title: str,
     x_label: str,
     panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    marks: Mapping[str, float] | None = None,
 ) -> Path:
     """Panels above each other that share the horizontal axis, each from 0 on, into a PNG; returns its path.
 
@@ -101,6 +102,7 @@ def stacked(
         path: The file.
         title, x_label: Texts; the label has the unit.
         panels: By the label of the vertical axis, with its unit: points by the line's name.
+        marks: Places on the horizontal axis by name, dashed through all panels.
     """
     check()
     from matplotlib.figure import Figure
@@ -111,10 +113,12 @@ def stacked(
         for name, points in lines.items():
             x, y = zip(*points, strict=True)
             axes.plot(x, y, marker="o", markersize=3, label=name)
+        for name, place in (marks or {}).items():
+            axes.axvline(place, color="0.3", linestyle="--", linewidth=1, label=name)
         axes.set_ylabel(y_label)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-        if len(lines) > 1:
+        if len(lines) > 1 or marks:
             axes.legend(fontsize=8)
     every[0].set_title(title, fontsize=10)
     every[-1].set_xlabel(x_label)
