@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from training.catalogue import Catalogue
 from training.outputs import Outputs
+from training.pairs import alike
 from training.store import Rows
 
 Batch = dict[str, Tensor]
@@ -111,12 +113,15 @@ def _said(outputs: Outputs, track_id: str, start: int, size: int) -> NDArray[np.
 class PairBatches(Dataset[Batch]):
     """Random segments of pairs of tracks: for each association (2, batch, frames, bands), anchors first.
 
+    Beside `artist` there is `artist alike`, (batch, batch): which positives belong to which anchors.
+
     Batches are full, since a contrast depends on how many there are to choose from; the rest is left out, and
     so is what one association has more than another.
 
     Args:
         features: Mel frames.
         track_ids: What pairs are indices of.
+        catalogue: Of these tracks.
         pairs: For each association, (pairs, 2).
         segment_size, batch_size, seed, epoch: As for `TagBatches`.
     """
@@ -125,6 +130,7 @@ class PairBatches(Dataset[Batch]):
         self,
         features: Mapping[str, Rows],
         track_ids: Sequence[str],
+        catalogue: Catalogue,
         pairs: Mapping[str, NDArray[np.int64]],
         segment_size: int,
         batch_size: int,
@@ -133,6 +139,7 @@ class PairBatches(Dataset[Batch]):
     ) -> None:
         self._features = features
         self._track_ids = track_ids
+        self._catalogue = catalogue
         self._pairs = pairs
         self._size = segment_size
         self._batch_size = batch_size
@@ -145,21 +152,24 @@ class PairBatches(Dataset[Batch]):
         if not 0 <= number < len(self):
             raise IndexError(number)
         rng = random_of(*self._key, number)
+        batch: Batch = {}
+        for association in self._pairs:
+            segments = [
+                [random_cut(self._features[self._track_ids[track]], self._size, rng) for track in side]
+                for side in self._sides(association, number)
+            ]
+            batch[association] = torch.from_numpy(np.stack(segments))
+            batch[f"{association} alike"] = torch.from_numpy(self.alike(association, number))
+        return batch
+
+    def alike(self, association: str, number: int) -> NDArray[np.bool_]:
+        """Of a batch, see `training.pairs.alike`."""
+        return alike(self._catalogue, association, *self._sides(association, number))
+
+    def _sides(self, association: str, number: int) -> NDArray[np.int64]:
+        """Anchors and positives of a batch, (2, batch)."""
         chosen = slice(number * self._batch_size, (number + 1) * self._batch_size)
-        return {
-            association: torch.from_numpy(
-                np.stack(
-                    [
-                        [
-                            random_cut(self._features[self._track_ids[track]], self._size, rng)
-                            for track in side
-                        ]
-                        for side in pairs[chosen].T
-                    ]
-                )
-            )
-            for association, pairs in self._pairs.items()
-        }
+        return self._pairs[association][chosen].T
 
 
 class TaughtBatches(Dataset[Batch]):

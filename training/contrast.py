@@ -52,10 +52,11 @@ class Contrast(System):
     def _losses(self, batch: Batch, part: str) -> Tensor:
         losses: dict[str, Tensor] = {}
         for name in self.objective.weights:
-            similarity = self._similarity(name, batch[name])
-            losses[name] = contrastive_loss(similarity)
+            similarity, alike = self._similarity(name, batch[name]), batch[f"{name} alike"]
+            losses[name] = contrastive_loss(similarity, alike)
+            top1 = top1_accuracy(similarity, alike)
             self.log_dict(
-                {f"{part}/{name}/loss": losses[name], f"{part}/{name}/top1": top1_accuracy(similarity)},
+                {f"{part}/{name}/loss": losses[name], f"{part}/{name}/top1": top1},
                 batch_size=1,
                 on_step=False,
                 on_epoch=True,

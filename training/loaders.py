@@ -208,7 +208,17 @@ class Loaders(lightning.LightningDataModule):
         if split != "train":
             size = max(2, min(size, *(len(each) for each in pairs.values())))
         ids = [track.track_id for track in tracks]
-        return PairBatches(self.material.features, ids, pairs, chosen.segment_size, size, chosen.seed, epoch)
+        made = PairBatches(
+            self.material.features, ids, catalogue, pairs, chosen.segment_size, size, chosen.seed, epoch
+        )
+        if split != "train" and not chosen.averaging:
+            for name in pairs:
+                if all(made.alike(name, number).all() for number in range(len(made))):
+                    raise TrainingError(
+                        f"part {split!r}: all pairs for {name!r} belong together, so no epoch can be "
+                        "told to be the best; split the corpus otherwise, or average epochs (averaging)"
+                    )
+        return made
 
     def _taught(self, objective: recipe.Teachers, split: Split, epoch: int) -> TaughtBatches:
         chosen, teachers = self.recipe, self.material.teachers

@@ -94,40 +94,51 @@ class BilinearSimilarity(nn.Module):
         return anchors @ self.weight @ positives.T
 
 
-def contrastive_loss(similarity: Tensor) -> Tensor:
+def contrastive_loss(similarity: Tensor, alike: Tensor | None = None) -> Tensor:
     """Mean cross entropy of telling each anchor's own positive from those of the rest of the batch.
 
     Rows only, so it is not symmetric in anchors and positives. Negatives are those of this process: over
-    several, gradients are averaged and negatives are not shared (thesis, section 4.3.2).
+    several, gradients are averaged and negatives are not shared (thesis, section 4.3.2). Our deviation is
+    `alike`: in the papers' millions of tracks two pairs of a batch hardly ever belong together, in a small
+    collection they do all the time.
 
     Args:
         similarity: (n, n); a row an anchor, a column a positive, pairs on the diagonal.
+        alike: (n, n), boolean: positives that belong to the anchor as its own does, and are no negatives.
 
     Returns:
-        A scalar; ln(n), if all are equally similar.
+        A scalar; ln(n), if all are equally similar and none are alike.
 
     Raises:
         TrainingError: It is not square.
     """
     _check_square("contrastive_loss", similarity)
     own = torch.arange(len(similarity), device=similarity.device)
-    return functional.cross_entropy(_wide(similarity), own)
+    return functional.cross_entropy(_negatives(_wide(similarity), alike), own)
 
 
-def top1_accuracy(similarity: Tensor) -> Tensor:
+def top1_accuracy(similarity: Tensor, alike: Tensor | None = None) -> Tensor:
     """Part of the anchors to which their own positive is the most similar; chance is 1/n.
 
     Of several equally similar ones the first counts.
 
     Args:
-        similarity: As for `contrastive_loss`.
+        similarity, alike: As for `contrastive_loss`.
 
     Raises:
         TrainingError: It is not square.
     """
     _check_square("top1_accuracy", similarity)
     own = torch.arange(len(similarity), device=similarity.device)
-    return (similarity.argmax(1) == own).float().mean()
+    return (_negatives(similarity, alike).argmax(1) == own).float().mean()
+
+
+def _negatives(similarity: Tensor, alike: Tensor | None) -> Tensor:
+    """With those that are none out of the way."""
+    if alike is None:
+        return similarity
+    others = ~torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+    return similarity.masked_fill(alike & others, -torch.inf)
 
 
 def nt_xent(x: Tensor, y: Tensor, temperature: float = 0.1) -> Tensor:

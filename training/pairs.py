@@ -65,6 +65,33 @@ def draw_pairs(catalogue: Catalogue, association: Association, seed: int, epoch:
     return generator.permutation(_draw(order, *parts, generator))
 
 
+def alike(
+    catalogue: Catalogue, association: str, anchors: NDArray[np.int64], others: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which tracks belong together as the tracks of pairs do, (anchors, others); a track does with itself.
+
+    They are no negatives of each other. What bars a pair counts for nothing here: two tracks of an artist
+    belong together, whether or not they are on one release.
+
+    Args:
+        catalogue: Of n tracks.
+        association: As for `draw_pairs`.
+        anchors, others: Rows of the catalogue.
+    """
+    same: NDArray[np.bool_] = anchors[:, None] == others
+    if association == "track":
+        return same
+    shared: Csr = {"release": catalogue.releases, "artist": catalogue.artists, "label": catalogue.labels}[
+        association
+    ]
+    columns = np.unique(np.concatenate([shared[track] for track in anchors]))
+    first, second = (
+        np.array([np.isin(columns, shared[track], assume_unique=True) for track in tracks], np.float32)
+        for tracks in (anchors, others)
+    )
+    return same | (first @ second.T > 0)
+
+
 # -- drawing ----------------------------------------------------------------------------------------------
 #
 # In what follows `shared`, `having` and `barred` are pairs of starts and columns, as in `Csr`: what rows can

@@ -97,6 +97,13 @@ def test_pairs_share_what_they_should(whole: Material) -> None:
     # And segments are of these: each side's frames are somewhere in its track.
     batch = batches[0]
     assert batch["release"].shape == (2, 4, 40, 96)
+    for association, share in (("track", lambda t: t.track_id), ("release", lambda t: t.releases)):
+        anchors, positives = (
+            [share(found[batches._track_ids[index]]) for index in side]
+            for side in batches._pairs[association][:4].T
+        )
+        expected = [[anchor == positive for positive in positives] for anchor in anchors]
+        assert batch[f"{association} alike"].tolist() == expected
     for side, column in zip(batch["release"], batches._pairs["release"][:4].T, strict=True):
         for segment, index in zip(side.numpy(), column, strict=True):
             frames = np.array(whole.features[batches._track_ids[index]], np.float32)
@@ -155,6 +162,9 @@ def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
     alone = Material(Manifest(one_artist), whole.features)
     artist = recipe({"kind": "associations", "weights": {"artist": 1}})
     refused(artist, alone, "^part 'train': 0 pairs of 32 tracks for 'artist', must be 1 or more$")
+    single = part(whole, lambda t: t.split == "train" or t.artists == ("artist 2",))
+    refused(artist, single, "^part 'validation': all pairs for 'artist' belong together, so no epoch can be")
+    Loaders(recipe(artist.objective.model_dump(), averaging={"begin": 1, "every": 1}), single)
     three = part(whole, lambda t: t.track_id in ("t0-0", "t1-0", "t2-0"))
     refused(artist, three, "^part 'train': 0 pairs of 2 tracks for 'artist'")
     refused(recipe(PAIRS), three, "^part 'train': 0 pairs of 2 tracks for 'release'")

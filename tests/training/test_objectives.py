@@ -137,6 +137,19 @@ class TestContrast:
         assert objectives.contrastive_loss(similarity).item() == pytest.approx(expected, **EXACT)
         assert objectives.contrastive_loss(similarity.T).item() != pytest.approx(expected, abs=0.1)
 
+    def test_those_alike_are_no_negatives(self):
+        similarity, pairs = normal(4, 4), {(0, 2), (3, 1), (2, 2)}
+        alike = torch.tensor([[(i, j) in pairs for j in range(4)] for i in range(4)])
+        kept = [[j for j in range(4) if (i, j) not in pairs - {(2, 2)}] for i in range(4)]
+        rows = [[similarity[i, j].item() for j in kept[i]] for i in range(4)]
+        expected = sum(plain_cross_entropy(rows[i], kept[i].index(i)) for i in range(4)) / 4
+        assert objectives.contrastive_loss(similarity, alike).item() == pytest.approx(expected, **EXACT)
+
+    def test_those_alike_do_not_win(self):
+        similarity = torch.tensor([[2.0, 3.0], [0.0, 1.0]])
+        assert objectives.top1_accuracy(similarity).item() == 0.5
+        assert objectives.top1_accuracy(similarity, torch.tensor([[True, True], [False, True]])).item() == 1
+
     def test_top1(self):
         similarity = torch.tensor([[2.0, 1.0, 0.0], [3.0, 2.0, 0.0], [0.0, 0.0, 1.0]])
         assert objectives.top1_accuracy(similarity).item() == pytest.approx(2 / 3)

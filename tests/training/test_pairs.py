@@ -12,7 +12,7 @@ from training.errors import RecipeError
 pytest.importorskip("pyarrow", reason="catalogues are read from Parquet files")
 from training.catalogue import Catalogue
 from training.csr import Csr
-from training.pairs import ASSOCIATIONS, draw_pairs
+from training.pairs import ASSOCIATIONS, alike, draw_pairs
 
 KINDS = 5
 """Releases, artists and labels of random catalogues."""
@@ -135,6 +135,21 @@ def test_seed_and_epoch_decide(association):
     assert draw_pairs(catalogue, association, 1, 2).tolist() == first
     assert draw_pairs(catalogue, association, 1, 3).tolist() != first
     assert draw_pairs(catalogue, association, 2, 2).tolist() != first
+
+
+def test_what_belongs_together_is_no_negative():
+    # Releases, artists, labels: the first two are an artist's on two releases, the third has no artist.
+    tracks = [({0}, {0, 1}, {0}), ({1}, {1}, set()), ({1}, set(), {0}), ({2}, {2}, set())]
+    catalogue = catalogue_of([tuple(frozenset(part) for part in track) for track in tracks])
+    anchors, others = np.array([0, 2, 3]), np.array([1, 2, 3, 0])
+    expected = {
+        "track": [[0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0]],
+        "release": [[0, 0, 0, 1], [1, 1, 0, 0], [0, 0, 1, 0]],
+        "artist": [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0]],
+        "label": [[0, 1, 0, 1], [0, 1, 0, 1], [0, 0, 1, 0]],
+    }
+    for association, matrix in expected.items():
+        assert alike(catalogue, association, anchors, others).astype(int).tolist() == matrix
 
 
 def test_drawing_leaves_the_catalogue_as_it_was():

@@ -54,7 +54,9 @@ def batch_of(objective: dict[str, Any]) -> dict[str, Tensor]:
     """Eight segments, or six pairs."""
     generator = torch.Generator().manual_seed(2)
     if objective["kind"] == "associations":
-        return {name: mel(2, 6) + index for index, name in enumerate(objective["weights"])}
+        names = objective["weights"]
+        pairs = {name: mel(2, 6) + index for index, name in enumerate(names)}
+        return pairs | {f"{name} alike": torch.eye(6, dtype=torch.bool) for name in names}
     batch = {"mel": mel(8)}
     if objective["kind"] == "teachers":
         batch["activations"] = torch.rand(8, CLASSES, generator=generator)
@@ -152,13 +154,16 @@ def test_the_contrast_is_of_anchors_to_positives() -> None:
     system = system_of(recipe(associations(artist=1.0), mean=0.5, std=0.25)).eval()
     assert isinstance(system, Contrast)
     # Far apart, or which side is which would not be seen.
-    batch = {"artist": mel(2, 6) * torch.arange(12).view(2, 6, 1, 1)}
+    alike = torch.eye(6, dtype=torch.bool)
+    alike[4, 1] = True
+    batch = {"artist": mel(2, 6) * torch.arange(12).view(2, 6, 1, 1), "artist alike": alike}
     system.similarities["artist"].weight.data *= 50
     with torch.no_grad():
         _, embeddings = system.network((batch["artist"].flatten(0, 1) - 0.5) / 0.25)
         a, p = (system.projections["artist"](each) for each in (embeddings[:6], embeddings[6:]))
         weight = system.similarities["artist"].weight
-        expected = contrastive_loss(torch.stack([torch.stack([x @ weight @ y for y in p]) for x in a]))
+        similarity = torch.stack([torch.stack([x @ weight @ y for y in p]) for x in a])
+        expected = contrastive_loss(similarity, alike)
         assert float(system.loss(batch)) == pytest.approx(float(expected), rel=1e-5)
 
 
