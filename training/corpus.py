@@ -156,6 +156,7 @@ def _track(path: Path, audio: Audio, tags: Tags) -> Track:
         tags.genres,
         tags.licence,
         audio.sha256,
+        album_artists=tags.album_artists,
     )
 
 
@@ -169,6 +170,7 @@ def _merged(first: Track, other: Track) -> Track:
         labels=unique(first.labels + other.labels),
         genres=unique(first.genres + other.genres),
         licence=first.licence or other.licence,
+        album_artists=unique(first.album_artists + other.album_artists),
     )
 
 

@@ -19,11 +19,13 @@ pytest.importorskip("mutagen", reason="needs mutagen: pip install 'auricle[train
 pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'auricle[train]'")
 
 import mutagen
+from pyarrow import parquet
 
 from tests.training.music import RATE, noise, remux, write_music
 from training.corpus import Corpus, read_corpus
 from training.decoding import examine
 from training.manifest import Manifest
+from training.split import split
 
 
 def tag(path: Path, **tags: str | list[str]) -> Path:
@@ -60,6 +62,25 @@ def test_tracks(tmp_path: Path) -> None:
     assert (second.labels, second.genres, second.licence) == (("L",), ("Thrash Metal",), "CC0")
     assert second.sha256.startswith(second.track_id)
     assert len(second.track_id) == 16
+
+
+def test_artists_of_a_release_stay_together(tmp_path: Path) -> None:
+    for number, artist in enumerate(("A", "A feat. B", "A & C", "D", "E")):
+        release = {"album": "X", "albumartist": "A"} if number < 3 else {"albumartist": "Various Artists"}
+        tag(write_music(tmp_path / f"{number}.flac", 1, number), artist=artist, **release)
+    split(read(tmp_path).manifest).save(tmp_path / "m.parquet")
+    tracks = Manifest.load(tmp_path / "m.parquet").tracks
+    assert [track.artists for track in tracks] == [("A",), ("A feat. B",), ("A & C",), ("D",), ("E",)]
+    assert [track.album_artists for track in tracks] == [("A",)] * 3 + [()] * 2
+    assert [len({track.split for track in each}) for each in (tracks[:3], tracks[2:])] == [1, 3]
+
+
+def test_manifest_of_before_releases_had_artists(tmp_path: Path) -> None:
+    write_music(tmp_path / "a.flac", 1)
+    read(tmp_path).manifest.save(tmp_path / "m.parquet")
+    table = parquet.read_table(tmp_path / "m.parquet")
+    parquet.write_table(table.drop_columns("album_artists"), tmp_path / "old.parquet")
+    assert Manifest.load(tmp_path / "old.parquet").tracks == Manifest.load(tmp_path / "m.parquet").tracks
 
 
 def test_names_in_another_case_are_one(tmp_path: Path) -> None:
