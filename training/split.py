@@ -50,10 +50,14 @@ def split(manifest: Manifest, fractions: tuple[float, float, float] = FRACTIONS,
         name: fraction * sum(sizes) for name, fraction in zip(SPLITS, fractions, strict=True) if fraction
     }
     if len(groups) < len(wishes):
+        hint = (
+            "--fractions 80,20,0 asks for two parts"
+            if len(groups) > 1
+            else "--no-split puts all into train, which is too little for fit; add music by others"
+        )
         raise TrainingError(
             f"{_counted(len(manifest), 'track')} by {_counted(len(groups), 'independent artist')} cannot be "
-            f"split into {len(wishes)} parts that share none: --no-split puts all into train, --fractions "
-            "80,20,0 asks for two parts"
+            f"split into {len(wishes)} parts that share none: {hint}"
         )
     order = list(range(len(groups)))
     random.Random(seed).shuffle(order)

@@ -287,13 +287,15 @@ def test_command_with_broken_files(music: Path, tmp_path: Path) -> None:
 def test_command_needs_artists_to_split(tmp_path: Path) -> None:
     for number in range(3):
         tag(write_music(tmp_path / "music" / f"{number}.flac", 1, number), artist="one")
+    (tmp_path / "music" / "x.wav").write_text("no music")
     out = tmp_path / "m.parquet"
     result = train(tmp_path / "music", "--out", out)
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     assert "3 tracks by 1 independent artist cannot be split into 3 parts" in result.stderr
     assert not out.exists()
-    assert train(tmp_path / "music", "--out", out, "--no-split").returncode == 0
+    assert "x.wav" in (tmp_path / "m-skipped.jsonl").read_text()
+    assert train(tmp_path / "music", "--out", out, "--no-split").returncode == 3
     assert len(Manifest.load(out).part("train")) == 3
 
 

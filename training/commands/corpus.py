@@ -125,13 +125,13 @@ def corpus(
         found = read_corpus(
             folders, least_s=least_s, workers=workers or os.cpu_count() or 1, progress=progress, **options
         )
+    remarks = _write_remarks(found, file)
     others = [track for track in found.manifest if more and game_music.is_of_more(track.path)]
     manifest = Manifest(track for track in found.manifest if track not in others)
     if not no_split:
         manifest = split(manifest, fractions, seed)
     manifest = extended(manifest, others)
     manifest.save(file)
-    remarks = _write_remarks(found, file)
     _report(found, manifest, file, remarks, as_json)
     if found.count("broken"):
         click.get_current_context().exit(INCOMPLETE)
