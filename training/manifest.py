@@ -116,6 +116,14 @@ class Manifest:
         return cls(_track(row, folder) for row in table.to_pylist())
 
 
+def check_name(path: Path) -> None:
+    """Raise TrainingError if a manifest, which is Unicode, cannot name a file."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise TrainingError(f"{path}: its name is not UTF-8; rename it") from error
+
+
 def _track(row: dict[str, Any], folder: Path) -> Track:
     # A column that an older manifest lacks is read as nulls.
     known = {name: value for name, value in row.items() if value is not None}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -282,6 +284,21 @@ def test_command_with_broken_files(music: Path, tmp_path: Path) -> None:
         ("x.wav", "broken"),
         ("y.flac", "duplicate"),
     ]
+
+
+def test_command_with_a_name_that_is_not_utf8(music: Path, tmp_path: Path) -> None:
+    odd = music / os.fsdecode(b"caf\xe9.flac")
+    shutil.copy(music / "0.flac", odd)
+    result = train(music, "--out", tmp_path / "m.parquet")
+    assert result.returncode == 3, result.stderr
+    assert "left out: 1 broken" in result.stdout
+    assert len(Manifest.load(tmp_path / "m.parquet")) == 10
+    (line,) = (tmp_path / "m-skipped.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(line) == {
+        "path": str(odd),
+        "kind": "broken",
+        "reason": "its name is not UTF-8; rename it",
+    }
 
 
 def test_command_needs_artists_to_split(tmp_path: Path) -> None:

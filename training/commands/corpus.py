@@ -98,7 +98,7 @@ def corpus(
     parts train, validation and test share no artist.
 
     `corpus game-music` assembles a free corpus from Debian's game music packages instead (2 GB to download,
-    15 hours of music).
+    14 hours of music).
 
     The exit code is 3 if files were left out because they are broken.
     """
@@ -138,7 +138,10 @@ def corpus(
 
 
 def _write_remarks(found: Corpus, manifest: Path) -> Path:
-    """The files that are left out, a JSON object a line, beside the manifest."""
+    """The files that are left out, a JSON object a line, beside the manifest.
+
+    Bytes of a name that are not UTF-8 are escaped as JSON does it, so `os.fsencode` gives them back.
+    """
     from models.files import write_atomically
 
     file = manifest.with_name(f"{manifest.stem}-skipped.jsonl")
@@ -148,7 +151,7 @@ def _write_remarks(found: Corpus, manifest: Path) -> Path:
         )
         for remark in found.remarks
     ]
-    write_atomically(file, "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+    write_atomically(file, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
     return file
 
 
