@@ -137,12 +137,19 @@ def test_short_files(tmp_path: Path) -> None:
 
 def test_duplicates_are_one_track_with_all_their_tags(tmp_path: Path) -> None:
     tag(write_music(tmp_path / "1" / "a.flac", 1), artist="A", album="Single", genre="Pop")
-    tag(write_music(tmp_path / "2" / "a.flac", 1), artist=["a", "B"], album="Album", title="T")
+    tag(
+        write_music(tmp_path / "2" / "a.flac", 1),
+        artist=["a", "B"],
+        albumartist="C",
+        album="Album",
+        title="T",
+    )
     write_music(tmp_path / "3.flac", 1, 7)
     found = read(tmp_path)
     track = found.manifest.tracks[0]
     assert (track.path.parent.name, track.title) == ("1", "T")
     assert (track.artists, track.releases, track.genres) == (("A", "B"), ("Single", "Album"), ("Pop",))
+    assert track.album_artists == ("C",)
     assert len(found.manifest) == 2
     assert [(remark.kind, remark.path.parent.name) for remark in found.remarks] == [("duplicate", "2")]
     assert str(track.path) in found.remarks[0].reason
