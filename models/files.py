@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file beside `path`, then rename it over `path`. Raises OSError."""
+    """Write a file beside `path`, then rename it over `path`. Raises OSError, which names `path`."""
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
@@ -20,8 +20,11 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            # Of a full disk it names no file, else the temporary one.
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

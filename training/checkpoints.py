@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import nn
 
 from models.files import write_atomically
+from training.errors import goes_on
 from training.system import System
 
 LAST: Final = "last.ckpt"
@@ -62,11 +63,12 @@ class Checkpoints(Checkpoint):
         now = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
         once = {name: value for name, value in figures.items() if not name.endswith(("_step", "_epoch"))}
         self._rows.append(now | once)
-        if trainer.is_global_zero:
-            if better:
-                write_weights(self.folder / BEST, system)
-            write_atomically(self.folder / METRICS, _table(self._rows))
-        trainer.save_checkpoint(self.folder / LAST)
+        with goes_on():
+            if trainer.is_global_zero:
+                if better:
+                    write_weights(self.folder / BEST, system)
+                write_atomically(self.folder / METRICS, _table(self._rows))
+            trainer.save_checkpoint(self.folder / LAST)
 
     def state_dict(self) -> dict[str, Any]:
         """See Lightning."""

@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 from nodes.audio_files import audio_files_below
 from training.decoding import Audio, examine
 from training.errors import TrainingError
-from training.manifest import Manifest, Track
+from training.manifest import Manifest, Track, check_name
 from training.parallel import as_completed, processes
 from training.tags import NO_TAGS, Tags, key, read_tags, unique
 
@@ -33,8 +33,9 @@ class Remark:
 
     Attributes:
         path: The file.
-        kind: `broken` does not decode, lies about its length or is silent; `short` is below the least
-            duration; `duplicate` has the audio of another; of `tags` only the tags cannot be read.
+        kind: `broken` does not decode, lies about its length, is silent or has a name that is not UTF-8;
+            `short` is below the least duration; `duplicate` has the audio of another; of `tags` only the
+            tags cannot be read.
         reason: In words.
     """
 
@@ -135,6 +136,7 @@ def _readings(files: list[Path], workers: int, progress: Callable[[int, int], No
 
 def _read(path: Path) -> _Reading:
     try:
+        check_name(path)
         audio = examine(path)
     except (TrainingError, OSError) as error:
         return _Reading(path, None, broken=str(error).removeprefix(f"{path}: "))
@@ -156,6 +158,7 @@ def _track(path: Path, audio: Audio, tags: Tags) -> Track:
         tags.genres,
         tags.licence,
         audio.sha256,
+        album_artists=tags.album_artists,
     )
 
 
@@ -169,6 +172,7 @@ def _merged(first: Track, other: Track) -> Track:
         labels=unique(first.labels + other.labels),
         genres=unique(first.genres + other.genres),
         licence=first.licence or other.licence,
+        album_artists=unique(first.album_artists + other.album_artists),
     )
 
 

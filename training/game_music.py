@@ -1,6 +1,6 @@
 """A free corpus that anyone can have: the music of games that Debian 12 packages.
 
-About 15 hours by some fifty artists. What is no music (effects, speech, the weather of a landscape) stays in
+About 14 hours by some fifty artists. What is no music (effects, speech, the weather of a landscape) stays in
 the packages. Where files have no tags, the games' own lists of credits fill in, and the game is the release.
 """
 
@@ -215,6 +215,7 @@ class Credits:
             artists=unique(person for name in artists for person in _persons(name)),
             releases=tags.releases or listed.releases or (package.release,),
             licence=tags.licence or f"see the copyright file of {package.name}",
+            album_artists=(),  # the game's project, by which no track is
         )
 
 

@@ -45,7 +45,10 @@ class Material:
         Raises:
             TrainingError: There are none.
         """
-        found = [track for track in self.manifest.part(split) if track.track_id in self.features]
+        part = self.manifest.part(split)
+        if not len(part):
+            raise TrainingError(f"the manifest has no track in the part {split!r}")
+        found = [track for track in part if track.track_id in self.features]
         if not found:
             raise TrainingError(f"{self.features.folder}: no features of a track in the part {split!r}")
         return found

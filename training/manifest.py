@@ -31,6 +31,7 @@ class Track:
         licence: As the file has it.
         sha256: Of what identifies the audio, whatever its tags say.
         split: Which part of the corpus it is in.
+        album_artists: Of its releases; they keep tracks in one part, and are no artists otherwise.
     """
 
     track_id: str
@@ -44,6 +45,7 @@ class Track:
     licence: str = ""
     sha256: str = ""
     split: Split = "train"
+    album_artists: tuple[str, ...] = ()
 
 
 _SCHEMA: Final = pa.schema(
@@ -56,6 +58,7 @@ _SCHEMA: Final = pa.schema(
         ("licence", pa.string()),
         ("sha256", pa.string()),
         ("split", pa.string()),
+        ("album_artists", pa.list_(pa.string())),
     ]
 )
 
@@ -113,8 +116,18 @@ class Manifest:
         return cls(_track(row, folder) for row in table.to_pylist())
 
 
+def check_name(path: Path) -> None:
+    """Raise TrainingError if a manifest, which is Unicode, cannot name a file."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise TrainingError(f"{path}: its name is not UTF-8; rename it") from error
+
+
 def _track(row: dict[str, Any], folder: Path) -> Track:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    # A column that an older manifest lacks is read as nulls.
+    known = {name: value for name, value in row.items() if value is not None}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
     return Track(**{**values, "path": folder / row["path"]})
 
 

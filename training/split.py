@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -22,8 +23,15 @@ _FILLED: Final = 0.25
 """How far validation and test may be from what was wished for to be filled, as a share of that."""
 
 
+_GUESTS: Final = re.compile(r"\s[(\[]?(?:feat|ft|featuring)\b.*", re.IGNORECASE)
+"""What a credit says behind the artist of a track. The guests themselves join it to nothing."""
+
+
 def split(manifest: Manifest, fractions: tuple[float, float, float] = FRACTIONS, seed: int = 0) -> Manifest:
     """The same tracks, each in a part; those that share an artist, directly or over others, in the same.
+
+    An artist of a track with artists is also that of its release, so that "A", "A feat. B" and "A & C" on one
+    release of A stay together.
 
     Tracks without an artist go with those of their releases that have none either, and a track with neither
     is on its own: it may still be by the artist of another.
@@ -42,10 +50,14 @@ def split(manifest: Manifest, fractions: tuple[float, float, float] = FRACTIONS,
         name: fraction * sum(sizes) for name, fraction in zip(SPLITS, fractions, strict=True) if fraction
     }
     if len(groups) < len(wishes):
+        hint = (
+            "--fractions 80,20,0 asks for two parts"
+            if len(groups) > 1
+            else "--no-split puts all into train, which is too little for fit; add music by others"
+        )
         raise TrainingError(
             f"{_counted(len(manifest), 'track')} by {_counted(len(groups), 'independent artist')} cannot be "
-            f"split into {len(wishes)} parts that share none: --no-split puts all into train, --fractions "
-            "80,20,0 asks for two parts"
+            f"split into {len(wishes)} parts that share none: {hint}"
         )
     order = list(range(len(groups)))
     random.Random(seed).shuffle(order)
@@ -69,7 +81,7 @@ def extended(manifest: Manifest, more: Iterable[Track]) -> Manifest:
     another part; where tags are missing, that cannot be seen.
     """
     held = [track for track in manifest if track.split != "train"]
-    artists = {key(name) for track in held for name in track.artists}
+    artists = {name for track in held for name in _artists(track)}
     titles = {key(track.title) for track in held}
     known = {track.sha256 for track in manifest}
     added = [
@@ -77,7 +89,7 @@ def extended(manifest: Manifest, more: Iterable[Track]) -> Manifest:
         for track in more
         if track.sha256 not in known
         and key(track.title) not in titles
-        and artists.isdisjoint(key(name) for name in track.artists)
+        and artists.isdisjoint(_artists(track))
     ]
     return Manifest([*manifest, *added])
 
@@ -105,8 +117,13 @@ def artist_groups(tracks: Sequence[Track]) -> list[list[int]]:
 def _ties(track: Track) -> Iterable[tuple[str, str]]:
     """What joins a track to others."""
     if track.artists:
-        return [("artist", key(name)) for name in track.artists]
+        return [("artist", name) for name in _artists(track)]
     return [("release", key(name)) for name in track.releases]
+
+
+def _artists(track: Track) -> set[str]:
+    """Those of a track and of its releases, without guests, to be compared."""
+    return {key(_GUESTS.sub("", name)) for name in track.artists + track.album_artists}
 
 
 def _dealt(order: list[int], sizes: list[float], wishes: dict[Split, float], share: int) -> list[Split]:

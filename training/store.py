@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.files import write_atomically
-from training.errors import TrainingError
+from training.errors import TrainingError, goes_on
 
 HEADER: Final = "store.json"
 LOCK: Final = "lock"
@@ -123,8 +124,9 @@ class StoreWriter:
             left.unlink()  # half a file, of a writer that was killed
         if (folder / HEADER).exists():
             found = _read(folder / HEADER)
-            if found != json.loads(json.dumps(header)):
-                raise TrainingError(f"{folder}: has rows of {found}, not of {header}; choose another folder")
+            if found != (wished := json.loads(json.dumps(header))):
+                name, one, other = _first_difference(found, wished)
+                raise TrainingError(f"{folder}: has rows of {name} {one}, not {other}; choose another folder")
         else:
             write_atomically(folder / HEADER, json.dumps(header, indent=2).encode())
         indices = _indices(folder)
@@ -160,10 +162,20 @@ class StoreWriter:
         content = b"".join(np.ascontiguousarray(rows).tobytes() for rows in self._rows)
         index = {"tracks": self._tracks, "crc32c": _crc(content)}
         stem = f"{self._number:05d}"
-        write_atomically(self.folder / (stem + ROWS), content)
-        write_atomically(self.folder / (stem + INDEX), json.dumps(index).encode())
+        with goes_on():
+            write_atomically(self.folder / (stem + ROWS), content)
+            write_atomically(self.folder / (stem + INDEX), json.dumps(index).encode())
         self._number += 1
         self._tracks, self._rows = [], []
+
+
+def _first_difference(one: Any, other: Any, name: str = "") -> tuple[str, str, str]:
+    """The name of the first field in which two JSON objects differ, and how they have it, abridged."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for field in one | other:
+            if one.get(field) != other.get(field):
+                return _first_difference(one.get(field), other.get(field), f"{name}.{field}".lstrip("."))
+    return name, reprlib.repr(one), reprlib.repr(other)
 
 
 def _locked(folder: Path) -> IO[bytes]:

@@ -26,11 +26,12 @@ from training.errors import TrainingError
 
 # The names that formats have for a field, in lower case. Of several groups the first with a value counts.
 _TITLE: Final = (("title", "tit2", "©nam"),)
+_ALBUM_ARTISTS: Final = ("albumartist", "album artist", "tpe2", "aart", "wm/albumartist")
 _ARTISTS: Final = (
     # Names one by one, where a tagger wrote them beside how they are credited together.
     ("artists", "txxx:artists", "----:com.apple.itunes:artists", "wm/artists"),
     ("artist", "tpe1", "©art", "author"),
-    ("albumartist", "album artist", "tpe2", "aart", "wm/albumartist"),
+    _ALBUM_ARTISTS,
 )
 _RELEASES: Final = (("album", "talb", "©alb", "wm/albumtitle"),)
 _LABELS: Final = (
@@ -66,6 +67,7 @@ class Tags:
         title: The first, if there are several.
         artists, releases, labels, genres: Names as `clean` leaves them, without repetition.
         licence: Or else its copyright notice.
+        album_artists: Of the release, also where the track has artists of its own.
     """
 
     title: str = ""
@@ -74,6 +76,7 @@ class Tags:
     labels: tuple[str, ...] = ()
     genres: tuple[str, ...] = ()
     licence: str = ""
+    album_artists: tuple[str, ...] = ()
 
 
 NO_TAGS: Final = Tags()
@@ -100,6 +103,7 @@ def read_tags(file: Path) -> Tags:
         labels=_names(fields, _LABELS, PLACEHOLDERS, parted=True),
         genres=_names(fields, _GENRES, GENRE_PLACEHOLDERS, parted=True, numbered=True),
         licence=next(iter(_names(fields, _LICENCE, frozenset())), ""),
+        album_artists=_names(fields, (_ALBUM_ARTISTS,), PLACEHOLDERS, parted=True),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -19,11 +21,13 @@ pytest.importorskip("mutagen", reason="needs mutagen: pip install 'auricle[train
 pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'auricle[train]'")
 
 import mutagen
+from pyarrow import parquet
 
 from tests.training.music import RATE, noise, remux, write_music
 from training.corpus import Corpus, read_corpus
 from training.decoding import examine
 from training.manifest import Manifest
+from training.split import split
 
 
 def tag(path: Path, **tags: str | list[str]) -> Path:
@@ -60,6 +64,25 @@ def test_tracks(tmp_path: Path) -> None:
     assert (second.labels, second.genres, second.licence) == (("L",), ("Thrash Metal",), "CC0")
     assert second.sha256.startswith(second.track_id)
     assert len(second.track_id) == 16
+
+
+def test_artists_of_a_release_stay_together(tmp_path: Path) -> None:
+    for number, artist in enumerate(("A", "A feat. B", "A & C", "D", "E")):
+        release = {"album": "X", "albumartist": "A"} if number < 3 else {"albumartist": "Various Artists"}
+        tag(write_music(tmp_path / f"{number}.flac", 1, number), artist=artist, **release)
+    split(read(tmp_path).manifest).save(tmp_path / "m.parquet")
+    tracks = Manifest.load(tmp_path / "m.parquet").tracks
+    assert [track.artists for track in tracks] == [("A",), ("A feat. B",), ("A & C",), ("D",), ("E",)]
+    assert [track.album_artists for track in tracks] == [("A",)] * 3 + [()] * 2
+    assert [len({track.split for track in each}) for each in (tracks[:3], tracks[2:])] == [1, 3]
+
+
+def test_manifest_of_before_releases_had_artists(tmp_path: Path) -> None:
+    write_music(tmp_path / "a.flac", 1)
+    read(tmp_path).manifest.save(tmp_path / "m.parquet")
+    table = parquet.read_table(tmp_path / "m.parquet")
+    parquet.write_table(table.drop_columns("album_artists"), tmp_path / "old.parquet")
+    assert Manifest.load(tmp_path / "old.parquet").tracks == Manifest.load(tmp_path / "m.parquet").tracks
 
 
 def test_names_in_another_case_are_one(tmp_path: Path) -> None:
@@ -114,12 +137,19 @@ def test_short_files(tmp_path: Path) -> None:
 
 def test_duplicates_are_one_track_with_all_their_tags(tmp_path: Path) -> None:
     tag(write_music(tmp_path / "1" / "a.flac", 1), artist="A", album="Single", genre="Pop")
-    tag(write_music(tmp_path / "2" / "a.flac", 1), artist=["a", "B"], album="Album", title="T")
+    tag(
+        write_music(tmp_path / "2" / "a.flac", 1),
+        artist=["a", "B"],
+        albumartist="C",
+        album="Album",
+        title="T",
+    )
     write_music(tmp_path / "3.flac", 1, 7)
     found = read(tmp_path)
     track = found.manifest.tracks[0]
     assert (track.path.parent.name, track.title) == ("1", "T")
     assert (track.artists, track.releases, track.genres) == (("A", "B"), ("Single", "Album"), ("Pop",))
+    assert track.album_artists == ("C",)
     assert len(found.manifest) == 2
     assert [(remark.kind, remark.path.parent.name) for remark in found.remarks] == [("duplicate", "2")]
     assert str(track.path) in found.remarks[0].reason
@@ -263,16 +293,33 @@ def test_command_with_broken_files(music: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_command_with_a_name_that_is_not_utf8(music: Path, tmp_path: Path) -> None:
+    odd = music / os.fsdecode(b"caf\xe9.flac")
+    shutil.copy(music / "0.flac", odd)
+    result = train(music, "--out", tmp_path / "m.parquet")
+    assert result.returncode == 3, result.stderr
+    assert "left out: 1 broken" in result.stdout
+    assert len(Manifest.load(tmp_path / "m.parquet")) == 10
+    (line,) = (tmp_path / "m-skipped.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(line) == {
+        "path": str(odd),
+        "kind": "broken",
+        "reason": "its name is not UTF-8; rename it",
+    }
+
+
 def test_command_needs_artists_to_split(tmp_path: Path) -> None:
     for number in range(3):
         tag(write_music(tmp_path / "music" / f"{number}.flac", 1, number), artist="one")
+    (tmp_path / "music" / "x.wav").write_text("no music")
     out = tmp_path / "m.parquet"
     result = train(tmp_path / "music", "--out", out)
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     assert "3 tracks by 1 independent artist cannot be split into 3 parts" in result.stderr
     assert not out.exists()
-    assert train(tmp_path / "music", "--out", out, "--no-split").returncode == 0
+    assert "x.wav" in (tmp_path / "m-skipped.jsonl").read_text()
+    assert train(tmp_path / "music", "--out", out, "--no-split").returncode == 3
     assert len(Manifest.load(out).part("train")) == 3
 
 

@@ -269,7 +269,8 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         full.setattr(checkpoints, "write_atomically", until_full)
         refused = CliRunner().invoke(cli, [*arguments[1:], str(tmp_path / "run")])
     assert refused.exit_code == 1
-    assert refused.stderr.endswith(f"No space left on device: '{tmp_path}/run/last.ckpt'\n")
+    assert "No space left on device; what is whole is kept, and the same command goes on" in refused.stderr
+    assert refused.stderr.endswith(f": '{tmp_path}/run/last.ckpt'\n")
     assert refused.stderr.count("\n") == 1
     expected = run(recipe(TAGS), whole, tmp_path / "whole")
     assert run(recipe(TAGS), whole, tmp_path / "run") == expected

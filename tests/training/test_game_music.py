@@ -194,7 +194,9 @@ def test_who_made_it(packages: Path, tmp_path: Path) -> None:
 def test_tags_come_before_credits_but_not_before_corrections(packages: Path, tmp_path: Path) -> None:
     folders = unpack(tmp_path / "out", packages=packages)
     describe = Credits(folders).describe
-    tagged = Tags("T", ("OzoneOne & A <a@b.example>",), ("R",), genres=("G",), licence="GPL")
+    tagged = Tags(
+        "T", ("OzoneOne & A <a@b.example>",), ("R",), genres=("G",), licence="GPL", album_artists=("P",)
+    )
     (farm,) = (tmp_path / "out").resolve().rglob("farm.ogg")
     assert describe(farm, tagged) == Tags("T", ("Max Freeman", "A"), ("R",), genres=("G",), licence="GPL")
     (romans,) = (tmp_path / "out").resolve().rglob("romans.ogg")

@@ -52,6 +52,18 @@ def test_groups_joined_late() -> None:
     assert artist_groups([track(0, "A"), track(1, "B"), track(2, "C"), track(3, "CA")]) == [[0, 2, 3], [1]]
 
 
+def test_groups_of_releases_and_guests() -> None:
+    tracks = [
+        replace(track(0), artists=("A",), album_artists=("A",)),
+        replace(track(1), artists=("A & C",), album_artists=("a",)),
+        *(replace(track(2), artists=(f"A {guests}",)) for guests in ("feat. B", "(Ft. B)", "featuring B")),
+        replace(track(5), artists=("B",)),
+        replace(track(6), artists=("A feature",)),
+        track(7),
+    ]
+    assert artist_groups(tracks) == [[0, 1, 2, 3, 4], [5], [6], [7]]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_no_artist_in_two_parts(seed: int) -> None:
     manifest = split(corpus([1, 2, 3, 4, 5, 6, 7] * 6), seed=seed)
@@ -112,14 +124,17 @@ def test_few_artists_are_in_every_part(groups: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("groups", "words"),
-    [([20], "20 tracks by 1 independent artist "), ([2, 1], "3 tracks by 2 "), ([1], "1 track by 1 ")],
+    ("groups", "fractions", "words"),
+    [
+        ([20], (0.7, 0.15, 0.15), "20 tracks by 1 independent artist .* 3 parts .*: --no-split puts"),
+        ([20], (0.8, 0.2, 0), "20 tracks by 1 independent artist .* 2 parts .*: --no-split puts"),
+        ([1], (0.7, 0.15, 0.15), "1 track by 1 .*: --no-split puts"),
+        ([2, 1], (0.7, 0.15, 0.15), "3 tracks by 2 .*: --fractions 80,20,0 asks for two parts$"),
+    ],
 )
-def test_too_few_artists(groups: list[int], words: str) -> None:
-    with pytest.raises(TrainingError, match=words) as caught:
-        split(corpus(groups))
-    assert "--no-split" in str(caught.value)
-    assert "--fractions" in str(caught.value)
+def test_too_few_artists(groups: list[int], fractions: tuple[float, float, float], words: str) -> None:
+    with pytest.raises(TrainingError, match=words):
+        split(corpus(groups), fractions)
 
 
 def test_two_artists_make_two_parts() -> None:
@@ -135,6 +150,8 @@ def test_more_tracks_share_nothing_with_those_held_out() -> None:
         replace(track(4, "E"), title="Audio of the corpus", sha256="1"),
         replace(track(5, "B"), title="By one of the training part", sha256="5", split="test"),
         replace(track(6), title="By nobody", sha256="6"),
+        replace(track(7, "F"), title="On a release of the test part's", sha256="7", album_artists=("A",)),
+        replace(track(8), title="With a guest", sha256="8", artists=("A feat. G",)),
     ]
     manifest = extended(Manifest([held, known]), more)
     assert [(each.track_id, each.split) for each in manifest] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -97,6 +98,19 @@ def test_a_full_disk_leaves_whole_shards(
     np.testing.assert_array_equal(Store(tmp_path)["t2"], rows(2, 2).astype(np.float16))
 
 
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, 1)
+
+    def full(handle: int) -> None:
+        raise OSError(27, "File too large")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"File too large; .* the same command goes on: ") as caught:
+        write(tmp_path, 2)
+    assert (caught.value.errno, caught.value.filename) == (27, str(tmp_path / "00001.f16"))
+    assert shards(tmp_path) == ["00000.f16", "00000.json"]
+
+
 def test_what_a_kill_leaves_is_swept(tmp_path: Path) -> None:
     write(tmp_path, 1)
     (tmp_path / ".00001.f16-0badcafe").write_bytes(b"half")
@@ -119,8 +133,13 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
 
 def test_a_store_of_something_else(tmp_path: Path) -> None:
     write(tmp_path, 1)
-    for width, about in ((4, ABOUT), (3, {"what": "letters"})):
-        with pytest.raises(TrainingError, match=r"has rows of .* not of .* choose another folder"):
+    for width, about, words in (
+        (4, ABOUT, "width 3, not 4"),
+        (3, {"what": "letters"}, "about.what 'numbers', not 'letters'"),
+        (3, {**ABOUT, "sizes": list(range(99))}, r"about.sizes \[1, 2\], not \[0, 1, 2, 3, 4, 5, \.\.\.\]"),
+        (3, {**ABOUT, "more": {"a": 1}}, "about.more None, not {'a': 1}"),
+    ):
+        with pytest.raises(TrainingError, match=f"has rows of {words}; choose another folder$"):
             StoreWriter(tmp_path, width, about)
     write(tmp_path, 2)  # nothing of the refused ones is in the way
 

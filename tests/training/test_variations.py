@@ -111,6 +111,17 @@ def test_they_are_added_to_the_training_part(tmp_path: Path) -> None:
     assert not np.array_equal(Store(tmp_path / "g")[name], one[name.replace("~1", "~0")])
 
 
+def test_a_manifest_for_which_there_is_no_folder(tmp_path: Path) -> None:
+    corpus = Manifest(tracks(3))
+    write_features(tmp_path / "f", list(corpus))
+    corpus.save(tmp_path / "corpus.parquet")
+    out = tmp_path / "nowhere" / "v.parquet"
+    refused = command("vary", tmp_path / "corpus.parquet", tmp_path / "f", "--out", out)
+    assert refused.exit_code == 2
+    assert f"--out {out}: there is no folder {out.parent}" in refused.stderr
+    assert len(Store(tmp_path / "f")) == len(corpus)
+
+
 def test_no_features_of_a_training_track(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "f", 96, write_features(tmp_path / "g", []).about):
         pass

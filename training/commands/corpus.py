@@ -98,7 +98,7 @@ def corpus(
     parts train, validation and test share no artist.
 
     `corpus game-music` assembles a free corpus from Debian's game music packages instead (2 GB to download,
-    15 hours of music).
+    14 hours of music).
 
     The exit code is 3 if files were left out because they are broken.
     """
@@ -125,20 +125,23 @@ def corpus(
         found = read_corpus(
             folders, least_s=least_s, workers=workers or os.cpu_count() or 1, progress=progress, **options
         )
+    remarks = _write_remarks(found, file)
     others = [track for track in found.manifest if more and game_music.is_of_more(track.path)]
     manifest = Manifest(track for track in found.manifest if track not in others)
     if not no_split:
         manifest = split(manifest, fractions, seed)
     manifest = extended(manifest, others)
     manifest.save(file)
-    remarks = _write_remarks(found, file)
     _report(found, manifest, file, remarks, as_json)
     if found.count("broken"):
         click.get_current_context().exit(INCOMPLETE)
 
 
 def _write_remarks(found: Corpus, manifest: Path) -> Path:
-    """The files that are left out, a JSON object a line, beside the manifest."""
+    """The files that are left out, a JSON object a line, beside the manifest.
+
+    Bytes of a name that are not UTF-8 are escaped as JSON does it, so `os.fsencode` gives them back.
+    """
     from models.files import write_atomically
 
     file = manifest.with_name(f"{manifest.stem}-skipped.jsonl")
@@ -148,7 +151,7 @@ def _write_remarks(found: Corpus, manifest: Path) -> Path:
         )
         for remark in found.remarks
     ]
-    write_atomically(file, "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+    write_atomically(file, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
     return file
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from training.commands import INCOMPLETE
 
 if TYPE_CHECKING:
     from training.manifest import Manifest
@@ -35,20 +37,32 @@ def dataset(
 
     FOLDER has the lists or tables as they are published, AUDIO the music; of `folders`, a folder a class,
     both are one. The task file is what auricle-train heads and evaluate take as a task.
+
+    The exit code is 3 if files of `folders` were left out because they cannot be opened; they are listed.
     """
     from training.task_files import save_task
 
-    given = {name: value for name, value in (("subset", subset), ("split", split)) if value is not None}
-    manifest, task = _read(kind, folder, audio, given)
+    skipped: list[str] = []
+    given: dict[str, Any] = {
+        name: value for name, value in (("subset", subset), ("split", split)) if value is not None
+    }
+    manifest, task = _read(kind, folder, audio, given, skipped)
     file = out.with_suffix(".json")
     manifest.save(out)
     save_task(task, file)
     counts = ", ".join(f"{len(manifest.part(part))} {part}" for part in ("train", "validation", "test"))
     click.echo(f"{out}: {len(manifest)} tracks ({counts})")
     click.echo(f"{file}: {task.name}, {len(task.classes)} classes, {len(task.targets)} tracks")
+    for reason in skipped:
+        click.echo(reason, err=True)
+    if skipped:
+        click.echo(f"left out: {len(skipped)} broken", err=True)
+        click.get_current_context().exit(INCOMPLETE)
 
 
-def _read(kind: str, folder: Path, audio: Path | None, given: dict[str, str | int]) -> tuple[Manifest, Task]:
+def _read(
+    kind: str, folder: Path, audio: Path | None, given: dict[str, Any], skipped: list[str]
+) -> tuple[Manifest, Task]:
     import importlib
 
     allowed = {"jamendo": {"subset", "split"}, "fma": {"subset"}}.get(kind, set())
@@ -56,6 +70,8 @@ def _read(kind: str, folder: Path, audio: Path | None, given: dict[str, str | in
         raise click.UsageError(f"{kind} has no --{name}")
     if (audio is None) != (kind == "folders"):
         raise click.UsageError("folders takes one folder" if audio else f"{kind} takes FOLDER and AUDIO")
+    if kind == "folders":
+        given = {"skipped": skipped.append}
     read = importlib.import_module(f"training.datasets.{kind}").read
     found: tuple[Manifest, Task] = read(folder, *([audio] if audio else []), **given)
     return found

@@ -41,10 +41,11 @@ def features(
         return
     corpus = Manifest.load(manifest)
     began = time.monotonic()
-    computed_s = 0.0
+    computed, computed_s = 0, 0.0
 
     def told(track: Track, new: bool) -> None:
-        nonlocal computed_s
+        nonlocal computed, computed_s
+        computed += new
         computed_s += new * track.duration_s
         progress.finished(track.track_id)
 
@@ -54,10 +55,8 @@ def features(
     took = time.monotonic() - began
     for failure in failures:
         click.echo(failure.reason, err=True)
-    click.echo(
-        f"{out}: {len(corpus) - len(failures)} tracks, {seconds / 3600:.1f} h, "
-        f"{computed_s / took:.0f} times as fast as they play"
-    )
+    speed = f"{computed_s / took:.0f} times as fast as they play" if computed else "nothing was left to do"
+    click.echo(f"{out}: {len(corpus) - len(failures)} tracks, {seconds / 3600:.1f} h, {speed}")
     if failures:
         click.echo(f"{len(failures)} tracks have no features", err=True)
         ctx.exit(INCOMPLETE)

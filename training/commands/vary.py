@@ -27,6 +27,8 @@ def vary(manifest: Path, features: Path, out: Path, times: int, seed: int) -> No
 
     from training.variations import vary as make
 
+    if not out.resolve().parent.is_dir():
+        raise click.UsageError(f"--out {out}: there is no folder {out.parent}")
     corpus = Manifest.load(manifest)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("variations", total=times * len(corpus.part("train")))

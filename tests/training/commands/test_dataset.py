@@ -1,5 +1,6 @@
 """`auricle-train dataset`; the formats themselves are in tests/training/datasets."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,20 @@ def test_folders_become_a_manifest_and_a_task(tmp_path: Path) -> None:
     assert {track.track_id: task.splits[track.track_id] for track in manifest} == {
         track.track_id: track.split for track in manifest
     }
+
+
+def test_files_that_cannot_be_opened_are_left_out(tmp_path: Path) -> None:
+    write_music(tmp_path / "music" / "rock" / "a.wav", 1)
+    (tmp_path / "music" / "rock" / "b.wav").write_text("no music")
+    write_music(tmp_path / "music" / "rock" / os.fsdecode(b"caf\xe9.wav"), 1)
+    result = command("dataset", "folders", tmp_path / "music", "--out", tmp_path / "mine.parquet")
+    assert result.exit_code == 3
+    lines = result.stderr.splitlines()
+    assert "b.wav: not audio that FFmpeg can read" in lines[0]
+    assert lines[1].endswith(".wav: its name is not UTF-8; rename it")
+    assert lines[2:] == ["left out: 2 broken"]
+    assert [track.track_id for track in Manifest.load(tmp_path / "mine.parquet")] == ["rock/a.wav"]
+    assert list(load_task(tmp_path / "mine.json").targets) == ["rock/a.wav"]
 
 
 @pytest.mark.parametrize(

@@ -356,4 +356,4 @@ class TestFolders:
         assert "no such folder" in refused(folders.read, tmp_path / "nowhere")
         assert "no audio files" in refused(folders.read, tmp_path)
         write(tmp_path / "rock" / "a.wav", "no music")
-        assert "a.wav: not audio" in refused(folders.read, tmp_path)
+        assert "none of 1 audio files can be used; the first, " in refused(folders.read, tmp_path)
