@@ -36,7 +36,9 @@ class Tags(_Part):
     least_tracks: Positive = Field(10, description="Of a tag, in the training part; rarer ones are left out.")
     most_tags: Positive = Field(5, description="Of a track; tracks with more are left out.")
     balanced: Positive | None = Field(
-        None, description="Tracks of an epoch, drawn with rare tags more often; all tracks, if left out."
+        None,
+        description="Tracks of an epoch, drawn with rare tags more often, or all there are if these are "
+        "fewer; if left out, crops_per_track of each track.",
     )
     taught: bool = Field(
         False, description="The distillation token of MAEST learns from a teacher with the same tags."
@@ -202,7 +204,7 @@ class Recipe(_Part):
             raise ValueError("objective.taught: only maest has a distillation token")
         if isinstance(objective, Associations) and (self.mixup or self.spec_augment):
             raise ValueError("mixup and spec_augment: not with associations")
-        if self.averaging and self.averaging.begin > self.epochs:
+        if self.averaging and 0 < self.epochs < self.averaging.begin:
             raise ValueError(f"averaging.begin={self.averaging.begin}: there are {self.epochs} epochs")
         return self
 

@@ -87,6 +87,12 @@ def test_segments_with_tags(whole: Material) -> None:
         assert batch["targets"].sum(1).tolist() == [1.0] * len(names)
 
 
+def test_an_epoch_of_more_tracks_than_there_are(whole: Material) -> None:
+    tags = recipe({**TAGS, "balanced": 200_000})
+    batches: Any = Loaders(tags, whole).batches("train", 0)
+    assert sorted(batches._track_ids) == sorted(t.track_id for t in whole.manifest if t.split == "train")
+
+
 def test_pairs_share_what_they_should(whole: Material) -> None:
     found = {track.track_id: track for track in whole.manifest}
     batches: Any = Loaders(recipe(PAIRS), whole).batches("train", 0)
