@@ -17,7 +17,7 @@ import platform
 import subprocess
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +45,9 @@ from training.tagging import Tagging
 
 RECIPE, RUN, NETWORK = "recipe.yaml", "run.json", "network.safetensors"
 
+SHOWN: Final = 5
+"""Tags, of those that validation cannot measure, in a line; `run.json` has all."""
+
 PACKAGES: Final = ("auricle", "lightning", "numpy", "torch")
 
 
@@ -55,6 +58,7 @@ def fit(
     workers: int = 0,
     accelerator: str = "auto",
     progress: bool = True,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> dict[str, float]:
     """Train, or go on with a run that was interrupted.
 
@@ -67,6 +71,7 @@ def fit(
         workers: Processes that make batches, beside each of training.
         accelerator: As Lightning names them: "cpu", "gpu", "auto".
         progress: Whether to show a bar.
+        tell: Called with a line on what validation cannot measure, before training.
 
     Returns:
         The figures of the best epoch in the validation part.
@@ -109,6 +114,13 @@ def fit(
     trainer.accumulate_grad_batches = chosen.batches_per_step // trainer.world_size
     if trainer.is_global_zero:
         _begin(folder, chosen, material, loaders, system)
+        if loaders.unmeasured:
+            count, total = len(loaders.unmeasured), len(loaders.classes)
+            names = ", ".join([*loaders.unmeasured[:SHOWN], *(["..."] if count > SHOWN else [])])
+            tell(
+                f"{folder / RUN}: unmeasured: {count} of {total} tags, which all tracks of the validation part "
+                f"have, or none: {names}"
+            )
     began = time.monotonic()
     if chosen.epochs:
         _train(trainer, system, loaders, folder)
@@ -220,6 +232,7 @@ def _begin(folder: Path, chosen: recipe.Recipe, material: Material, loaders: Loa
             "tracks": {split: len(material.tracks(split)) for split in ("train", "validation")},
             "parameters": sum(weights.numel() for weights in system.network.parameters()),
             "classes": loaders.classes,
+            "unmeasured": loaders.unmeasured,
         },
     )
     write_atomically(folder / RECIPE, text.encode())

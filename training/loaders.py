@@ -62,9 +62,10 @@ def tag_names(tracks: Sequence[Track], objective: recipe.Tags) -> tuple[str, ...
     counts = Counter(genre for track in tracks for genre in sorted(_genres(track)))
     names = tuple(spelling[name] for name, count in counts.most_common() if count >= objective.least_tracks)
     if not names:
+        most = next((f"{spelling[name]!r} with {n}" for name, n in counts.most_common(1)), "none")
         raise TrainingError(
             f"no genre has {objective.least_tracks} tracks in the training part (objective.least_tracks); "
-            f"the most frequent is {counts.most_common(1) or 'none'}"
+            f"the most frequent is {most}"
         )
     return names
 
@@ -87,6 +88,7 @@ class Loaders(lightning.LightningDataModule):
 
     Attributes:
         classes: Of the logits.
+        unmeasured: Tags that all tracks of the validation part have, or none.
 
     Raises:
         TrainingError: The material is not enough for the recipe.
@@ -99,6 +101,7 @@ class Loaders(lightning.LightningDataModule):
         self.workers = workers
         self._tracks = {split: material.tracks(split) for split in ("train", "validation")}
         self.classes: tuple[str, ...] = ()
+        self.unmeasured: tuple[str, ...] = ()
         match chosen.objective:
             case recipe.Tags() as objective:
                 self.classes = tag_names(self._tracks["train"], objective)
@@ -162,11 +165,14 @@ class Loaders(lightning.LightningDataModule):
             heard = " and was heard by the teacher" if teacher else ""
             raise TrainingError(f"part {split!r}: no track has one of the {len(self.classes)} genres{heard}")
         targets = np.array([[name in _genres(track) for name in classes] for track in tracks])
-        if split != "train" and (targets.all(0) | ~targets.any(0)).all():
-            raise TrainingError(
-                f"part {split!r}: none of {len(self.classes)} genres has tracks with it and tracks without it"
-            )
         if split != "train":
+            same = targets.all(0) | ~targets.any(0)
+            self.unmeasured = tuple(np.array(self.classes, object)[same])
+            if same.all():
+                raise TrainingError(
+                    f"part {split!r}: none of {len(self.classes)} genres has tracks with it and tracks "
+                    "without it"
+                )
             order = np.repeat(np.arange(len(tracks)), chosen.crops_per_track)
         elif objective.balanced is not None:
             columns = np.nonzero(targets)[1].astype(np.int32)

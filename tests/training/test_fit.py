@@ -256,6 +256,20 @@ def test_going_on_after_a_kill_and_an_interrupt(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
 
 
+def test_tags_that_validation_cannot_measure_are_named(tmp_path: Path) -> None:
+    whole, arguments = prepare(tmp_path, recipe(TAGS, epochs=0))
+    renamed = [
+        replace(track, genres=(*track.genres, "new")) if track.split == "train" else track
+        for track in whole.manifest
+    ]
+    Manifest(renamed).save(tmp_path / "corpus.parquet")
+    done = CliRunner().invoke(cli, [*arguments[1:], str(tmp_path / "run")])
+    assert done.exit_code == 0, done.stderr
+    what = "1 of 3 tags, which all tracks of the validation part have, or none: new"
+    assert done.stderr == f"{tmp_path}/run/run.json: unmeasured: {what}\n"
+    assert json.loads((tmp_path / "run" / "run.json").read_bytes())["unmeasured"] == ["new"]
+
+
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, arguments = prepare(tmp_path, recipe(TAGS))
     write_atomically = checkpoints.write_atomically

@@ -130,6 +130,17 @@ def test_what_teachers_say_of_a_segment(whole: Material) -> None:
     assert [len(fewer[number]["mel"]) for number in range(len(fewer))] == [4, 2]
 
 
+def test_tags_that_validation_cannot_measure(whole: Material) -> None:
+    assert Loaders(recipe(TAGS), whole).unmeasured == ()
+    corpus = [
+        replace(track, genres=(*track.genres, "everywhere", *(["new"] if track.split == "train" else [])))
+        for track in whole.manifest
+    ]
+    made = Loaders(recipe(TAGS), Material(Manifest(corpus), whole.features))
+    assert set(made.unmeasured) == {"everywhere", "new"}
+    assert set(made.classes) == {*GENRES, "everywhere", "new"}
+
+
 def test_a_track_that_is_shorter_goes_round() -> None:
     frames = np.arange(3, dtype=np.float16)[:, None]
     assert cut(frames, 0, 7)[:, 0].tolist() == [0, 1, 2, 0, 1, 2, 0]
@@ -167,7 +178,7 @@ def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
     refused(recipe(TAGS, batches_per_step=2), three, "must be 2 or more; make batch_size smaller")
     refused(recipe(TAGS), three, "^part 'validation': none of 1 genres has tracks with it and tracks without")
     refused(recipe(TAGS), alone, r"no genre has 1 tracks in the training part .*; the most frequent is none")
-    refused(recipe({**TAGS, "least_tracks": 99}), whole, r"no genre has 99 tracks .* is .*, 8\)")
+    refused(recipe({**TAGS, "least_tracks": 99}), whole, r"no genre has 99 tracks .* is 'ambient' with 8$")
     train = part(whole, lambda t: t.split == "train")
     refused(recipe(TAGS), train, "features: no features of a track in the part 'validation'")
     refused(recipe(TEACHERS), Material(whole.manifest, whole.features), "name the folders of their outputs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -63,7 +64,8 @@ def fit(
         Manifest.load(manifest), open_features(features), tuple(Outputs(teacher) for teacher in teachers)
     )
     try:
-        figures = train(chosen, material, out, workers, accelerator, sys.stderr.isatty())
+        tell = functools.partial(click.echo, err=True)
+        figures = train(chosen, material, out, workers, accelerator, sys.stderr.isatty(), tell)
     except KeyboardInterrupt:
         click.echo("interrupted; the same command goes on behind the last whole epoch", err=True)
         raise
