@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -40,10 +41,13 @@ from training.contrast import Contrast
 from training.distillation import Distillation
 from training.errors import TrainingError
 from training.loaders import Loaders, Material
+from training.manifest import Split
 from training.system import System
 from training.tagging import Tagging
 
 RECIPE, RUN, NETWORK = "recipe.yaml", "run.json", "network.safetensors"
+
+PARTS: Final[tuple[Split, ...]] = ("train", "validation")
 
 SHOWN: Final = 5
 """Tags, of those that validation cannot measure, in a line; `run.json` has all."""
@@ -118,8 +122,8 @@ def fit(
             count, total = len(loaders.unmeasured), len(loaders.classes)
             names = ", ".join([*loaders.unmeasured[:SHOWN], *(["..."] if count > SHOWN else [])])
             tell(
-                f"{folder / RUN}: unmeasured: {count} of {total} tags, which all tracks of the validation part "
-                f"have, or none: {names}"
+                f"{folder / RUN}: unmeasured: {count} of {total} tags, which all tracks of the validation "
+                f"part have, or none: {names}"
             )
     began = time.monotonic()
     if chosen.epochs:
@@ -210,12 +214,18 @@ def load_run(folder: Path) -> tuple[recipe.Recipe, nn.Module, dict[str, Any]]:
 
 def _begin(folder: Path, chosen: recipe.Recipe, material: Material, loaders: Loaders, system: System) -> None:
     """Say what the run is; or, where there is one, make sure that it is the same."""
-    text = chosen.to_yaml()
+    text, identity = chosen.to_yaml(), _identity(material)
     if (folder / RECIPE).exists():
         if (folder / RECIPE).read_text(encoding="utf-8") != text:
             raise TrainingError(f"{folder}: has a run of another recipe; choose another folder")
-        if json.loads((folder / RUN).read_bytes())["classes"] != list(loaders.classes):
+        notes = json.loads((folder / RUN).read_bytes())
+        if notes["classes"] != list(loaders.classes):
             raise TrainingError(f"{folder}: has a run of other classes; choose another folder")
+        # Runs of earlier versions do not say it.
+        if notes.get("material", identity) != identity:
+            raise TrainingError(
+                f"{folder}: has a run on other tracks or parts, mel frames or teachers; choose another folder"
+            )
         return
     folder.mkdir(parents=True, exist_ok=True)
     _note(
@@ -226,16 +236,26 @@ def _begin(folder: Path, chosen: recipe.Recipe, material: Material, loaders: Loa
             "versions": {name: _version(name) for name in PACKAGES},
             "machine": platform.platform(),
             "seed": chosen.seed,
+            "corpus": material.name,
+            "material": identity,
             "features": str(material.features.folder),
             "front_end": material.features.about["front_end"]["name"],
             "teachers": [teacher.card.name for teacher in material.teachers],
-            "tracks": {split: len(material.tracks(split)) for split in ("train", "validation")},
+            "tracks": {split: len(material.tracks(split)) for split in PARTS},
             "parameters": sum(weights.numel() for weights in system.network.parameters()),
             "classes": loaders.classes,
             "unmeasured": loaders.unmeasured,
         },
     )
     write_atomically(folder / RECIPE, text.encode())
+
+
+def _identity(material: Material) -> str:
+    """A hash of what a run learns from: its tracks in their parts, the kind of mel frames, who teaches."""
+    tracks = [[track.track_id, track.split] for part in PARTS for track in material.tracks(part)]
+    teachers = [[each.card.name, each.card.sha256, each.hop_size] for each in material.teachers]
+    content = json.dumps([tracks, material.features.about, teachers])
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _note(folder: Path, notes: dict[str, Any]) -> None:

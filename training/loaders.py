@@ -33,11 +33,13 @@ class Material:
         manifest: The tracks; those without features are left out.
         features: Their mel frames.
         teachers: What models say of them, if the recipe has teachers.
+        name: Of the corpus, for the cards of models; empty if it has none.
     """
 
     manifest: Manifest
     features: Store
     teachers: tuple[Outputs, ...] = ()
+    name: str = ""
 
     def tracks(self, split: Split) -> list[Track]:
         """Tracks of a part that have features.

@@ -60,8 +60,13 @@ def fit(
     from training.loaders import Material
     from training.outputs import Outputs
 
+    # One called manifest.parquet, as corpus game-music writes it, has its name from its folder.
+    file = manifest.resolve()
     material = Material(
-        Manifest.load(manifest), open_features(features), tuple(Outputs(teacher) for teacher in teachers)
+        Manifest.load(manifest),
+        open_features(features),
+        tuple(Outputs(teacher) for teacher in teachers),
+        file.parent.name if file.stem == "manifest" else file.stem,
     )
     try:
         tell = functools.partial(click.echo, err=True)
