@@ -132,9 +132,12 @@ class Loaders(lightning.LightningDataModule):
                 made = self._taught(objective, split, epoch)
         least = self.recipe.batches_per_step if split == "train" else 1
         if len(made) < least:
+            one_each = split == "train" and getattr(self.recipe.objective, "balanced", None) is not None
             raise TrainingError(
                 f"part {split!r}: {len(made)} batches of {self.recipe.batch_size}, must be {least} or more; "
-                "make batch_size smaller, or crops_per_track greater"
+                "make batch_size smaller, or "
+                + ("set objective.balanced=null and make " if one_each else "")
+                + "crops_per_track greater"
             )
         return made
 

@@ -176,6 +176,8 @@ def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
     refused(artist, three, "^part 'train': 0 pairs of 2 tracks for 'artist'")
     refused(recipe(PAIRS), three, "^part 'train': 0 pairs of 2 tracks for 'release'")
     refused(recipe(TAGS, batches_per_step=2), three, "must be 2 or more; make batch_size smaller")
+    balanced = recipe({**TAGS, "balanced": 99}, batches_per_step=2)
+    refused(balanced, three, "; make batch_size smaller, or set objective.balanced=null and make crops_per")
     refused(recipe(TAGS), three, "^part 'validation': none of 1 genres has tracks with it and tracks without")
     refused(recipe(TAGS), alone, r"no genre has 1 tracks in the training part .*; the most frequent is none")
     refused(recipe({**TAGS, "least_tracks": 99}), whole, r"no genre has 99 tracks .* is 'ambient' with 8$")
