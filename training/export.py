@@ -95,7 +95,12 @@ def export_run(
                 "licence": licence,
                 "source": _source(chosen, notes),
                 "release_date": notes["began"][:10],
-                "dataset": {"name": Path(notes["features"]).name, "tracks": notes["tracks"]},
+                "dataset": {
+                    # Runs of earlier versions do not say of which corpus they are.
+                    "name": notes.get("corpus") or Path(notes["features"]).name,
+                    "tracks": notes["tracks"],
+                    "metrics": notes["figures"],
+                },
                 "deviation": _deviation(network, block, file, card, segments) if len(segments) else None,
             }
         )

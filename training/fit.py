@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ import platform
 import subprocess
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -40,10 +41,16 @@ from training.contrast import Contrast
 from training.distillation import Distillation
 from training.errors import TrainingError
 from training.loaders import Loaders, Material
+from training.manifest import Split
 from training.system import System
 from training.tagging import Tagging
 
 RECIPE, RUN, NETWORK = "recipe.yaml", "run.json", "network.safetensors"
+
+PARTS: Final[tuple[Split, ...]] = ("train", "validation")
+
+SHOWN: Final = 5
+"""Tags, of those that validation cannot measure, in a line; `run.json` has all."""
 
 PACKAGES: Final = ("auricle", "lightning", "numpy", "torch")
 
@@ -55,6 +62,7 @@ def fit(
     workers: int = 0,
     accelerator: str = "auto",
     progress: bool = True,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> dict[str, float]:
     """Train, or go on with a run that was interrupted.
 
@@ -67,6 +75,7 @@ def fit(
         workers: Processes that make batches, beside each of training.
         accelerator: As Lightning names them: "cpu", "gpu", "auto".
         progress: Whether to show a bar.
+        tell: Called with a line on what validation cannot measure, before training.
 
     Returns:
         The figures of the best epoch in the validation part.
@@ -109,6 +118,13 @@ def fit(
     trainer.accumulate_grad_batches = chosen.batches_per_step // trainer.world_size
     if trainer.is_global_zero:
         _begin(folder, chosen, material, loaders, system)
+        if loaders.unmeasured:
+            count, total = len(loaders.unmeasured), len(loaders.classes)
+            names = ", ".join([*loaders.unmeasured[:SHOWN], *(["..."] if count > SHOWN else [])])
+            tell(
+                f"{folder / RUN}: unmeasured: {count} of {total} tags, which all tracks of the validation "
+                f"part have, or none: {names}"
+            )
     began = time.monotonic()
     if chosen.epochs:
         _train(trainer, system, loaders, folder)
@@ -198,12 +214,18 @@ def load_run(folder: Path) -> tuple[recipe.Recipe, nn.Module, dict[str, Any]]:
 
 def _begin(folder: Path, chosen: recipe.Recipe, material: Material, loaders: Loaders, system: System) -> None:
     """Say what the run is; or, where there is one, make sure that it is the same."""
-    text = chosen.to_yaml()
+    text, identity = chosen.to_yaml(), _identity(material)
     if (folder / RECIPE).exists():
         if (folder / RECIPE).read_text(encoding="utf-8") != text:
             raise TrainingError(f"{folder}: has a run of another recipe; choose another folder")
-        if json.loads((folder / RUN).read_bytes())["classes"] != list(loaders.classes):
+        notes = json.loads((folder / RUN).read_bytes())
+        if notes["classes"] != list(loaders.classes):
             raise TrainingError(f"{folder}: has a run of other classes; choose another folder")
+        # Runs of earlier versions do not say it.
+        if notes.get("material", identity) != identity:
+            raise TrainingError(
+                f"{folder}: has a run on other tracks or parts, mel frames or teachers; choose another folder"
+            )
         return
     folder.mkdir(parents=True, exist_ok=True)
     _note(
@@ -214,15 +236,26 @@ def _begin(folder: Path, chosen: recipe.Recipe, material: Material, loaders: Loa
             "versions": {name: _version(name) for name in PACKAGES},
             "machine": platform.platform(),
             "seed": chosen.seed,
+            "corpus": material.name,
+            "material": identity,
             "features": str(material.features.folder),
             "front_end": material.features.about["front_end"]["name"],
             "teachers": [teacher.card.name for teacher in material.teachers],
-            "tracks": {split: len(material.tracks(split)) for split in ("train", "validation")},
+            "tracks": {split: len(material.tracks(split)) for split in PARTS},
             "parameters": sum(weights.numel() for weights in system.network.parameters()),
             "classes": loaders.classes,
+            "unmeasured": loaders.unmeasured,
         },
     )
     write_atomically(folder / RECIPE, text.encode())
+
+
+def _identity(material: Material) -> str:
+    """A hash of what a run learns from: its tracks in their parts, the kind of mel frames, who teaches."""
+    tracks = [[track.track_id, track.split] for part in PARTS for track in material.tracks(part)]
+    teachers = [[each.card.name, each.card.sha256, each.hop_size] for each in material.teachers]
+    content = json.dumps([tracks, material.features.about, teachers])
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _note(folder: Path, notes: dict[str, Any]) -> None:

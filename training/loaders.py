@@ -33,11 +33,13 @@ class Material:
         manifest: The tracks; those without features are left out.
         features: Their mel frames.
         teachers: What models say of them, if the recipe has teachers.
+        name: Of the corpus, for the cards of models; empty if it has none.
     """
 
     manifest: Manifest
     features: Store
     teachers: tuple[Outputs, ...] = ()
+    name: str = ""
 
     def tracks(self, split: Split) -> list[Track]:
         """Tracks of a part that have features.
@@ -65,9 +67,10 @@ def tag_names(tracks: Sequence[Track], objective: recipe.Tags) -> tuple[str, ...
     counts = Counter(genre for track in tracks for genre in sorted(_genres(track)))
     names = tuple(spelling[name] for name, count in counts.most_common() if count >= objective.least_tracks)
     if not names:
+        most = next((f"{spelling[name]!r} with {n}" for name, n in counts.most_common(1)), "none")
         raise TrainingError(
             f"no genre has {objective.least_tracks} tracks in the training part (objective.least_tracks); "
-            f"the most frequent is {counts.most_common(1) or 'none'}"
+            f"the most frequent is {most}"
         )
     return names
 
@@ -90,6 +93,7 @@ class Loaders(lightning.LightningDataModule):
 
     Attributes:
         classes: Of the logits.
+        unmeasured: Tags that all tracks of the validation part have, or none.
 
     Raises:
         TrainingError: The material is not enough for the recipe.
@@ -102,6 +106,7 @@ class Loaders(lightning.LightningDataModule):
         self.workers = workers
         self._tracks = {split: material.tracks(split) for split in ("train", "validation")}
         self.classes: tuple[str, ...] = ()
+        self.unmeasured: tuple[str, ...] = ()
         match chosen.objective:
             case recipe.Tags() as objective:
                 self.classes = tag_names(self._tracks["train"], objective)
@@ -130,9 +135,12 @@ class Loaders(lightning.LightningDataModule):
                 made = self._taught(objective, split, epoch)
         least = self.recipe.batches_per_step if split == "train" else 1
         if len(made) < least:
+            one_each = split == "train" and getattr(self.recipe.objective, "balanced", None) is not None
             raise TrainingError(
                 f"part {split!r}: {len(made)} batches of {self.recipe.batch_size}, must be {least} or more; "
-                "make batch_size smaller, or crops_per_track greater"
+                "make batch_size smaller, or "
+                + ("set objective.balanced=null and make " if one_each else "")
+                + "crops_per_track greater"
             )
         return made
 
@@ -165,11 +173,14 @@ class Loaders(lightning.LightningDataModule):
             heard = " and was heard by the teacher" if teacher else ""
             raise TrainingError(f"part {split!r}: no track has one of the {len(self.classes)} genres{heard}")
         targets = np.array([[name in _genres(track) for name in classes] for track in tracks])
-        if split != "train" and (targets.all(0) | ~targets.any(0)).all():
-            raise TrainingError(
-                f"part {split!r}: none of {len(self.classes)} genres has tracks with it and tracks without it"
-            )
         if split != "train":
+            same = targets.all(0) | ~targets.any(0)
+            self.unmeasured = tuple(np.array(self.classes, object)[same])
+            if same.all():
+                raise TrainingError(
+                    f"part {split!r}: none of {len(self.classes)} genres has tracks with it and tracks "
+                    "without it"
+                )
             order = np.repeat(np.arange(len(tracks)), chosen.crops_per_track)
         elif objective.balanced is not None:
             columns = np.nonzero(targets)[1].astype(np.int32)

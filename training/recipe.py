@@ -7,6 +7,7 @@ refused, and so is a value out of range.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
@@ -36,7 +37,9 @@ class Tags(_Part):
     least_tracks: Positive = Field(10, description="Of a tag, in the training part; rarer ones are left out.")
     most_tags: Positive = Field(5, description="Of a track; tracks with more are left out.")
     balanced: Positive | None = Field(
-        None, description="Tracks of an epoch, drawn with rare tags more often; all tracks, if left out."
+        None,
+        description="Tracks of an epoch, drawn with rare tags more often, or all there are if these are "
+        "fewer; if left out, crops_per_track of each track.",
     )
     taught: bool = Field(
         False, description="The distillation token of MAEST learns from a teacher with the same tags."
@@ -202,7 +205,7 @@ class Recipe(_Part):
             raise ValueError("objective.taught: only maest has a distillation token")
         if isinstance(objective, Associations) and (self.mixup or self.spec_augment):
             raise ValueError("mixup and spec_augment: not with associations")
-        if self.averaging and self.averaging.begin > self.epochs:
+        if self.averaging and 0 < self.epochs < self.averaging.begin:
             raise ValueError(f"averaging.begin={self.averaging.begin}: there are {self.epochs} epochs")
         return self
 
@@ -221,14 +224,16 @@ def load_recipe(name: str | Path, changes: dict[str, Any] | None = None) -> Reci
 
     Args:
         name: Of one that comes with Auricle, or a file.
-        changes: Fields to change, with dots for fields of fields, as `optimizer.lr`.
+        changes: Fields to change, with dots for fields of fields, as `optimizer.lr`. A network, objective or
+            schedule of another name or kind begins with its defaults.
 
     Raises:
         RecipeError: It is not there, not YAML, or a field is unknown or out of range.
     """
     path, content = _read(name)
-    for key, value in (changes or {}).items():
-        _set(content, key, value, path)
+    # The kind of a part goes before its fields: another kind has others.
+    for key in sorted(changes or {}, key=lambda key: not key.endswith((".kind", ".name"))):
+        _set(content, key, (changes or {})[key], path)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -236,7 +241,22 @@ def load_recipe(name: str | Path, changes: dict[str, Any] | None = None) -> Reci
         # Pydantic also names the branch of a union, which is a value of the file and not a field.
         fields = [str(each) for each in first["loc"] if each not in _BRANCHES]
         place = ".".join(fields) or "recipe"
-        raise RecipeError(f"{path}: {place}: {first['msg']}") from error
+        what = first["msg"]
+        if first["type"] == "extra_forbidden":
+            what = f"no such field; there are: {', '.join(_part_of(first['loc']).model_fields)}"
+        raise RecipeError(f"{path}: {place}: {what}") from error
+
+
+def _part_of(location: Sequence[int | str]) -> type[_Part]:
+    """Which part of a recipe has the field at a location, as Pydantic gives it."""
+    part: type[_Part] = Recipe
+    for name in map(str, location[:-1]):
+        if name in _BRANCHES:
+            part = _BRANCHES[name]
+        else:
+            annotation = part.model_fields[name].annotation
+            part = next(each for each in (annotation, *get_args(annotation)) if isinstance(each, type))
+    return part
 
 
 def _read(name: str | Path, extending: tuple[Path, ...] = ()) -> tuple[Path, dict[str, Any]]:
@@ -277,15 +297,15 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-_BRANCHES: Final = frozenset(
-    str(get_args(model.model_fields[key].annotation)[0])
+_BRANCHES: Final[dict[str, type[_Part]]] = {
+    str(get_args(model.model_fields[key].annotation)[0]): model
     for key, models in (
         ("kind", (Tags, Associations, Teachers)),
         ("name", get_args(Network)),
         ("name", (Constant, Plateau, Cosine, WarmUpLinear)),
     )
     for model in models
-)
+}
 
 
 def _set(content: dict[str, Any], key: str, value: Any, path: Path) -> None:
@@ -294,4 +314,6 @@ def _set(content: dict[str, Any], key: str, value: Any, path: Path) -> None:
         content = content.setdefault(parent, {})
         if not isinstance(content, dict):
             raise RecipeError(f"{path}: {key}: {parent} has no fields")
+    if last in ("kind", "name") and content.get(last, value) != value and str(value) in _BRANCHES:
+        content.clear()  # of fields that the other kind does not have
     content[last] = value

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.csr import Csr
-from training.errors import RecipeError
 
 
 def balanced_weights(classes: Csr) -> NDArray[np.float64]:
@@ -37,19 +36,15 @@ def draw_tracks(weights: NDArray[np.float64], n: int, seed: int, epoch: int) -> 
 
     Args:
         weights: (tracks,), not negative; one at 0 is never drawn.
-        n: How many.
+        n: How many; all that have a weight, if these are fewer.
         seed: Not negative, as is `epoch`. Both together decide the draw: every process draws the same.
         epoch: Number of the epoch.
 
     Returns:
         (n,), rows of `weights`.
-
-    Raises:
-        RecipeError: There are fewer than n with a weight.
     """
     candidates = np.flatnonzero(weights > 0)
-    if not 0 < n <= len(candidates):
-        raise RecipeError(f"sampling: {n} tracks an epoch must be from 1 to {len(candidates)}")
+    n = min(n, len(candidates))
     generator = np.random.default_rng((seed, epoch))
     times = generator.standard_exponential(len(candidates)) / weights[candidates]
     first = np.argpartition(times, n - 1)[:n]

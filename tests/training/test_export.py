@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ RECIPES = {
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A finished run of each recipe."""
     folder = tmp_path_factory.mktemp("runs")
-    whole = material(folder / "features")
+    whole = replace(material(folder / "features"), name="music")
     torch.set_num_threads(1)
     for name, chosen in RECIPES.items():
         fit(chosen, whole, folder / name, accelerator="cpu", progress=False)
@@ -109,7 +110,9 @@ def test_the_card_says_where_the_model_comes_from(runs: dict[str, Path], tmp_pat
     for part in ("resnet10", f"{notes['parameters']:,} parameters", f"commit {notes['commit']}", "seed 0"):
         assert part in card.source
     assert card.release_date == notes["began"][:10]
-    assert card.dataset == {"name": "features", "tracks": {"train": 16, "validation": 8}}
+    tracks = {"train": 16, "validation": 8}
+    assert card.dataset == {"name": "music", "tracks": tracks, "metrics": notes["figures"]}
+    assert card.dataset["metrics"].keys() == {"validation/loss", "validation/average_precision"}
     assert card.description == "A test."
 
 

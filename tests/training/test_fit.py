@@ -170,6 +170,33 @@ def test_another_recipe_or_other_classes_in_the_folder(tmp_path: Path) -> None:
         run(recipe(TAGS, epochs=1), other, tmp_path / "run")
 
 
+def test_other_tracks_in_the_folder(tmp_path: Path) -> None:
+    whole, chosen = material(tmp_path / "features"), recipe(TAGS, epochs=1)
+    figures = run(chosen, whole, tmp_path / "run")
+    other = Material(Manifest([*whole.manifest][:-1]), whole.features)
+    refused = r"run: has a run on other tracks or parts, mel frames or teachers; choose another folder$"
+    with pytest.raises(TrainingError, match=refused):
+        run(chosen, other, tmp_path / "run")
+    assert run(chosen, whole, tmp_path / "run") == figures
+    # A run of an earlier version does not say what it is on.
+    file = tmp_path / "run" / "run.json"
+    notes = json.loads(file.read_bytes())
+    del notes["material"]
+    file.write_text(json.dumps(notes))
+    assert run(chosen, other, tmp_path / "run").keys() == figures.keys()
+
+
+@pytest.mark.parametrize(("file", "name"), [("rock.parquet", "rock"), ("games/manifest.parquet", "games")])
+def test_the_name_of_the_corpus(tmp_path: Path, file: str, name: str) -> None:
+    whole, arguments = prepare(tmp_path, recipe(TAGS, epochs=0))
+    (tmp_path / "games").mkdir()
+    whole.manifest.save(tmp_path / file)
+    arguments[3] = str(tmp_path / file)
+    done = CliRunner().invoke(cli, [*arguments[1:], str(tmp_path / "run")])
+    assert done.exit_code == 0, done.stderr
+    assert load_run(tmp_path / "run")[2]["corpus"] == name
+
+
 def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
     whole = material(tmp_path / "features")
     broken = Material(whole.manifest, Failing(tmp_path / "features", 50))
@@ -256,6 +283,20 @@ def test_going_on_after_a_kill_and_an_interrupt(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
 
 
+def test_tags_that_validation_cannot_measure_are_named(tmp_path: Path) -> None:
+    whole, arguments = prepare(tmp_path, recipe(TAGS, epochs=0))
+    renamed = [
+        replace(track, genres=(*track.genres, "new")) if track.split == "train" else track
+        for track in whole.manifest
+    ]
+    Manifest(renamed).save(tmp_path / "corpus.parquet")
+    done = CliRunner().invoke(cli, [*arguments[1:], str(tmp_path / "run")])
+    assert done.exit_code == 0, done.stderr
+    what = "1 of 3 tags, which all tracks of the validation part have, or none: new"
+    assert done.stderr == f"{tmp_path}/run/run.json: unmeasured: {what}\n"
+    assert json.loads((tmp_path / "run" / "run.json").read_bytes())["unmeasured"] == ["new"]
+
+
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, arguments = prepare(tmp_path, recipe(TAGS))
     write_atomically = checkpoints.write_atomically
@@ -296,7 +337,7 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
 
 def test_no_epochs_give_the_network_as_it_began(tmp_path: Path) -> None:
     whole = material(tmp_path)
-    chosen = recipe(CONTRAST, epochs=0, seed=3)
+    chosen = recipe(CONTRAST, epochs=0, seed=3, averaging={"begin": 2})
     run(chosen, whole, tmp_path / "random")
     began = make_system(chosen, whole, ()).network.state_dict()
     given = load_run(tmp_path / "random")[1].state_dict()

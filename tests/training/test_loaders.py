@@ -87,6 +87,12 @@ def test_segments_with_tags(whole: Material) -> None:
         assert batch["targets"].sum(1).tolist() == [1.0] * len(names)
 
 
+def test_an_epoch_of_more_tracks_than_there_are(whole: Material) -> None:
+    tags = recipe({**TAGS, "balanced": 200_000})
+    batches: Any = Loaders(tags, whole).batches("train", 0)
+    assert sorted(batches._track_ids) == sorted(t.track_id for t in whole.manifest if t.split == "train")
+
+
 def test_pairs_share_what_they_should(whole: Material) -> None:
     found = {track.track_id: track for track in whole.manifest}
     batches: Any = Loaders(recipe(PAIRS), whole).batches("train", 0)
@@ -131,6 +137,17 @@ def test_what_teachers_say_of_a_segment(whole: Material) -> None:
     assert [len(fewer[number]["mel"]) for number in range(len(fewer))] == [4, 2]
 
 
+def test_tags_that_validation_cannot_measure(whole: Material) -> None:
+    assert Loaders(recipe(TAGS), whole).unmeasured == ()
+    corpus = [
+        replace(track, genres=(*track.genres, "everywhere", *(["new"] if track.split == "train" else [])))
+        for track in whole.manifest
+    ]
+    made = Loaders(recipe(TAGS), Material(Manifest(corpus), whole.features))
+    assert set(made.unmeasured) == {"everywhere", "new"}
+    assert set(made.classes) == {*GENRES, "everywhere", "new"}
+
+
 def test_a_track_that_is_shorter_goes_round() -> None:
     frames = np.arange(3, dtype=np.float16)[:, None]
     assert cut(frames, 0, 7)[:, 0].tolist() == [0, 1, 2, 0, 1, 2, 0]
@@ -169,9 +186,11 @@ def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
     refused(artist, three, "^part 'train': 0 pairs of 2 tracks for 'artist'")
     refused(recipe(PAIRS), three, "^part 'train': 0 pairs of 2 tracks for 'release'")
     refused(recipe(TAGS, batches_per_step=2), three, "must be 2 or more; make batch_size smaller")
+    balanced = recipe({**TAGS, "balanced": 99}, batches_per_step=2)
+    refused(balanced, three, "; make batch_size smaller, or set objective.balanced=null and make crops_per")
     refused(recipe(TAGS), three, "^part 'validation': none of 1 genres has tracks with it and tracks without")
     refused(recipe(TAGS), alone, r"no genre has 1 tracks in the training part .*; the most frequent is none")
-    refused(recipe({**TAGS, "least_tracks": 99}), whole, r"no genre has 99 tracks .* is .*, 8\)")
+    refused(recipe({**TAGS, "least_tracks": 99}), whole, r"no genre has 99 tracks .* is 'ambient' with 8$")
     train = part(whole, lambda t: t.split == "train")
     refused(recipe(TAGS), train, "^the manifest has no track in the part 'validation'$")
     unheard = replace(whole, manifest=Manifest(replace(t, track_id="x" + t.track_id) for t in whole.manifest))

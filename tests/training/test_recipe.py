@@ -90,19 +90,26 @@ def test_parts_without_a_kind_are_merged_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "parts"),
     [
-        ("leraning_rate: 1", ["leraning_rate: Extra inputs"]),
-        ("optimizer: {momentum: 1}", ["optimizer.momentum: Extra"]),
-        ("network: {name: resnet10, depth: 3}", ["network.depth: Extra"]),
+        ("leraning_rate: 1", ["leraning_rate: no such field; there are: about, objective, network, "]),
+        (
+            "optimizer: {momentum: 1}",
+            ["optimizer.momentum: no such field; there are: name, lr, weight_decay"],
+        ),
+        ("averaging: {end: 1}", ["averaging.end: no such field; there are: begin, every"]),
+        ("network: {name: resnet10, depth: 3}", ["network.depth: no such field; there are: name, widths, "]),
         ("network: {name: resnet11}", ["network", "resnet11", "'resnet10'"]),
         ("epochs: many", ["epochs", "integer"]),
-        ("epochs: 0", ["epochs", "greater than 0"]),
+        ("epochs: -1", ["epochs", "greater than or equal to 0"]),
         ("precision: 8", ["precision", "'32-true'"]),
         ("averaging: {begin: 9}", ["averaging.begin=9: there are 3 epochs"]),
         ("objective: {kind: tags, taught: true}", ["objective.taught: only maest"]),
         ("objective: {kind: associations, weights: {}}", ["objective.weights"]),
         ("objective: {kind: associations, weights: {year: 1}}", ["objective.weights.year", "'artist'"]),
         ("mixup: 0.3\nobjective: {kind: associations, weights: {track: 1}}", ["not with associations"]),
-        ("schedule: {name: cosine, patience: 3}", ["schedule.patience: Extra"]),
+        (
+            "schedule: {name: cosine, patience: 3}",
+            ["schedule.patience: no such field; there are: name, warm_up"],
+        ),
     ],
 )
 def test_fields_that_cannot_be_used(tmp_path: Path, line: str, parts: list[str]) -> None:
@@ -136,10 +143,25 @@ def test_changes(tmp_path: Path) -> None:
     assert chosen.averaging is not None
     for changes, part in (
         ({"epochs.most": 1}, "epochs.most: epochs has no fields"),
-        ({"optimizer.rl": 1}, "optimizer.rl: Extra"),
+        ({"optimizer.rl": 1}, "optimizer.rl: no such field"),
     ):
         with pytest.raises(RecipeError, match=re.escape(f"{tmp_path}/mine.yaml: {part}")):
             load_recipe(tmp_path / "mine.yaml", changes)
+
+
+def test_another_network_has_its_own_fields(tmp_path: Path) -> None:
+    content = SMALL.replace("resnet10", "resnet10, widths: [2, 2, 4, 4, 8], dropout: 0.5")
+    (tmp_path / "mine.yaml").write_text(content + "optimizer: {name: adam, lr: 0.5}\n")
+    changes = {"network.width": 96, "network.name": "maest", "optimizer.name": "adamw"}
+    chosen = load_recipe(tmp_path / "mine.yaml", changes)
+    assert chosen.network == Maest(name="maest", width=96)
+    assert chosen.optimizer.lr == 0.5
+    same = load_recipe(tmp_path / "mine.yaml", {"network.name": "resnet10"})
+    assert same.network == ResNet10(name="resnet10", widths=(2, 2, 4, 4, 8), dropout=0.5)
+
+
+def test_no_epochs_need_no_averaging() -> None:
+    assert load_recipe("maest-small", {"epochs": 0}).averaging is not None
 
 
 def test_the_commands(tmp_path: Path) -> None:
@@ -150,7 +172,11 @@ def test_the_commands(tmp_path: Path) -> None:
     assert Recipe.model_validate(yaml.safe_load(shown.stdout)) == load_recipe("cola-artist-small")
 
     arguments = ["fit", "student", "no.parquet", "no", "--out", str(tmp_path)]
-    for change, said in (("epochs", "--set epochs: must be FIELD=VALUE"), ("epoch=1", "epoch: Extra inputs")):
+    for change, said in (
+        ("epochs", "--set epochs: must be FIELD=VALUE"),
+        ("epoch=1", "epoch: no such field"),
+        ("optimizer.lr={", "--set optimizer.lr={: while parsing a flow node"),
+    ):
         wrong = CliRunner().invoke(cli, [*arguments, "--set", change])
         assert wrong.exit_code == 2
         assert said in wrong.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from training.errors import TrainingError
 from training.manifest import SPLITS, Manifest
 
 SHOWN = 5
@@ -39,6 +40,8 @@ def agree(
     from training.outputs import Outputs
 
     tracks = [track.track_id for track in Manifest.load(manifest) if track.split == part]
+    if not tracks:
+        raise TrainingError(f"{manifest}: no track in the part {part!r}")
     found = agreements(Outputs(student), [Outputs(teacher) for teacher in teachers], tracks, least_prevalence)
     click.echo("| teacher | Spearman | tags that count | strongest tag the same |\n|---|---|---|---|")
     for name, agreement in found.items():

@@ -13,6 +13,7 @@ import click
 
 from training.commands import INCOMPLETE
 from training.commands.options import task_options
+from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -45,7 +46,8 @@ Examples:
     "--tasks",
     default="genres,artist-retrieval,release-retrieval",
     show_default=True,
-    help="Any of genres, artists, vocal, artist-retrieval, release-retrieval and task files (see heads).",
+    help="Any of genres, artists, vocal, electronic, energy, artist-retrieval, release-retrieval and task "
+    "files (see heads).",
 )
 @click.option(
     "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of results."
@@ -122,6 +124,9 @@ def evaluate(
     # All are made before the first is run: a mistake in the last should not cost an hour.
     found = [track for track in corpus if track.track_id in kept]
     searched = [track for track in found if (part or "test") in ("all", track.split)]
+    if not searched and set(names) & set(RETRIEVAL):
+        where = f"{manifest}: no track in the part {part or 'test'!r} has embeddings by all models"
+        raise TrainingError(f"{where}; choose another --part")
     told = [track.track_id for track in (searched if folds and part else found)]
     made = {name: only(named_task(name, corpus, options), told) for name in names if name not in RETRIEVAL}
     tests = {name: folds_of(name, task, corpus, folds) for name, task in made.items()}

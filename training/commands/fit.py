@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -59,11 +60,17 @@ def fit(
     from training.loaders import Material
     from training.outputs import Outputs
 
+    # One called manifest.parquet, as corpus game-music writes it, has its name from its folder.
+    file = manifest.resolve()
     material = Material(
-        Manifest.load(manifest), open_features(features), tuple(Outputs(teacher) for teacher in teachers)
+        Manifest.load(manifest),
+        open_features(features),
+        tuple(Outputs(teacher) for teacher in teachers),
+        file.parent.name if file.stem == "manifest" else file.stem,
     )
     try:
-        figures = train(chosen, material, out, workers, accelerator, sys.stderr.isatty())
+        tell = functools.partial(click.echo, err=True)
+        figures = train(chosen, material, out, workers, accelerator, sys.stderr.isatty(), tell)
     except KeyboardInterrupt:
         click.echo("interrupted; the same command goes on behind the last whole epoch", err=True)
         raise
@@ -80,4 +87,7 @@ def _change(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise RecipeError(f"--set {text}: must be FIELD=VALUE")
-    return name, yaml.safe_load(value)
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {text}: {' '.join(str(error).split())}") from error

@@ -104,3 +104,7 @@ def test_tracks_that_were_not_heard(folder: Path) -> None:
     result = command(*agree(folder, "--part", "train"))
     assert result.exit_code == 1
     assert "student: lacks 1 of 1 tracks, such as c" in result.stderr
+    empty = command(*agree(folder, "--part", "validation"))
+    assert empty.exit_code == 1
+    assert empty.stderr.endswith("corpus.parquet: no track in the part 'validation'\n")
+    assert empty.stderr.count("\n") == 1

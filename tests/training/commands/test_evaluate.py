@@ -13,7 +13,10 @@ pytest.importorskip("matplotlib", reason="plots are matplotlib's")
 
 from tests.training.clusters import corpus
 from tests.training.commands.stored import Stored, command, write
+from training.commands.evaluate import RETRIEVAL, evaluate
 from training.evaluation import retrieval_results
+from training.manifest import Manifest
+from training.teacher_tasks import OPPOSITES
 
 MANIFEST, STORE = corpus()
 NOISE = {t: np.random.default_rng(n).normal(size=rows.shape) for n, (t, rows) in enumerate(STORE.items())}
@@ -133,6 +136,24 @@ def test_tracks_that_a_model_lacks_are_taken_from_all(folder: Path) -> None:
     rows = json.loads((folder / "r" / "results.json").read_text())
     means = {row["model"]: row["mean"] for row in rows if row["metric"] == "mAP"}
     assert means["good"] == means["less"]
+
+
+def test_a_part_without_tracks(folder: Path) -> None:
+    Manifest(track for track in MANIFEST if track.split != "test").save(folder / "corpus.parquet")
+    result = command(
+        *("evaluate", folder / "corpus.parquet", folder / "good", "--tasks", "artist-retrieval"),
+        *("--out", folder / "r"),
+    )
+    assert result.exit_code == 1
+    said = "corpus.parquet: no track in the part 'test' has embeddings by all models; choose another --part\n"
+    assert result.stderr.endswith(said)
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_help_has_all_tasks() -> None:
+    said = next(option.help for option in evaluate.params if option.name == "tasks")  # type: ignore[attr-defined]
+    for name in ("genres", "artists", *OPPOSITES, *RETRIEVAL):
+        assert name in said, name
 
 
 @pytest.mark.parametrize(
