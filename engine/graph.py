@@ -107,6 +107,10 @@ class Graph:
             names = f"outputs are {_names(outputs)}; inputs are {_names(inputs)}"
             raise GraphError(f"{source_end} -> {target_end}: {what}, so name them; {names}")
         output, port = fitting[0]
+        given = output.token_type.origin
+        if port.origin and given and port.origin != given:
+            edge = Edge(source, output, target, port)
+            raise GraphError(f"{edge}: the input takes what {port.origin} gives, not {given}")
         if port.offered and not port.many:
             second = f"{source.name}.{output.name}"
             raise GraphError(f"takes one stream, and {second} is another", node=target.name, port=port.name)

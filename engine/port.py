@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.errors import AuricleError
 from engine.reader import Reader
-from engine.stream import Axis, Stream, TokenType
+from engine.stream import Axis, Origin, Stream, TokenType
 
 
 @dataclass
@@ -29,6 +29,7 @@ class InputPort:
         many: Whether several streams may be connected.
         optional: Whether none may be.
         lag_s: Seconds by which its reader may fall behind before the writer has to wait.
+        origin: What the tokens have to come from, if they say it; None takes any.
     """
 
     name: str
@@ -42,6 +43,7 @@ class InputPort:
     many: bool = False
     optional: bool = False
     lag_s: float = 0.0
+    origin: Origin | None = None
     offered: list[TokenType] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
 
@@ -80,6 +82,7 @@ class OutputPort:
         rate: Tokens a second, of a source.
         follows: The input that gives one token for each of its windows, of any other node.
         burst_s: Seconds that may be written before a reader has to come round.
+        origin: What the tokens come from, where a reader may insist on it and it is known.
     """
 
     name: str
@@ -89,6 +92,7 @@ class OutputPort:
     rate: Fraction | None = None
     follows: InputPort | None = None
     burst_s: float = 1.0
+    origin: Origin | None = None
     connected: Stream | None = None
 
     @property
@@ -106,7 +110,7 @@ class OutputPort:
             rate = self.follows.offered[0].rate / self.follows.hop_size
         if rate is None:
             raise AuricleError(f"output {self.name!r} has neither a rate nor an input to follow")
-        return TokenType(self.dtype, self.axes, rate)
+        return TokenType(self.dtype, self.axes, rate, self.origin)
 
 
 def _dtype_name(dtype: np.dtype[Any] | type) -> str:

@@ -12,7 +12,7 @@ import threading
 import time
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -59,6 +59,22 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What tokens come from that mean nothing without it, such as the model that made embeddings.
+
+    Attributes:
+        name: For people; a file that was renamed is the same.
+        sha256: Of the file.
+    """
+
+    name: str = field(compare=False)
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.sha256[:12]})"
+
+
+@dataclass(frozen=True, slots=True)
 class TokenType:
     """What a stream carries.
 
@@ -66,11 +82,13 @@ class TokenType:
         dtype: A NumPy type, or the Python class of the objects.
         axes: Named axes of one token; none for a sample or an object.
         rate: Tokens a second.
+        origin: What they come from, where a reader may insist on it and it is known.
     """
 
     dtype: np.dtype[Any] | type
     axes: tuple[Axis, ...]
     rate: Fraction
+    origin: Origin | None = None
 
     def __str__(self) -> str:
         kind = self.dtype.name if isinstance(self.dtype, np.dtype) else self.dtype.__name__

@@ -51,9 +51,10 @@ class Schema(_Part):
 
 
 class EmbeddingModel(_Part):
-    """For a head: the backbone whose embeddings it takes."""
+    """For a head: the backbone whose embeddings it takes, and the hash of its file if that is known."""
 
     model_name: str
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     algorithm: str | None = None
     link: str | None = None
 

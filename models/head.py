@@ -127,6 +127,7 @@ def save_head(
     name: str,
     labels: Sequence[str],
     embedding_model: str,
+    embedding_sha256: str | None = None,
     sample_rate: int = 16000,
     description: str = "",
     licence: str = "",
@@ -138,6 +139,7 @@ def save_head(
     Args:
         layers: first to last.
         embedding_model: name of the backbone whose embeddings the head takes.
+        embedding_sha256: that of its file: the engine refuses the head on any other.
         sample_rate: that of the backbone's input, in Hz.
         dataset: what it was trained on and how good it is there, for the card.
 
@@ -171,7 +173,8 @@ def save_head(
         model_types=("safetensors",),
         io=Schema(inputs=(inputs,), outputs=(outputs,)),
         inference=Inference(
-            sample_rate=sample_rate, embedding_model=EmbeddingModel(model_name=embedding_model)
+            sample_rate=sample_rate,
+            embedding_model=EmbeddingModel(model_name=embedding_model, sha256=embedding_sha256),
         ),
         file=_FILE_NAME,
         licence=licence or None,

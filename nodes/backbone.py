@@ -16,7 +16,7 @@ from engine.deferring import Deferring, Job
 from engine.errors import AuricleError, ConfigError
 from engine.node import NodeParams, describe
 from engine.port import InputPort, OutputPort
-from engine.stream import Axis
+from engine.stream import Axis, Origin
 from engine.wire import KIND
 from models.card import TensorSpec
 from models.errors import ModelError, ProviderError
@@ -177,9 +177,16 @@ class Backbone(Deferring):
             )
         if (embeddings := card.output("embeddings")) and card.embedding_size:
             self._given["embeddings"] = embeddings
-            axes = (Axis("embedding", card.embedding_size),)
             self.add_output(
-                OutputPort("embeddings", "What heads take.", FLOAT32, axes, follows=mel, burst_s=burst_s)
+                OutputPort(
+                    "embeddings",
+                    "What heads take.",
+                    FLOAT32,
+                    (Axis("embedding", card.embedding_size),),
+                    follows=mel,
+                    burst_s=burst_s,
+                    origin=Origin(card.name, card.sha256) if card.sha256 else None,
+                )
             )
         self._scale = (front_end.mean, front_end.std)
         self._inference: Inference | None = None

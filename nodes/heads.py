@@ -13,7 +13,7 @@ from pydantic import Field
 from engine.errors import ConfigError
 from engine.node import NodeParams
 from engine.port import InputPort, OutputPort
-from engine.stream import Axis
+from engine.stream import Axis, Origin
 from engine.transform import Transform
 from engine.wire import KIND, KINDS
 from models.head import Mlp, load_head
@@ -27,7 +27,8 @@ class Heads(Transform):
 
     Raises:
         ModelError: A head that is not there, or not a plain MLP.
-        ConfigError: A head that takes embeddings of another length, or a second one of the same name.
+        ConfigError: A head that takes embeddings of another length or, if its card has a hash, of another
+            backbone; or a second one of the same name.
     """
 
     class Params(NodeParams):
@@ -72,12 +73,13 @@ class Heads(Transform):
             self._bank = shared_bank([*self._loaded(), head])
             # From now on a backbone with other embeddings is refused when the graph is built.
             self._embeddings.axes = (Axis("embedding", head.input_size),)
+            self._embeddings.origin = self._origin()
 
     def check_head(self, head: Mlp) -> None:
         """Refuse a head that cannot be used here.
 
         Raises:
-            ConfigError: A name that is not to be had, or embeddings of another length.
+            ConfigError: A name that is not to be had, or embeddings of another length or backbone.
         """
         name = head.card.name
         if name in KINDS or not re.fullmatch(KIND, name):
@@ -89,6 +91,10 @@ class Heads(Transform):
         if size not in (None, head.input_size):
             takes = f"head {name!r} takes embeddings of {head.input_size}"
             raise ConfigError(f"{takes}, here they have {size}", node=self.name)
+        wanted, given = _origin_of(head), self._origin()
+        if wanted and given and wanted != given:
+            what = f"head {name!r} takes embeddings of {wanted}, here they are of {given}"
+            raise ConfigError(what, node=self.name)
         if name in self.names():
             raise ConfigError(f"there is a head {name!r} already", node=self.name)
 
@@ -97,6 +103,12 @@ class Heads(Transform):
         if self._embeddings.offered:
             return self._embeddings.offered[0].axes[0].size
         return self._bank.heads[0].input_size if self._bank else None
+
+    def _origin(self) -> Origin | None:
+        """The backbone of the embeddings; None while nothing says it."""
+        if self._embeddings.offered:
+            return self._embeddings.offered[0].origin
+        return next(filter(None, map(_origin_of, self._loaded())), None)
 
     def remove_head(self, name: str) -> None:
         """Stop using a head from the next segment on. From any thread.
@@ -143,3 +155,9 @@ class Heads(Transform):
 
     def statistics(self) -> dict[str, Any]:
         return {"heads": self.names()}
+
+
+def _origin_of(head: Mlp) -> Origin | None:
+    """The backbone that its card names with a hash."""
+    model = head.card.inference.embedding_model
+    return Origin(model.model_name, model.sha256) if model and model.sha256 else None

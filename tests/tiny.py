@@ -66,11 +66,18 @@ def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed
     return _save(folder, graph, segment_size, hop_size)
 
 
-def make_head(folder: Path, size: int = SIZE, seed: int = 0) -> Path:
-    """The folder of a head of one layer and two labels, called like the folder."""
+def make_head(folder: Path, size: int = SIZE, seed: int = 0, backbone: str | None = None) -> Path:
+    """The folder of a head of one layer and two labels, called like the folder; `backbone` is a hash."""
     rng = np.random.default_rng(seed)
     layer = Layer(rng.normal(size=(size, 2)), rng.normal(size=2), "softmax")
-    save_head(folder, [layer], name=folder.name, labels=("a", "b"), embedding_model="tiny")
+    save_head(
+        folder,
+        [layer],
+        name=folder.name,
+        labels=("a", "b"),
+        embedding_model="tiny",
+        embedding_sha256=backbone,
+    )
     return folder
 
 

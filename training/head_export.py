@@ -52,6 +52,7 @@ def save_probe(
         name=name,
         labels=task.classes,
         embedding_model=backbone.name,
+        embedding_sha256=backbone.sha256,
         sample_rate=backbone.inference.sample_rate,
         description=f"{task.name}, {kind}: {', '.join(task.classes)}",
         licence=licence,

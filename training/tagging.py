@@ -15,6 +15,8 @@ from training.system import System
 class Tagging(System):
     """A network that learns tags, and the distillation token of MAEST what a teacher makes of them.
 
+    It is validated, and exported, as MAEST's authors run theirs: see `Maest.separated`.
+
     Args:
         chosen: A recipe whose objective is `tags`.
         network: With as many logits as there are tags.

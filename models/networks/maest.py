@@ -180,7 +180,12 @@ class Maest(nn.Module):
     def separated(
         self, mel: Tensor, keep_t: Tensor | None = None, keep_f: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `forward`, each token with its head, the second of which learns from a teacher.
+        """As `forward`, each token with its head, the second of which learns from a teacher. For training.
+
+        What a network says is `forward`, whether it was taught or not. The authors' network that was taught
+        (`discogs-maest-30s-pw-73e-ts`) is run by one head on the mean of both tokens as the others are, and
+        published on Hugging Face without `head_dist`; DeiT takes the mean of both heads instead. What the
+        distillation token learned is in that mean.
 
         Returns:
             logits of the class token and of the distillation token, each (batch, n_classes), and features.

@@ -8,6 +8,7 @@ import pytest
 from engine.errors import ConfigError, GraphError
 from engine.graph import Graph
 from engine.scheduler import passes, run_offline
+from models.card import load_card
 from models.errors import ModelError
 from models.head import save_head
 from models.mlp import Layer
@@ -110,3 +111,22 @@ def test_head_that_cannot_be_published_by_its_name(folder: Path, name: str) -> N
 def test_head_for_another_backbone_is_refused_when_the_graph_is_built(folder: Path) -> None:
     with pytest.raises(GraphError, match="takes tokens of 9 embedding, not of 8 embedding"):
         graph_of(folder, Heads("heads", heads=[str(folder / "other")]))
+
+
+def test_head_trained_on_another_backbone_of_the_same_size(folder: Path) -> None:
+    own, other = load_card(folder / "backbone").sha256, "5" * 64
+    assert own is not None
+    mine, strange = make_head(folder / "mine", backbone=own), make_head(folder / "strange", backbone=other)
+    refused = rf"heads\.embeddings: the input takes what tiny \(5{{12}}\) gives, not tiny \({own[:12]}\)"
+    with pytest.raises(GraphError, match=refused):
+        graph_of(folder, Heads("heads", heads=[str(strange)]))
+
+    heads = Heads("heads", heads=[str(mine)])
+    here = rf"head 'strange' takes embeddings of tiny \(5{{12}}\), here they are of tiny \({own[:12]}\)"
+    with pytest.raises(ConfigError, match=here):
+        heads.add_head(str(strange))
+    graph_of(folder, heads)
+    with pytest.raises(ConfigError, match=here):
+        heads.add_head(str(strange))
+    heads.add_head(str(folder / "mood"))  # whose card names no hash
+    assert heads.names() == ["mine", "mood"]

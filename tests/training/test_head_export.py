@@ -26,6 +26,7 @@ BACKBONE = Card(
     classes=("x",),
     io=Schema(inputs=(TensorSpec(name="i"),), outputs=(TensorSpec(name="o"),)),
     inference=Inference(sample_rate=16000),
+    sha256="a" * 64,
 )
 
 
@@ -54,6 +55,7 @@ def test_the_engine_says_what_torch_says(tmp_path: Path, protocol: Protocol, mul
     assert card.classes == task.classes
     assert card.inference.embedding_model is not None
     assert card.inference.embedding_model.model_name == "student"
+    assert card.inference.embedding_model.sha256 == "a" * 64
     assert card.licence == "MIT"
     assert card.dataset is not None
     assert card.dataset["size"] == "54 tracks"

@@ -51,6 +51,10 @@ def test_each_paper_has_its_recipes() -> None:
     for name in ("effnet-style", "cola-track", "cola-release", "cola-artist", "cola-label", "cola-multitask"):
         assert f"{name}-small" in names
     assert "maest-small" in names
+    small, taught = (load_recipe(name).model_dump() for name in ("maest-small", "maest-taught-small"))
+    assert taught["objective"].pop("taught")
+    assert not small["objective"].pop("taught")
+    assert {**taught, "about": ""} == {**small, "about": ""}
 
 
 def test_values_of_the_papers() -> None:
