@@ -105,6 +105,7 @@ class Loaders(lightning.LightningDataModule):
         self.material = material
         self.workers = workers
         self._tracks = {split: material.tracks(split) for split in ("train", "validation")}
+        self._catalogues: dict[Split, Catalogue] = {}
         self.classes: tuple[str, ...] = ()
         self.unmeasured: tuple[str, ...] = ()
         match chosen.objective:
@@ -203,7 +204,9 @@ class Loaders(lightning.LightningDataModule):
     def _pairs(self, objective: recipe.Associations, split: Split, epoch: int) -> PairBatches:
         chosen = self.recipe
         tracks = self._tracks[split]
-        catalogue = Catalogue.of_tracks(tracks)
+        if split not in self._catalogues:
+            self._catalogues[split] = Catalogue.of_tracks(tracks)
+        catalogue = self._catalogues[split]
         pairs: dict[str, NDArray[np.int64]] = {}
         for association in objective.weights:
             drawn = [
@@ -225,7 +228,7 @@ class Loaders(lightning.LightningDataModule):
         made = PairBatches(
             self.material.features, ids, catalogue, pairs, chosen.segment_size, size, chosen.seed, epoch
         )
-        if split != "train" and not chosen.averaging:
+        if split != "train" and chosen.epochs and not chosen.averaging:
             for name in pairs:
                 if all(made.alike(name, number).all() for number in range(len(made))):
                     raise TrainingError(
