@@ -116,9 +116,11 @@ def test_parameters_may_differ(folder: Path) -> None:
 def test_streams_share_sessions_and_workers(folder: Path) -> None:
     specs = ", ".join(f"{{name: s{n}, input: long.wav, values: {{input.realtime: true}}}}" for n in range(6))
     with service_of(graph(folder, f"[{specs}]")) as service:
-        wait_until(lambda: all(run.state.value == "running" for run in service.runs))
-        backbones = [run.graph.nodes["backbone"] for run in service.runs]
-        inferences = [b._inference for b in backbones if isinstance(b, Backbone)]
+        backbones = [b for run in service.runs if isinstance(b := run.graph.nodes["backbone"], Backbone)]
+        assert len(backbones) == 6
+        # Runs say that they run while their nodes are opened.
+        wait_until(lambda: all(b._inference is not None for b in backbones))
+        inferences = [b._inference for b in backbones]
         sessions = {id(i._session) for i in inferences if isinstance(i, IncrementalInference)}
         assert len(sessions) == 1
         assert service._scheduler.workers == usable_cores()
