@@ -166,6 +166,11 @@ class PairBatches(Dataset[Batch]):
         """Of a batch, see `training.pairs.alike`."""
         return alike(self._catalogue, association, *self._sides(association, number))
 
+    def without_negatives(self) -> tuple[str, ...]:
+        """Associations of which in every batch all positives belong to all anchors."""
+        batches = range(len(self))
+        return tuple(name for name in self._pairs if all(self.alike(name, batch).all() for batch in batches))
+
     def _sides(self, association: str, number: int) -> NDArray[np.int64]:
         """Anchors and positives of a batch, (2, batch)."""
         chosen = slice(number * self._batch_size, (number + 1) * self._batch_size)

@@ -40,14 +40,11 @@ from training.checkpoints import BEST, LAST, Checkpoints, WholeFiles, write_weig
 from training.contrast import Contrast
 from training.distillation import Distillation
 from training.errors import TrainingError
-from training.loaders import Loaders, Material
-from training.manifest import Split
+from training.loaders import PARTS, Loaders, Material
 from training.system import System
 from training.tagging import Tagging
 
 RECIPE, RUN, NETWORK = "recipe.yaml", "run.json", "network.safetensors"
-
-PARTS: Final[tuple[Split, ...]] = ("train", "validation")
 
 SHOWN: Final = 5
 """Tags, of those that validation cannot measure, in a line; `run.json` has all."""

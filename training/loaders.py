@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import lightning
 import numpy as np
@@ -23,6 +23,9 @@ from training.outputs import Outputs
 from training.pairs import draw_pairs
 from training.sampling import balanced_weights, draw_tracks
 from training.store import Store
+
+PARTS: Final[tuple[Split, ...]] = ("train", "validation")
+"""Of a corpus that training takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,19 @@ def _genres(track: Track) -> set[str]:
     return {normalised(genre) for genre in track.genres} - {""}
 
 
+@dataclass(frozen=True, slots=True)
+class _Tagged:
+    """Tracks of a part that tags are learned from.
+
+    Attributes:
+        ids: Of the tracks.
+        targets: (tracks, classes), boolean.
+    """
+
+    ids: list[str]
+    targets: NDArray[np.bool_]
+
+
 class Loaders(lightning.LightningDataModule):
     """Batches for Lightning: anew each epoch in training, always the same in validation.
 
@@ -104,8 +120,9 @@ class Loaders(lightning.LightningDataModule):
         self.recipe = chosen
         self.material = material
         self.workers = workers
-        self._tracks = {split: material.tracks(split) for split in ("train", "validation")}
+        self._tracks = {split: material.tracks(split) for split in PARTS}
         self._catalogues: dict[Split, Catalogue] = {}
+        self._tagged: dict[Split, _Tagged] = {}
         self.classes: tuple[str, ...] = ()
         self.unmeasured: tuple[str, ...] = ()
         match chosen.objective:
@@ -115,11 +132,22 @@ class Loaders(lightning.LightningDataModule):
                     self.classes
                 ]:
                     raise TrainingError("objective.taught: takes outputs of one teacher with the same tags")
+                self._tagged = {split: self._with_tags(objective, split) for split in PARTS}
+            case recipe.Associations():
+                self._catalogues = {split: Catalogue.of_tracks(self._tracks[split]) for split in PARTS}
             case recipe.Teachers() as objective:
                 self.classes = _teachers_classes(material.teachers, chosen, objective.embeddings > 0)
         # A corpus that is not enough is told of now, not after an hour.
         self.batches("train", 0)
-        self.batches("validation", VALIDATION_EPOCH)
+        self._validation = self.batches("validation", VALIDATION_EPOCH)
+        if self._tagged:
+            self.unmeasured = self._unmeasured(self._tagged["validation"])
+        if isinstance(self._validation, PairBatches) and chosen.epochs and not chosen.averaging:
+            for name in self._validation.without_negatives():
+                raise TrainingError(
+                    f"part 'validation': all pairs for {name!r} belong together, so no epoch can be told to "
+                    "be the best; split the corpus otherwise, or average epochs (averaging)"
+                )
 
     def batches(self, split: Split, epoch: int) -> Dataset[Batch]:
         """The batches of an epoch.
@@ -127,16 +155,17 @@ class Loaders(lightning.LightningDataModule):
         Raises:
             TrainingError: There are none.
         """
-        match self.recipe.objective:
-            case recipe.Tags() as objective:
+        objective = self.recipe.objective
+        match objective:
+            case recipe.Tags():
                 made: Any = self._tags(objective, split, epoch)
-            case recipe.Associations() as objective:
+            case recipe.Associations():
                 made = self._pairs(objective, split, epoch)
-            case recipe.Teachers() as objective:
+            case recipe.Teachers():
                 made = self._taught(objective, split, epoch)
         least = self.recipe.batches_per_step if split == "train" else 1
         if len(made) < least:
-            one_each = split == "train" and getattr(self.recipe.objective, "balanced", None) is not None
+            one_each = split == "train" and isinstance(objective, recipe.Tags) and objective.balanced
             raise TrainingError(
                 f"part {split!r}: {len(made)} batches of {self.recipe.batch_size}, must be {least} or more; "
                 "make batch_size smaller, or "
@@ -154,58 +183,68 @@ class Loaders(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """See Lightning."""
-        batches = self.batches("validation", VALIDATION_EPOCH)
-        return self._loader(batches, range(len(batches)))
+        return self._loader(self._validation, range(len(self._validation)))
 
     def _loader(self, batches: Dataset[Batch], numbers: range) -> DataLoader[Batch]:
         return DataLoader(batches, batch_size=None, sampler=numbers, num_workers=self.workers)
 
+    def _with_tags(self, objective: recipe.Tags, split: Split) -> _Tagged:
+        classes = {normalised(name): column for column, name in enumerate(self.classes)}
+        teacher = self._teacher(objective, split)
+        ids: list[str] = []
+        columns: list[list[int]] = []
+        for track in self._tracks[split]:
+            found = [classes[genre] for genre in _genres(track) if genre in classes]
+            heard = teacher is None or len(teacher.activations.get(track.track_id, ()))
+            if 0 < len(found) <= objective.most_tags and heard:
+                ids.append(track.track_id)
+                columns.append(found)
+        if not ids:
+            heard_by = " and was heard by the teacher" if teacher else ""
+            raise TrainingError(f"part {split!r}: no track has one of the {len(classes)} genres{heard_by}")
+        targets = np.zeros((len(ids), len(classes)), bool)
+        for row, found in zip(targets, columns, strict=True):
+            row[found] = True
+        return _Tagged(ids, targets)
+
+    def _teacher(self, objective: recipe.Tags, split: Split) -> Outputs | None:
+        return self.material.teachers[0] if objective.taught and split == "train" else None
+
+    def _unmeasured(self, validation: _Tagged) -> tuple[str, ...]:
+        """Names of classes that validation says nothing of."""
+        same = np.asarray(validation.targets.all(0) | ~validation.targets.any(0))
+        if same.all():
+            raise TrainingError(
+                f"part 'validation': none of {len(same)} genres has tracks with it and tracks without it"
+            )
+        return tuple(name for name, missing in zip(self.classes, same, strict=True) if missing)
+
     def _tags(self, objective: recipe.Tags, split: Split, epoch: int) -> TagBatches:
-        chosen = self.recipe
-        teacher = self.material.teachers[0] if objective.taught and split == "train" else None
-        classes = [normalised(name) for name in self.classes]
-        tracks = [
-            track
-            for track in self._tracks[split]
-            if 0 < len(_genres(track).intersection(classes)) <= objective.most_tags
-            and (teacher is None or len(teacher.activations.get(track.track_id, ())))
-        ]
-        if not tracks:
-            heard = " and was heard by the teacher" if teacher else ""
-            raise TrainingError(f"part {split!r}: no track has one of the {len(self.classes)} genres{heard}")
-        targets = np.array([[name in _genres(track) for name in classes] for track in tracks])
+        chosen, tagged = self.recipe, self._tagged[split]
+        targets = tagged.targets
         if split != "train":
-            same = targets.all(0) | ~targets.any(0)
-            self.unmeasured = tuple(np.array(self.classes, object)[same])
-            if same.all():
-                raise TrainingError(
-                    f"part {split!r}: none of {len(self.classes)} genres has tracks with it and tracks "
-                    "without it"
-                )
-            order = np.repeat(np.arange(len(tracks)), chosen.crops_per_track)
+            order = np.repeat(np.arange(len(targets)), chosen.crops_per_track)
         elif objective.balanced is not None:
             columns = np.nonzero(targets)[1].astype(np.int32)
             weights = balanced_weights(Csr.of(targets.sum(1), columns, len(self.classes)))
             order = draw_tracks(weights, objective.balanced, chosen.seed, epoch)
         else:
             rng = random_of(chosen.seed, epoch)
-            order = rng.permutation(np.repeat(np.arange(len(tracks)), chosen.crops_per_track))
+            order = rng.permutation(np.repeat(np.arange(len(targets)), chosen.crops_per_track))
         return TagBatches(
             self.material.features,
-            [tracks[index].track_id for index in order],
+            [tagged.ids[index] for index in order],
             targets[order],
             chosen.segment_size,
             chosen.batch_size,
             chosen.seed,
             epoch,
-            teacher,
+            self._teacher(objective, split),
         )
 
     def _pairs(self, objective: recipe.Associations, split: Split, epoch: int) -> PairBatches:
         chosen = self.recipe
         tracks = self._tracks[split]
-        if split not in self._catalogues:
-            self._catalogues[split] = Catalogue.of_tracks(tracks)
         catalogue = self._catalogues[split]
         pairs: dict[str, NDArray[np.int64]] = {}
         for association in objective.weights:
@@ -225,17 +264,9 @@ class Loaders(lightning.LightningDataModule):
         if split != "train":
             size = max(2, min(size, *(len(each) for each in pairs.values())))
         ids = [track.track_id for track in tracks]
-        made = PairBatches(
+        return PairBatches(
             self.material.features, ids, catalogue, pairs, chosen.segment_size, size, chosen.seed, epoch
         )
-        if split != "train" and chosen.epochs and not chosen.averaging:
-            for name in pairs:
-                if all(made.alike(name, number).all() for number in range(len(made))):
-                    raise TrainingError(
-                        f"part {split!r}: all pairs for {name!r} belong together, so no epoch can be "
-                        "told to be the best; split the corpus otherwise, or average epochs (averaging)"
-                    )
-        return made
 
     def _taught(self, objective: recipe.Teachers, split: Split, epoch: int) -> TaughtBatches:
         chosen, teachers = self.recipe, self.material.teachers
