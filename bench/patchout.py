@@ -31,14 +31,15 @@ KEEP_EVERY = (1, 2, 3, 5, 10)
 DROPPED = {0: (), 3: (0, 7, 8), 4: (0, 1, 7, 8)}
 """Rows by their number: the lowest and the two highest, or the two lowest and the two highest."""
 
-CHEAPEST = "int8, every 10, 4 rows out"
-
 LIVE = (
     ("fp32", 60, Patchout(keep_every=2)),
     ("int8", 10, Patchout(keep_every=3)),
 )
 """Precision, frames from one segment to the next, and patches: one prediction a second at least, and four.
 Segments share projected patches only where hops are multiples of MAEST's stride, 10 frames."""
+
+CHEAPEST = ("int8", 60, Patchout(keep_every=10, drop_rows=DROPPED[4]))
+"""Likewise, for what is compared with EfficientNet in a live stream."""
 
 CALM_LOAD = 0.7
 """Part of a core that the adaptive stream takes with all patches, while it has the core alone."""
@@ -124,18 +125,14 @@ def measure(
             if same[name] != name:
                 row["cosine to the first"] = _closeness(outputs[name], outputs[same[name]]).get("cosine")
         report.row(name, row)
-    if efficientnet is not None:
-        report.target(
-            f"{CHEAPEST}: times EfficientNet-B0's speed",
-            report.rows.get(CHEAPEST, {}).get("times EfficientNet"),
-            at_least=3,
-        )
     if live_s:
+        of = {card.precision: model for model, card in reversed(cards.items())}
         for precision, hop, patchout in LIVE:
-            found = next((model for model, card in cards.items() if card.precision == precision), None)
-            if found is not None:
+            if precision in of:
                 tell(f"live: {precision}, {patchout}")
-                _live(report, found, hop, patchout, live_s)
+                _live(report, of[precision], hop, patchout, live_s)
+        if efficientnet is not None and CHEAPEST[0] in of:
+            _live_beside(report, of[CHEAPEST[0]], efficientnet, live_s / runs, runs, tell)
         fewest = next(iter(measured))  # all patches, of the first model
         tell("live: adaptive")
         _adaptive(report, models[0], min(measured[fewest]))
@@ -202,11 +199,8 @@ def _closeness(
 
 def _live(report: Report, model: str, hop: int, patchout: Patchout, seconds: float) -> None:
     """One stream in real time on one core; adds what was served and left out."""
-    card = info(model)
-    with _engine(model, {"hop_size": hop, "patchout": patchout.model_dump()}, seconds) as (service, node):
-        service.wait()
-    given, left_out, spent_s = _counts(node)
-    name = f"live: {card.precision}, {patchout}, every {hop} frames"
+    given, left_out, spent_s = _played(model, {"hop_size": hop, "patchout": patchout.model_dump()}, seconds)
+    name = _live_name(info(model).precision, hop, patchout)
     report.row(
         name,
         {
@@ -216,6 +210,64 @@ def _live(report: Report, model: str, hop: int, patchout: Patchout, seconds: flo
         },
     )
     report.target(f"{name}: segments left out", left_out, at_most=0)
+
+
+def _live_beside(
+    report: Report, model: str, efficientnet: str, seconds: float, runs: int, tell: Tell
+) -> None:
+    """A stream of the cheapest setting and one of EfficientNet, in turn; adds what the same seconds cost.
+
+    For EfficientNet they are those of all segments, at half overlap, that fit into one of the transformer's.
+    """
+    _, hop, patchout = CHEAPEST
+    size, small = info(model).segment_size, info(efficientnet).segment_size
+    assert size is not None
+    assert small is not None
+    name, other = _live_name(info(model).precision, hop, patchout), f"live: {EFFICIENTNET}"
+    served = {name: [0, 0], other: [0, 0]}
+
+    def stream(row: str, played: str, params: Mapping[str, Any], segments: int) -> Measurement:
+        def measure() -> float:
+            given, left_out, spent_s = _played(played, params, seconds)
+            served[row][0] += given - left_out
+            served[row][1] += left_out
+            return segments * spent_s / max(1, given - left_out)
+
+        return measure
+
+    measured = alternate(
+        {
+            name: stream(name, model, {"hop_size": hop, "patchout": patchout.model_dump()}, 1),
+            other: stream(other, efficientnet, {"hop_size": small // 2}, (size - small) // (small // 2) + 1),
+        },
+        runs,
+        warm_up=0,
+        tell=tell,
+    )
+    for row, taken in measured.items():
+        predictions, left_out = served[row]
+        figures: dict[str, Figure] = {
+            "predictions": predictions,
+            "left out": left_out,
+            "ms": Spread.of(taken).scaled(1e3),
+            "times EfficientNet": ratios(measured[other], taken),
+        }
+        report.row(row, figures)
+    report.target(f"{name}: segments left out", served[name][1], at_most=0)
+    report.target(
+        f"{name}: times EfficientNet-B0's speed", report.rows[name]["times EfficientNet"], at_least=3
+    )
+
+
+def _live_name(precision: str | None, hop: int, patchout: Patchout) -> str:
+    return f"live: {precision}, {patchout}, every {hop} frames"
+
+
+def _played(model: str, params: Mapping[str, Any], seconds: float) -> tuple[int, int, float]:
+    """`_counts` of a stream in real time on one core."""
+    with _engine(model, params, seconds) as (service, node):
+        service.wait()
+    return _counts(node)
 
 
 def _adaptive(report: Report, model: str, full_s: float) -> None:

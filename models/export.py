@@ -184,14 +184,12 @@ class _Whole(nn.Module):
         patches = network.project(mel, keep_t, keep_f)
         if not export.labels:
             return network.summarise(patches, keep_t, keep_f, export.block, export.kinds), patches
-        embeddings: list[Tensor] = []
-        tokens = network.encode(patches, keep_t, keep_f, export.block if export.kinds else None)
-        if export.kinds:
-            embeddings = [pool(tokens, export.kinds)]
-            for block in network.blocks[export.block + 1 :]:
-                tokens = block(tokens)
-        summary = network.norm(tokens[:, :2]).mean(1)
-        return (torch.sigmoid(network.head(summary)), *embeddings, patches)
+        # Without embeddings it does not matter where the blocks are parted.
+        block = export.block if export.kinds else 0
+        tokens = network.encode(patches, keep_t, keep_f, block)
+        embeddings = (pool(tokens, export.kinds),) if export.kinds else ()
+        activations = torch.sigmoid(network.head(network.finish(tokens, block).mean(1)))
+        return (activations, *embeddings, patches)
 
     def specs(self) -> list[TensorSpec]:
         """The outputs, for the card."""

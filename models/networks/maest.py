@@ -141,7 +141,7 @@ class Maest(nn.Module):
         self.freq_new_pos_embed = nn.Parameter(torch.zeros(1, width, config.freq_grid, 1))
         self.time_new_pos_embed = nn.Parameter(torch.zeros(1, width, 1, config.time_grid))
         self.patch_embed = _PatchEmbedding(width)
-        self.blocks = nn.ModuleList(_Block(width, config.n_heads) for _ in range(config.depth))
+        self.blocks = nn.Sequential(*(_Block(width, config.n_heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         # The published heads have torch's own epsilon of 1e-5, unlike every other norm.
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.n_classes))
@@ -262,10 +262,9 @@ class Maest(nn.Module):
         Raises:
             ModelError: The indices are not as many as the columns and rows; or there is no such block.
         """
-        x = self._placed(projected, keep_t, keep_f)
-        for layer in self._blocks(block):
-            x = layer(x)
-        return x
+        blocks = self._blocks(block)
+        tokens: Tensor = blocks(self._placed(projected, keep_t, keep_f))
+        return tokens
 
     def summarise(
         self,
@@ -287,18 +286,33 @@ class Maest(nn.Module):
         Raises:
             ModelError: As for `encode` and `pool`.
         """
-        *layers, last = self._blocks(block)
-        x = self._placed(projected, keep_t, keep_f)
-        for layer in layers:
-            x = layer(x)
-        return pool(last.summary(x), kinds)
+        blocks = self._blocks(block)
+        last = cast(_Block, blocks[-1])
+        x = blocks[:-1](self._placed(projected, keep_t, keep_f))
+        return pool(last.summary(x) if "avg" in kinds else last.first(x, 2), kinds)
 
-    def _blocks(self, block: int | None) -> "Sequence[_Block]":
+    def finish(self, tokens: Tensor, block: int) -> Tensor:
+        """Run the blocks behind one, the last of them for both summary tokens only.
+
+        Args:
+            tokens: From `encode`, with this block; -1 for those that no block has seen.
+            block: Counted from zero.
+
+        Returns:
+            (batch, 2, width): class token and distillation token, normalised.
+        """
+        left = self.blocks[block + 1 :]
+        if left:
+            tokens = cast(_Block, left[-1]).first(left[:-1](tokens), 2)
+        summary: Tensor = self.norm(tokens[:, :2])
+        return summary
+
+    def _blocks(self, block: int | None) -> nn.Sequential:
         """The blocks up to one, with it."""
         depth = self.config.depth
         if block is not None and not 0 <= block < depth:
             raise ModelError(f"MAEST: block={block} must be from 0 to {depth - 1}")
-        return cast("Sequence[_Block]", self.blocks[: depth if block is None else block + 1])
+        return self.blocks[: depth if block is None else block + 1]
 
     def _placed(self, projected: Tensor, keep_t: Tensor, keep_f: Tensor) -> Tensor:
         """Both summary tokens and the patches with their positions, (batch, 2 + kept_f * kept_t, width)."""
@@ -320,7 +334,8 @@ class Maest(nn.Module):
 
     def _summary(self, mel: Tensor, keep_t: Tensor | None, keep_f: Tensor | None) -> tuple[Tensor, Tensor]:
         """Class token and distillation token behind the last block, normalised, each (batch, width)."""
-        x = self.norm(self.tokens(mel, None, keep_t, keep_f)[:, :2])
+        columns, rows, positions = self._choose(mel, keep_t, keep_f)
+        x = self.finish(self._placed(self.project(mel, columns, rows), positions, rows), -1)
         return x[:, 0], x[:, 1]
 
     def _choose(
@@ -359,8 +374,8 @@ def pool(tokens: Tensor, kinds: Sequence[Kind] = KINDS) -> Tensor:
     """
     if not kinds or not set(kinds) <= set(KINDS):
         raise ModelError(f"MAEST: kinds={tuple(kinds)} must be one or more of {', '.join(KINDS)}")
-    parts = {"cls": tokens[:, 0], "dist": tokens[:, 1], "avg": tokens[:, 2:].mean(1)}
-    return torch.cat([parts[kind] for kind in kinds], 1)
+    parts = {"cls": tokens[:, :1], "dist": tokens[:, 1:2], "avg": tokens[:, 2:]}
+    return torch.cat([parts[kind].mean(1) for kind in kinds], 1)
 
 
 class _PatchEmbedding(nn.Module):
@@ -396,6 +411,11 @@ class _Block(nn.Module):
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
+    def first(self, x: Tensor, n: int) -> Tensor:
+        """The first `n` tokens as `forward` would give them, (batch, n, width): the others are only asked."""
+        x = x[:, :n] + self.attn(self.norm1(x), n)
+        return x + self.mlp(self.norm2(x))
+
     def summary(self, x: Tensor) -> Tensor:
         """The first two tokens and the mean of the others, (batch, 3, width), as `forward` would give them.
 
@@ -414,7 +434,7 @@ def _first_two_and_mean(tokens: Tensor) -> Tensor:
 
 
 class _Attention(nn.Module):
-    """Each token asks all tokens."""
+    """Tokens ask all tokens."""
 
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
@@ -422,11 +442,17 @@ class _Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        query, key, value = (  # (batch, heads, n, width / heads) each
-            each.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for each in self.qkv(x).chunk(3, dim=2)
-        )
-        x = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+    def forward(self, x: Tensor, n: int | None = None) -> Tensor:
+        """What the first `n` tokens get of all, (batch, n, width); None for all of them."""
+        if n is None:
+            query, key, value = self.qkv(x).chunk(3, dim=2)
+        else:
+            asking, asked = self.qkv.weight.tensor_split((self.proj.in_features,))
+            biases = self.qkv.bias.tensor_split((self.proj.in_features,))
+            query = functional.linear(x[:, :n], asking, biases[0])
+            key, value = functional.linear(x, asked, biases[1]).chunk(2, dim=2)
+        heads = (each.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for each in (query, key, value))
+        x = functional.scaled_dot_product_attention(*heads).transpose(1, 2)
         projected: Tensor = self.proj(x.flatten(2))
         return projected
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
 from bench import drawings, patchout
+from bench.report import Report
+from bench.timing import silent
 from models.patchout import KEEP_F, KEEP_T, Patchout
 from tests.tiny import GRID, make_transformer
 
@@ -64,7 +68,37 @@ def test_models_without_activations_have_no_labels_in_common(tmp_path: Path) -> 
     assert "top 5" not in report.columns()
 
 
+def test_live_streams_are_compared_over_the_same_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformer = precise(tmp_path / "int8", "int8", 1, labelled=False)
+    other = make_transformer(tmp_path / "other", seed=2)
+    played: list[tuple[str, int]] = []
+
+    def play(model: str, params: Mapping[str, Any], seconds: float) -> tuple[int, int, float]:
+        assert seconds == 2
+        played.append((model, params["hop_size"]))
+        return (5, 1, 4 * 0.012) if model == transformer else (10, 0, 10 * 0.006)
+
+    # A segment of 76 frames has three of 38 at half overlap.
+    card = json.loads((other / "card.json").read_text()) | {
+        "segment_size": 38,
+        "patch_grid": None,
+        "patchout": [],
+    }
+    (other / "card.json").write_text(json.dumps(card))
+    monkeypatch.setattr(patchout, "_played", play)
+    report = Report("patchout", "", {})
+    patchout._live_beside(report, transformer, str(other), 2, 2, silent)
+    assert sorted(played) == [(transformer, 60)] * 2 + [(str(other), 19)] * 2
+    row, beside = report.rows.values()
+    assert (row["predictions"], row["left out"], row["ms"].median) == (8, 2, pytest.approx(12))
+    assert (beside["predictions"], beside["left out"], beside["ms"].median) == (20, 0, pytest.approx(18))
+    assert row["times EfficientNet"].median == pytest.approx(1.5)
+    assert [target.met for target in report.targets] == [False, False]
+
+
 def test_live_segments_share_their_patches() -> None:
-    for (_, hop, _), seconds in zip(patchout.LIVE, (1, 0.25), strict=True):
+    for (_, hop, _), seconds in zip((*patchout.LIVE, patchout.CHEAPEST), (1, 0.25, 1), strict=True):
         assert hop % 10 == 0, "MAEST's stride"
         assert hop * 0.016 <= seconds
