@@ -444,14 +444,10 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor, n: int | None = None) -> Tensor:
         """What the first `n` tokens get of all, (batch, n, width); None for all of them."""
-        if n is None:
-            query, key, value = self.qkv(x).chunk(3, dim=2)
-        else:
-            asking, asked = self.qkv.weight.tensor_split((self.proj.in_features,))
-            biases = self.qkv.bias.tensor_split((self.proj.in_features,))
-            query = functional.linear(x[:, :n], asking, biases[0])
-            key, value = functional.linear(x, asked, biases[1]).chunk(2, dim=2)
-        heads = (each.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for each in (query, key, value))
+        query, key, value = self.qkv(x).chunk(3, dim=2)
+        heads = (  # (batch, heads, tokens, width / heads) each
+            each.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for each in (query[:, :n], key, value)
+        )
         x = functional.scaled_dot_product_attention(*heads).transpose(1, 2)
         projected: Tensor = self.proj(x.flatten(2))
         return projected
