@@ -59,7 +59,7 @@ def streams(report: Report, folder: Path) -> Path:
                 assert isinstance(value, float)
                 lines.setdefault(column, []).append((int(name.split()[0]), value))
     return stacked(
-        folder / "streams.png",
+        folder / f"{report.name}.png",
         "Streams in real time, every run",
         "streams",
         {
