@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from models.errors import ModelError
 from models.files import sha256
 from models.patchout import Kept
 from models.registry import cache_folder
+
+ENGINES: Final = "engines"
+"""Folder in the cache."""
 
 
 def missing(card: Card) -> str | None:
@@ -80,7 +83,12 @@ class TorchTensorrt:
 
         exported, inputs = fixed(program, shape, "cuda")
         compiled = torch_tensorrt.compile(
-            exported, ir="dynamo", arg_inputs=list(inputs), use_explicit_typing=True
+            exported,
+            ir="dynamo",
+            arg_inputs=list(inputs),
+            use_explicit_typing=True,
+            # Its own place is in the folder for temporary files, and belongs to the machine's first user.
+            timing_cache_path=str(cache_folder() / ENGINES / "timing_cache.bin"),
         )
         torch_tensorrt.save(compiled, str(engine), output_format="exported_program", arg_inputs=list(inputs))
 
@@ -174,7 +182,7 @@ def open_program(folder: Path, card: Card, names: Sequence[str]) -> ProgramRunne
     assert card.segment_size is not None
     assert card.input_size is not None
     path, digest = program_path(folder, card)
-    cache = EngineCache(cache_folder() / "engines", TorchTensorrt(), path, digest, card.name)
+    cache = EngineCache(cache_folder() / ENGINES, TorchTensorrt(), path, digest, card.name)
     places = [output.name for output in card.io.outputs]
     shape = (card.segment_size, card.input_size)
     return ProgramRunner(cache, shape, [places.index(name) for name in names])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Mapping
@@ -212,7 +213,7 @@ class Backbone(Deferring):
         except ProviderError as error:
             if not others:
                 raise
-            log.warning("%s: %s failed, and %s is next: %s", self.name, first, others[0][0], error)
+            _tell_passed_over(self.name, first, others[0][0], str(error))
             self._begin(folder, choices[1:])
 
     def levels_for(
@@ -415,6 +416,12 @@ class Backbone(Deferring):
             **({"patchout": str(self._level)} if self._level else {}),
             **(seat.owner.statistics() if (seat := self._seat) else {}),
         }
+
+
+@functools.cache
+def _tell_passed_over(node: str, failed: str, following: str, why: str) -> None:
+    """Say it once however many streams there are."""
+    log.warning("%s: %s failed, and %s is next: %s", node, failed, following, why)
 
 
 def _places(most: int) -> int:

@@ -1,7 +1,7 @@
 """One thread that owns an accelerator's session of a model, and runs the segments of all streams together.
 
 An accelerator takes as long for one segment as for many, and one thread keeps it busy. So segments are
-gathered until a batch is full, or until the oldest has waited as long as it may, and run in few shapes that
+gathered until a batch is full, or until one has waited as long as it may, and run in few shapes that
 are known beforehand: TensorRT compiles for minutes when it sees a new one. A batch that is not full is
 filled up with zeros, to the next size.
 """
@@ -58,6 +58,7 @@ class Request:
         segment: Its frames, a copy.
         kept: Patches to look at.
         asked_ns: Monotonic time at which it was handed in.
+        due_ns: Time at which it has waited for others as long as it may.
         expires_ns: Time at which it has to be begun; None without such a time.
         done: Whether it has been answered. Written last.
         expired: Whether it was not begun, since its time had passed.
@@ -71,6 +72,7 @@ class Request:
     segment: NDArray[np.float32]
     kept: Kept | None
     asked_ns: int
+    due_ns: int
     expires_ns: int | None
     done: bool = False
     expired: bool = False
@@ -100,7 +102,12 @@ class Seat:
             kept: Patches to look at; its shapes must have been warmed up.
             expires_ns: Monotonic time until which it has to be begun.
         """
-        request = Request(self, segment.copy(), kept, time.monotonic_ns(), expires_ns)
+        now = time.monotonic_ns()
+        wait_ns = self.owner.wait_ns
+        if expires_ns is not None:
+            # The other half of what is left is for the batches before it.
+            wait_ns = min(wait_ns, (expires_ns - now) // 2)
+        request = Request(self, segment.copy(), kept, now, now + wait_ns, expires_ns)
         self.owner.add(request)
         return request
 
@@ -118,7 +125,8 @@ class InferenceOwner:
         runner: The model.
         shape: Frames and bands of a segment.
         sizes: Of the batches, rising; nothing else is run.
-        wait_s: Longest time for which a segment waits for others.
+        wait_s: Longest time for which a segment waits for others; never more than half of what is left until
+            it has to be begun.
         name: Of the model, for messages.
         outputs: Names of what the runner gives, likewise.
     """
@@ -136,7 +144,7 @@ class InferenceOwner:
         self.name = name
         self._outputs = outputs
         self._runner = runner
-        self._wait_ns = round(wait_s * 1e9)
+        self.wait_ns = round(wait_s * 1e9)
         self._batches = {size: np.zeros((size, *shape), np.float32) for size in sizes}
         self._changed = threading.Condition()
         self._queues: dict[Kept | None, deque[Request]] = {}
@@ -270,15 +278,15 @@ class InferenceOwner:
                 ready = [queue for queue in waiting if self._is_ready(queue, now)]
                 if ready:
                     return self._take(min(ready, key=_asked_ns), now)
-                first_ns = min(map(_asked_ns, waiting), default=None)
-                self._changed.wait(None if first_ns is None else (first_ns + self._wait_ns - now) / 1e9)
+                due_ns = min(map(_due_ns, waiting), default=None)
+                self._changed.wait(None if due_ns is None else (due_ns - now) / 1e9)
             self._queues.clear()
             self._working = False
             self._changed.notify_all()
         return None
 
     def _is_ready(self, queue: deque[Request], now: int) -> bool:
-        return len(queue) >= self.sizes[-1] or now >= _asked_ns(queue) + self._wait_ns
+        return len(queue) >= self.sizes[-1] or now >= _due_ns(queue)
 
     def _take(self, queue: deque[Request], now: int) -> tuple[list[Request], list[Request]]:
         batch: list[Request] = []
@@ -331,6 +339,11 @@ class InferenceOwner:
 def _asked_ns(queue: deque[Request]) -> int:
     """When the oldest was handed in."""
     return queue[0].asked_ns
+
+
+def _due_ns(queue: deque[Request]) -> int:
+    """When the first of them may not wait any longer."""
+    return min(request.due_ns for request in queue)
 
 
 def _work(shape: tuple[int, Kept | None]) -> int:

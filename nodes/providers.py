@@ -17,6 +17,7 @@ from typing import Any, Final
 from engine.errors import ConfigError, one_line
 from models.card import Card, load_card, model_path
 from models.errors import ProviderError
+from models.files import sha256
 from models.registry import cache_folder
 from nodes.once_a_model import once_a_model
 
@@ -143,17 +144,20 @@ def _nothing() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def with_options(providers: Sequence[str], card: Card) -> list[Any]:
-    """Providers as ONNX Runtime takes them. TensorRT's engines are kept on disk, by model and GPU.
+def with_options(providers: Sequence[str], folder: Path, card: Card) -> list[Any]:
+    """Providers as ONNX Runtime takes them. TensorRT's engines are kept on disk, by the model's file.
+
+    ONNX Runtime tells them apart by kind of GPU and versions, but not by weights.
 
     Raises:
         ProviderError: They cannot be kept.
     """
-    return [(name, _tensorrt_options(card)) if name == TENSORRT else name for name in providers]
+    return [(name, _tensorrt_options(folder, card)) if name == TENSORRT else name for name in providers]
 
 
-def _tensorrt_options(card: Card) -> dict[str, str]:
-    folder = cache_folder() / "engines" / f"onnxruntime-{(card.sha256 or card.name)[:16]}"
+def _tensorrt_options(model: Path, card: Card) -> dict[str, str]:
+    digest = card.sha256 or sha256(model_path(model, card))
+    folder = cache_folder() / "engines" / f"onnxruntime-{digest[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

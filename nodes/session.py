@@ -117,7 +117,7 @@ def open_batch_session(folder: Path, providers: tuple[str, ...], threads: int) -
     """
     card = check(folder)
     path = model_path(folder, card)
-    return _session(path, f"{card.name}: {path}", with_options(providers, card), threads)
+    return _session(path, f"{card.name}: {path}", with_options(providers, folder, card), threads)
 
 
 @once_a_model

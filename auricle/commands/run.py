@@ -71,9 +71,7 @@ def run(
     sys.setswitchinterval(SWITCH_S)
     many = file.streams is not None
     service = Service(file, graph.parent, ended=_tell if many else lambda run: None)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _interrupted()
     with service:
         addresses = ", ".join(f"{name} {address}" for name, address in service.server.addresses.items())
         if not (listen or many):  # who wants to see everything must not wait
@@ -96,6 +94,19 @@ def run(
         click.echo(f"auricle: {warning}", err=True)
     if runs[0].error is not None:
         raise runs[0].error
+
+
+def _interrupted() -> threading.Event:
+    """What the first SIGINT or SIGTERM sets. The next ends the process, which may compile for minutes."""
+    interrupted = threading.Event()
+
+    def interrupt(number: int, frame: object) -> None:
+        interrupted.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    return interrupted
 
 
 def _tell(run: Run) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from auricle.client import Subscriber, request
+from auricle.commands.run import _interrupted
 from auricle.service import Service, load_graph
 from auricle.tagging import FileTagger
 from engine.errors import WireError
@@ -62,6 +63,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(folder: Path) -> Iterator[Service]:
     with Service(load_graph(folder / "graph.yaml"), folder) as service:
         yield service
+
+
+def test_the_second_signal_ends_at_once() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        interrupted = _interrupted()
+        assert not interrupted.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupted.is_set()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_what_is_published_live_equals_what_is_tagged_offline(folder: Path) -> None:

@@ -109,7 +109,7 @@ def test_tensorrt_keeps_its_engines(folders: dict[str, Path]) -> None:
     from nodes.providers import with_options
 
     NoiseStream(0, model=str(folders["plain"]), providers=on(TENSORRT), batch=3).backbone.start()
-    ((_, options), *_) = with_options([TENSORRT], card)
+    ((_, options), *_) = with_options([TENSORRT], folders["plain"], card)
     assert list(Path(options["trt_engine_cache_path"]).glob("*.engine"))
 
 

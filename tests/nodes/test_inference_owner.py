@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -105,6 +106,19 @@ def held_up(runner: Summing, stream: Stream) -> Request:
 )
 def test_sizes(most: int, sizes: tuple[int, ...]) -> None:
     assert batch_sizes(most) == sizes
+
+
+def test_a_segment_that_has_to_be_begun_does_not_wait_until_it_is_too_late() -> None:
+    owner, runner = owned(LONG_S)
+    file, live = Stream(owner), Stream(owner)
+    requests = [file.seat.ask(segment(1), None)]
+    # Half of it is left when the batch begins: a machine that stands still for that long fails this.
+    requests.append(live.seat.ask(segment(2), None, time.monotonic_ns() + 4 * 10**9))
+    file.wait()
+    live.wait()
+    assert [request.expired for request in requests] == [False, False]
+    assert [sums(request)[0] for request in requests] == [6.0, 12.0]
+    assert runner.shapes == [(4, None)]
 
 
 def test_a_full_batch_waits_for_nobody() -> None:
