@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ import pytest
 from engine.errors import AuricleError, ConfigError
 from models import tensorrt_program
 from models.card import load_card
-from models.errors import ModelError
+from models.errors import ModelError, ProviderError
 from models.files import sha256
 from nodes import providers
 from nodes.backbone import Backbone
 from nodes.providers import in_turn, usable
+from nodes.session import open_batch_session
 from tests.tiny import make_backbone
 
 CPU = "CPUExecutionProvider"
@@ -265,6 +267,65 @@ def test_a_provider_is_tried_with_a_model_that_does_nothing() -> None:
     assert providers._tried("ROCMExecutionProvider") == ""
 
 
+@pytest.fixture
+def gpu_build(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str]]:
+    """ONNX Runtime as if built for GPUs: takes what is in all its sessions, gives what was called of it."""
+
+    def pretend(there: list[str]) -> list[str]:
+        calls: list[str] = []
+
+        class Session:
+            def __init__(self, *args: Any, providers: list[Any], **more: Any) -> None:
+                calls.append("session")
+
+            def get_providers(self) -> list[str]:
+                return there
+
+        def preload() -> None:
+            print("what it says of missing files")
+            calls.append("libraries")
+
+        listed = [providers.TENSORRT, providers.CUDA, CPU]
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
+        monkeypatch.setattr(onnxruntime, "set_default_logger_severity", lambda level: None)
+        monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
+        monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+        return calls
+
+    return pretend
+
+
+@pytest.mark.parametrize("provider", [providers.CUDA, providers.TENSORRT])
+def test_a_gpu_is_tried_with_the_libraries_that_pip_installed(
+    provider: str, gpu_build: Callable[[list[str]], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = providers._tried.__wrapped__  # whatever other tests have tried
+    calls = gpu_build([provider, CPU])
+    assert tried(provider) is None
+    assert calls == ["libraries", "session"], "they have to be there first"
+    assert capsys.readouterr().out == ""
+    gpu_build([CPU])
+    assert tried(provider) == "its libraries or a GPU are missing"
+
+
+@pytest.mark.parametrize("provider", [providers.CUDA, providers.TENSORRT])
+def test_a_session_has_the_first_provider_or_is_an_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gpu_build: Callable[[list[str]], list[str]],
+    provider: str,
+) -> None:
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+    folder = make_backbone(tmp_path / "tiny")
+    gpu_build([CPU])
+    with pytest.raises(ProviderError, match=rf"^tiny: .* cannot be loaded: no {provider} in its session$"):
+        open_batch_session(folder, (provider, CPU), 1)
+    gpu_build([provider, CPU])
+    assert open_batch_session(folder, (provider, CPU), 1).get_providers() == [provider, CPU]
+    gpu_build([CPU])
+    assert open_batch_session(folder, (CPU, provider), 1), "those behind it may be missing"
+
+
 def test_options_of_tensorrt_keep_engines_by_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
     card = load_card(make_backbone(tmp_path / "tiny"))
@@ -272,6 +333,7 @@ def test_options_of_tensorrt_keep_engines_by_model(tmp_path: Path, monkeypatch: 
     assert cuda == providers.CUDA
     name, options = tensorrt
     assert name == providers.TENSORRT
+    assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == "True"
     assert Path(options["trt_engine_cache_path"]).is_dir()
     assert card.sha256 is not None
     assert card.sha256[:16] in options["trt_engine_cache_path"]
