@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ import pytest
 from engine.errors import AuricleError, ConfigError
 from models import tensorrt_program
 from models.card import load_card
+from models.engine_cache import Engine, EngineShape
 from models.errors import ModelError, ProviderError
 from models.files import sha256
 from nodes import providers
@@ -164,6 +168,39 @@ def test_what_cannot_be_compiled_runs_on_the_next_with_one_line(
         alone.start()
 
 
+class Powers(tensorrt_program.TorchTensorrt):
+    """Makes engines that give segments and their squares."""
+
+    def traits(self) -> dict[str, str]:
+        return {"gpu": "Toy 1"}
+
+    def compile(self, program: Path, shape: EngineShape, engine: Path) -> None:
+        engine.touch()
+
+    def load(self, engine: Path) -> Engine:
+        return lambda segments: [segments, segments**2]
+
+
+@pytest.mark.parametrize(
+    "names", [("activations", "embeddings"), ("embeddings", "activations"), ("embeddings",)], ids=str
+)
+def test_a_program_gives_the_outputs_that_are_asked_for_in_that_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tensorrt_program, "TorchTensorrt", Powers)
+    folder = with_program(tmp_path / "tiny")
+    card = load_card(folder)
+    assert [output.name for output in card.io.outputs] == ["activations", "embeddings"]
+    runner = tensorrt_program.open_program(folder, card, names)
+    expected = {"activations": 3.0, "embeddings": 9.0}
+    for size in (2, 1):
+        runner.prepare(size, None)
+        found = runner.run(np.full((size, 40, 96), 3, np.float32), None)
+        assert [each.shape[0] for each in found] == [size] * len(names)
+        assert [each[0, 0, 0] for each in found] == [expected[name] for name in names]
+
+
 @no_cuda
 def test_a_session_without_its_gpu_is_told_and_runs_on_the_next(
     tmp_path: Path, pretended: dict[str, str | None], caplog: pytest.LogCaptureFixture
@@ -256,6 +293,20 @@ def test_a_build_for_gpus_without_a_gpu(
     ]
     with pytest.raises(ConfigError, match=r"^providers: no 'cuda' here: its libraries or a GPU are missing;"):
         usable(folder, ("cuda",))
+
+
+@pytest.mark.parametrize(("available", "expected"), [(True, None), (False, "no GPU that CUDA can use")])
+def test_torch_tensorrt_needs_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, available: bool, expected: str | None
+) -> None:
+    """Where it is installed, as if."""
+    torch = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: available))
+    installed = SimpleNamespace(__spec__=ModuleSpec("torch_tensorrt", None))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", installed)
+    card = load_card(with_program(tmp_path / "tiny"))
+    assert providers.trouble(providers.TORCH_TENSORRT) == expected
+    assert providers.trouble(providers.TORCH_TENSORRT, card) == expected
 
 
 def test_a_provider_is_tried_with_a_model_that_does_nothing() -> None:
