@@ -57,8 +57,8 @@ EXTRAS = {
     ],
     # The providers cuda, tensorrt and torch-tensorrt. onnxruntime, which the core asks for, and its twin for
     # GPUs lie in the same place, where the one written last counts. So afterwards: pip uninstall onnxruntime,
-    # then pip install --force-reinstall --no-deps onnxruntime-gpu. torch-tensorrt brings TensorRT: version 10,
-    # which onnxruntime-gpu is built for; from 2.13 on it is version 11.
+    # then pip install --force-reinstall --no-deps onnxruntime-gpu. torch-tensorrt brings TensorRT:
+    # version 10, which onnxruntime-gpu is built for; from 2.13 on it is version 11.
     "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.21", "torch-tensorrt>=2.9,<2.13"],
     # Other people's implementations, compared with in tests only; without one its tests are skipped.
     # maest_infer (AGPL) and torch_vggish_yamnet ask for torchaudio, which their networks do without: install

@@ -18,7 +18,7 @@ from engine.errors import ConfigError
 from engine.graph import Graph
 from engine.node import Node, Source, describe
 from engine.overload import Ladder
-from engine.run import Run
+from engine.run import Run, State
 from engine.scheduler import LiveScheduler, usable_cores
 from engine.server import Server
 from models.errors import ModelError
@@ -163,6 +163,11 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def opening(self) -> bool:
+        """Whether any stream is still loading its models and warming them up."""
+        return any(run.state is State.OPENING for run in self.runs)
 
     @property
     def heard(self) -> bool:

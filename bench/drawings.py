@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.plots import accuracy_against_speed, curves, percentile_curves, stacked
 from bench.report import Report
 from bench.timing import Spread
+from bench.untrained import NOTE
 
 
 def backbone(report: Report, folder: Path) -> Path:
@@ -94,7 +95,9 @@ def patchout(report: Report, folder: Path) -> Path:
         for column, label in {"cosine": "1 - cosine of embeddings", "top 5": "part of top 5 lost"}.items():
             value = figures.get(column)
             if isinstance(speed, Spread) and isinstance(value, float):
-                line = f"{figures['precision']}, {figures['rows out']} rows out"
+                line = f"{figures['model']}, {figures['rows out']} rows out"
                 panels.setdefault(label, {}).setdefault(line, []).append((speed.median, 1 - value))
-    title = "Patches left out: every 1, 2, 3, 5, 10; against the whole model"
+    title = "Columns kept: every 1, 2, 3, 5, 10; against the whole model"
+    if NOTE in report.notes:
+        title += ", random weights"
     return stacked(folder / "patchout.png", title, "times real time, one thread", panels, marks)

@@ -146,7 +146,8 @@ class _Bench:
             return
         for level in levels:
             kept = _kept(card, level)
-            for size in self.batches:
+            # The extremes first, as the owner has it: TensorRT compiles anew for a wider range.
+            for size in dict.fromkeys((self.batches[0], *reversed(self.batches))):
                 name = f"{provider}, {card.precision or card.name}, {level}, batch {size}"
                 self.tell(f"warm-up: {name}")
                 try:

@@ -11,6 +11,9 @@ from models.registry import cache_folder
 
 SEED = 0
 
+NOTE = "random weights: times are those of trained ones, and how close outputs are says nothing of these"
+"""For reports."""
+
 
 def maest_30s(
     precision: Literal["fp32", "int8", "fp16"],

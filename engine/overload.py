@@ -147,8 +147,13 @@ class Ladder:
             self._count()
 
     def _count(self) -> None:
-        self.cheaper = max((member.cheaper for member in self._members), default=0)
-        self.rung = min(self.rung, self._top)
+        # Rungs of a longer hop stay what they are, and never come of rungs that left nothing out.
+        hop = max(0, self.rung - self.cheaper)
+        cheaper = max((member.cheaper for member in self._members), default=0)
+        if cheaper != self.cheaper:
+            self.cheaper = cheaper
+            self.rung = cheaper + hop if hop else min(self.rung, cheaper)
+            self._holds_s.clear()
 
     @property
     def _top(self) -> int:

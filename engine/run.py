@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class State(enum.Enum):
     """Where a run is in its life."""
 
-    READY = "ready"
+    OPENING = "opening"
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
@@ -38,7 +38,7 @@ class Run:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.state = State.READY
+        self.state = State.OPENING
         self.ending: State | None = None
         self.error: AuricleError | None = None
         self.spent_ns = dict.fromkeys(graph.nodes, 0)
@@ -62,14 +62,14 @@ class Run:
 
     def start(self) -> None:
         """Open every node, those that others read from last, so that nothing is heard before all can hear."""
-        self.state = State.RUNNING
         self._unfinished = list(self.graph.order)
         for node in reversed(self.graph.order):
             try:
                 node.start()
             except Exception as error:
                 self._fail(node, error)
-                break
+                return
+        self.state = State.RUNNING
 
     def advance(self) -> bool:
         """Call every node once; returns whether that may be worth while again before anything arrives."""

@@ -133,10 +133,10 @@ def export_maest(
         if export.precision != "fp32":
             _convert(file, export.precision)
         program = new / "model.pt2"
+        half = _Program(copy.deepcopy(network), export, half=True) if export.precision == "fp16" else None
         if export.program:
-            half = export.precision == "fp16"
             _save_program(
-                _Program(copy.deepcopy(network), export, half), program, _example(config, size, grid), _free()
+                half or _Program(network, export, half=False), program, _example(config, size, grid), _free()
             )
         card = Card(
             name=export.name,
@@ -161,7 +161,7 @@ def export_maest(
             program=program.name if export.program else None,
             program_sha256=sha256(program) if export.program else None,
             precision=export.precision,
-            deviation=_deviation(whole, file, grid, segments, tried_on) if segments else None,
+            deviation=_deviation(whole, file, half, grid, segments, tried_on) if segments else None,
         )
         save_card(card, new)
     return card
@@ -378,9 +378,21 @@ def _convert(file: Path, precision: Precision) -> None:
 
 
 def _deviation(
-    whole: _Whole, file: Path, grid: PatchGrid, segments: Sequence[NDArray[np.float32]], tried_on: str
+    whole: _Whole,
+    file: Path,
+    half: _Program | None,
+    grid: PatchGrid,
+    segments: Sequence[NDArray[np.float32]],
+    tried_on: str,
 ) -> Deviation:
-    """The file against the network, with all patches and with the fewest of the levels."""
+    """The file against the network, with all patches and with the fewest of the levels.
+
+    ONNX Runtime computes in single precision on a CPU whatever the file says, so `half` runs, too, as the
+    file will on a GPU; the worse of both counts.
+
+    Raises:
+        ModelError: What comes out is not finite.
+    """
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     differences: list[float] = []
     cosines: list[float] = []
@@ -390,12 +402,20 @@ def _deviation(
             columns, rows = (np.array(kept) for kept in grid.kept(level))
             with torch.no_grad():
                 expected = whole(*(torch.from_numpy(each) for each in (mel, columns, rows)))
-            found = session.run(whole.names, {MEL: mel, KEEP_T: columns, KEEP_F: rows})
-            for name, one, other in zip(whole.names, found, expected, strict=False):
-                if name == "activations":
-                    differences.append(float(np.abs(one - other.numpy()).max()))
-                else:
-                    cosines.append(float(np.sum(one * other.numpy()) / np.linalg.norm(one) / other.norm()))
+            inputs = {MEL: mel, KEEP_T: columns, KEEP_F: rows}
+            found = [session.run(whole.names, inputs)]
+            if half is not None:
+                with torch.no_grad():
+                    found.append([each.numpy() for each in half(*map(torch.from_numpy, inputs.values()))])
+            for outputs in found:
+                for name, one, other in zip(whole.names, outputs, expected, strict=False):
+                    if not np.isfinite(one).all():
+                        raise ModelError(f"{whole.export.name}: its {name} are not finite: {tried_on}")
+                    if name == "activations":
+                        differences.append(float(np.abs(one - other.numpy()).max()))
+                    else:
+                        norms = np.linalg.norm(one) * np.linalg.norm(other)
+                        cosines.append(float(np.sum(one * other.numpy()) / norms))
     return Deviation(
         activations=max(differences, default=None), cosine=min(cosines, default=None), tried_on=tried_on
     )

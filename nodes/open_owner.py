@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from nodes.session import open_batch_session
 
 log = logging.getLogger(__name__)
 
-_lock = threading.Lock()
 
-
+@once_a_model
 def open_owner(
     folder: Path, providers: tuple[str, ...], threads: int, names: tuple[str, ...], most: int, wait_s: float
 ) -> InferenceOwner:
@@ -38,14 +36,6 @@ def open_owner(
         ModelError: The model is not what its card says.
         ProviderError: It cannot be loaded.
     """
-    with _lock:
-        return _open(folder, providers, threads, names, most, wait_s)
-
-
-@once_a_model
-def _open(
-    folder: Path, providers: tuple[str, ...], threads: int, names: tuple[str, ...], most: int, wait_s: float
-) -> InferenceOwner:
     card = check(folder)
     assert card.segment_size is not None
     assert card.front_end is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,6 @@ from nodes.providers import usable, with_options
 
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
 """Of inputs, as ONNX Runtime calls them."""
-
-_lock = threading.Lock()
 
 
 def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
@@ -44,8 +41,7 @@ def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
         ModelError: The model is not what its card says.
         ProviderError: It cannot be loaded.
     """
-    with _lock:
-        return _open(folder, usable(folder, providers), threads)
+    return _open(folder, usable(folder, providers), threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +78,7 @@ def open_split_session(
     Returns:
         None for a model that has nothing to share between segments so far apart.
     """
-    with _lock:
-        return _open_split(folder, hop_size, usable(folder, providers), threads)
+    return _open_split(folder, hop_size, usable(folder, providers), threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +101,7 @@ def open_patch_session(folder: Path, providers: tuple[str, ...], threads: int) -
 
     Arguments and errors are those of `open_session`.
     """
-    with _lock:
-        return _open_patches(folder, usable(folder, providers), threads)
+    return _open_patches(folder, usable(folder, providers), threads)
 
 
 def open_batch_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:

@@ -304,13 +304,15 @@ def patchout(models: tuple[str, ...], efficientnet: str | None, **options: Any) 
 
     if models:
         return measure(models, efficientnet, **options)
-    from bench.untrained import efficientnet_b0, maest_30s
+    from bench.untrained import NOTE, efficientnet_b0, maest_30s
 
     timed, labelled = (
         [str(maest_30s(precision, labelled=labels)) for precision in ("fp32", "int8")]
         for labels in (False, True)
     )
-    return measure(timed, efficientnet or str(efficientnet_b0()), labelled=labelled, **options)
+    report = measure(timed, efficientnet or str(efficientnet_b0()), labelled=labelled, **options)
+    report.notes.append(NOTE)
+    return report
 
 
 @measurement("auricle bench gpu --provider cuda --batch 1 --batch 16", runs=3)

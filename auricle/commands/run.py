@@ -74,8 +74,8 @@ def run(
     stop = _interrupted()
     with service:
         addresses = ", ".join(f"{name} {address}" for name, address in service.server.addresses.items())
-        if not (listen or many):  # who wants to see everything must not wait
-            _settle(service)
+        if not listen:  # who wants to see everything must not wait
+            _settle(service, stop, many)
         runs = service.runs
         if many or runs[0].error is None:
             what = f"{len(runs)} streams" if many else f"stream {runs[0].graph.name}"
@@ -117,10 +117,15 @@ def _tell(run: Run) -> None:
         click.echo(f"auricle: {run.graph.name}: {text}", err=True)
 
 
-def _settle(service: Service) -> None:
-    """Wait until something is heard or has failed, a moment at most: an error is then the only line."""
+def _settle(service: Service, stop: threading.Event, many: bool) -> None:
+    """Wait until all streams are open, however long that takes: a GPU may have to compile.
+
+    Then, of one stream, until something is heard or has failed, a moment at most: an error is the only line.
+    """
+    while service.opening and not stop.is_set():
+        service.wait(POLL_S / 10)
     deadline = time.monotonic() + SETTLE_S
-    while not (service.heard or service.wait(POLL_S / 10) or time.monotonic() > deadline):
+    while not (many or service.heard or service.wait(POLL_S / 10) or time.monotonic() > deadline):
         pass
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from auricle.client import Subscriber, request
-from auricle.commands.run import _interrupted
+from auricle.commands.run import _interrupted, _settle
 from auricle.service import Service, load_graph
 from auricle.tagging import FileTagger
 from engine.errors import WireError
@@ -63,6 +64,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(folder: Path) -> Iterator[Service]:
     with Service(load_graph(folder / "graph.yaml"), folder) as service:
         yield service
+
+
+@pytest.mark.parametrize("interrupted_at", [None, 7])
+def test_the_streams_are_told_of_when_they_are_open(interrupted_at: int | None) -> None:
+    """However long that takes, unless it is interrupted."""
+    waited: list[bool] = []
+    stop = threading.Event()
+
+    class Opening:
+        heard = True
+
+        @property
+        def opening(self) -> bool:
+            return len(waited) < 30
+
+        def wait(self, seconds: float) -> bool:
+            waited.append(True)
+            if len(waited) == interrupted_at:
+                stop.set()
+            return False
+
+    _settle(Opening(), stop, many=True)  # type: ignore[arg-type]
+    assert len(waited) == (interrupted_at or 30)
 
 
 def test_the_second_signal_ends_at_once() -> None:

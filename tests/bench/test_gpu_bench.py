@@ -1,12 +1,14 @@
 """The bench of accelerators, with the CPU in the place of one: its rows, and that it sees wrong numbers."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bench import gpu
 from engine.errors import ConfigError
+from nodes.inference_owner import InferenceOwner
 from nodes.onnx_runner import OnnxRunner
 from nodes.providers import trouble
 from tests.auricle.command import assert_one_line, auricle
@@ -48,6 +50,48 @@ def test_rows_and_figures(model):
     (note,) = report.notes
     assert "no torch program" in note
     assert "cpu, fp32, least, batch 3" in report.text()
+
+
+def test_figures_of_durations_made_by_hand(model, monkeypatch):
+    rounds = iter([[9.0, 9.0], [0.01, 0.02], [0.03, 0.04]])
+
+    def through(owner, streams, segments, kept, latencies):
+        latencies += next(rounds)
+        return 0.005
+
+    monkeypatch.setattr(gpu, "timed", lambda work: lambda: 0.06)
+    monkeypatch.setattr(gpu, "_through", through)
+    report = gpu.measure([model], ("cpu",), (1, 3), ("full",), runs=2)
+    cpu, one, three, own = report.rows.values()
+    assert three["ms a batch"].median == pytest.approx(60)
+    assert three["segments/s"].median == pytest.approx(50)
+    assert three["x real time"].median == pytest.approx(50 * 76 * 256 / 16000)
+    assert three["times the CPU"].median == pytest.approx(3)
+    assert one["ms a batch"].median == cpu["ms a batch"].median == pytest.approx(60)
+    assert one["times the CPU"].median == pytest.approx(1)
+    assert own["segments/s"].median == pytest.approx(200)
+    # Of 10, 20, 30 and 40 ms; the warm-up does not count.
+    assert own["p50 ms"] == pytest.approx(25)
+    assert own["p99 ms"] == pytest.approx(39.7)
+
+
+def test_seconds_of_a_segment_through_an_owner(monkeypatch):
+    class Idle:
+        def prepare(self, size, kept):
+            pass
+
+        def run(self, segments, kept):
+            return [np.zeros((len(segments), 1), np.float32)]
+
+    owner = InferenceOwner(Idle(), (3, 2), (1, 2), 0.0, "toy", ["nothing"])
+    owner.warm([None])
+    readings = iter([100.0, 124.0])
+    clock = SimpleNamespace(perf_counter=lambda: next(readings), monotonic_ns=lambda: 10**18)
+    monkeypatch.setattr(gpu, "time", clock)
+    latencies = []
+    segments = np.zeros((2, 3, 2), np.float32)
+    assert gpu._through(owner, 3, segments, None, latencies) == 2.0, "24 s for four segments of each of three"
+    assert len(latencies) == 12
 
 
 def test_wrong_numbers_are_seen(model, monkeypatch):

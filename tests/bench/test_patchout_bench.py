@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,9 @@ import pytest
 from bench import drawings, patchout
 from bench.report import Report
 from bench.timing import silent
+from engine.errors import ConfigError
 from models.patchout import KEEP_F, KEEP_T, Patchout
+from nodes.patch_inference import PatchInference
 from tests.tiny import GRID, make_transformer
 
 ROWS = len(patchout.KEEP_EVERY) * len(patchout.DROPPED)
@@ -68,11 +73,201 @@ def test_models_without_activations_have_no_labels_in_common(tmp_path: Path) -> 
     assert "top 5" not in report.columns()
 
 
+def test_figures_are_those_of_the_times_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The segment of 76 frames has 1.216 s; the transformer takes 4 ms each time, EfficientNet 6 and 8."""
+    model = precise(tmp_path / "a", "fp32", 1, labelled=True)
+
+    def taken(measurements: Mapping[str, object], runs: int, **_: Any) -> dict[str, list[float]]:
+        return {name: [0.006, 0.008] if "Net" in name else [0.004, 0.004] for name in measurements}
+
+    monkeypatch.setattr(patchout, "alternate", taken)
+    monkeypatch.setattr(patchout, "_convolutional", lambda *_: None)
+    report = patchout.measure([model], "another", live_s=0, runs=2)
+    row, beside = report.rows["fp32, every 2, 3 rows out"], report.rows[patchout.EFFICIENTNET]
+    assert (row["ms"].median, beside["ms"].median) == (pytest.approx(4), pytest.approx(7))
+    assert row["x real time"].median == pytest.approx(1.216 / 0.004)
+    assert (row["times EfficientNet"].low, row["times EfficientNet"].high) == pytest.approx((1.5, 2))
+
+    panels: dict[str, Any] = {}
+    monkeypatch.setattr(drawings, "stacked", lambda path, title, x, drawn, marks: panels.update(drawn))
+    drawings.patchout(report, tmp_path)
+    points = panels["1 - cosine of embeddings"]["fp32, 3 rows out"]
+    assert points[1] == (row["x real time"].median, 1 - row["cosine"])
+
+
+def test_two_models_of_one_precision_have_rows_of_their_own(tmp_path: Path) -> None:
+    models = [precise(tmp_path / name, "fp32", seed, labelled=True) for seed, name in enumerate("ab")]
+    for name, model in zip("ab", models, strict=True):
+        card = json.loads(Path(model, "card.json").read_text()) | {"name": name}
+        Path(model, "card.json").write_text(json.dumps(card))
+    report = patchout.measure(models, live_s=0, runs=1)
+    assert len(report.rows) == 2 * ROWS
+    assert report.rows["b, every 1, 0 rows out"]["cosine"] < 0.999
+
+
+def test_each_run_of_a_segment_projects_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[PatchInference] = []
+
+    def keep(*arguments: Any) -> PatchInference:
+        made.append(PatchInference(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(patchout, "PatchInference", keep)
+    work = patchout._segment(
+        precise(tmp_path / "a", "fp32", 1, labelled=True), Patchout(), patchout._music(76)
+    )
+    work()
+    work()
+    assert made[0].projected == 2 * GRID.columns
+
+
+def test_the_same_seconds_at_half_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(patchout._half_overlap(38, 76)) == [0, 19, 38]
+    assert len(patchout._half_overlap(128, 1876)) == 28
+    heard: list[tuple[int, ...]] = []
+
+    class Session:
+        def get_inputs(self) -> list[Any]:
+            return [SimpleNamespace(name="mel")]
+
+        def run(self, names: None, inputs: dict[str, np.ndarray]) -> None:
+            heard.append(inputs["mel"].shape)
+
+    monkeypatch.setattr(patchout, "open_session", lambda *_: Session())
+    folder = convolutional(tmp_path / "other")
+    assert patchout._convolutional(str(folder), 76)() > 0
+    assert heard == [(1, 38, 96)] * 3
+    with pytest.raises(ConfigError, match="segments fit into 37 frames"):
+        patchout._convolutional(str(folder), 37)
+
+
+def test_closeness_of_hand_made_outputs() -> None:
+    full = {
+        "embeddings": np.array([[3.0, 4.0]], np.float32),
+        "activations": np.array([[9.0, 8, 7, 6, 5, 0, 1]], np.float32),
+    }
+    found = {
+        "embeddings": np.array([[4.0, 3.0]], np.float32),
+        "activations": np.array([[9.0, 8, 7, 0, 1, 5, 6]], np.float32),
+    }
+    assert patchout._closeness(found, full) == {"cosine": pytest.approx(0.96), "top 5": 3 / 5}
+    few = {"activations": np.array([[1.0, 2.0]], np.float32)}
+    assert patchout._closeness(few, few) == {"top 5": 1}
+
+
+def test_rows_left_out_are_the_thesis() -> None:
+    """Section 6.3.8: the first and the two last, or the two first and the two last, of nine."""
+    assert patchout.DROPPED == {0: (), 3: (0, 7, 8), 4: (0, 1, 7, 8)}
+
+
+def test_segments_left_out_are_counted_for_whatever_reason() -> None:
+    port = SimpleNamespace(stream=SimpleNamespace(written=12))
+    node: Any = SimpleNamespace(
+        outputs={"embeddings": port}, counts={"hop": 2, "overload": 1}, elsewhere_ns={"inference": 3_000_000}
+    )
+    assert patchout._counts(node) == (12, 3, 0.003)
+
+
+def test_a_live_stream_that_left_segments_out_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patchout, "_played", lambda *_: (12, 2, 0.05))
+    report = Report("patchout", "", {})
+    patchout._live(report, precise(tmp_path / "a", "fp32", 1, labelled=True), 60, Patchout(keep_every=2), 1)
+    assert list(report.rows.values()) == [{"predictions": 10, "left out": 2, "ms": pytest.approx(5)}]
+    assert [target.met for target in report.targets] == [False]
+
+
+@pytest.mark.parametrize(
+    ("rungs", "met"),
+    [
+        ((0, 0, 1, 2, 1, 0), [True, True, True]),
+        ((0, 0, 0, 0, 0, 0), [True, False, True]),
+        ((0, 0, 9, 9, 0, 0), [True, False, True]),
+        ((0, 0, 1, 2, 1, 1), [True, True, False]),
+    ],
+    ids=["down and back", "never moved", "beyond the levels", "not back"],
+)
+def test_the_adaptive_stream_goes_down_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rungs: tuple[int, ...], met: list[bool]
+) -> None:
+    report, processes = adaptive(tmp_path, monkeypatch, iter(rungs))
+    assert [target.met for target in report.targets] == met
+    assert [process.poll() is not None for process in processes] == [True]
+    assert report.series["adaptive: rung"] == [float(rung) for rung in rungs]
+
+
+def test_the_second_process_is_gone_if_the_stream_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> Iterator[int]:
+        yield 0
+        yield 0
+        yield 0
+        raise OSError("gone")
+
+    processes: list[subprocess.Popen[bytes]] = []
+    with pytest.raises(OSError, match="gone"):
+        adaptive(tmp_path, monkeypatch, failing(), processes)
+    assert [process.poll() is not None for process in processes] == [True]
+
+
+def adaptive(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rungs: Iterator[int],
+    processes: list[subprocess.Popen[bytes]] | None = None,
+) -> tuple[Report, list[subprocess.Popen[bytes]]]:
+    """A run of which every look finds the next rung, the second process there from the second one on."""
+    started = [] if processes is None else processes
+    ladder = SimpleNamespace(rung=0)
+
+    def wait(seconds: float) -> bool:
+        try:
+            ladder.rung = next(rungs)
+        except StopIteration:
+            return True
+        return False
+
+    @contextmanager
+    def engine(*_: Any) -> Iterator[Any]:
+        port = SimpleNamespace(stream=SimpleNamespace(written=9))
+        node = SimpleNamespace(
+            outputs={"embeddings": port},
+            counts={},
+            elsewhere_ns={"inference": 0},
+            levels_for=lambda: (1, 2, 3),
+        )
+        yield SimpleNamespace(wait=wait, ladder=ladder), node
+
+    def start(command: list[str], *arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = popen(command, *arguments, **options)
+        if command[-1] == "while True: pass":
+            started.append(process)
+        return process
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(patchout, "_engine", engine)
+    monkeypatch.setattr(patchout.subprocess, "Popen", start)
+    monkeypatch.setattr(patchout, "CALM_S", -100.0)
+    monkeypatch.setattr(patchout, "BUSY_S", 1000.0)
+    report = Report("patchout", "", {})
+    patchout._adaptive(report, precise(folder / "a", "fp32", 1, labelled=True), 0.1)
+    return report, started
+
+
+def convolutional(folder: Path) -> Path:
+    """A model of segments of 38 frames, by its card."""
+    make_transformer(folder, seed=2)
+    card = json.loads((folder / "card.json").read_text())
+    changed = card | {"segment_size": 38, "patch_grid": None, "patchout": []}
+    (folder / "card.json").write_text(json.dumps(changed))
+    return folder
+
+
 def test_live_streams_are_compared_over_the_same_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transformer = precise(tmp_path / "int8", "int8", 1, labelled=False)
-    other = make_transformer(tmp_path / "other", seed=2)
+    other = convolutional(tmp_path / "other")
     played: list[tuple[str, int]] = []
 
     def play(model: str, params: Mapping[str, Any], seconds: float) -> tuple[int, int, float]:
@@ -80,13 +275,6 @@ def test_live_streams_are_compared_over_the_same_seconds(
         played.append((model, params["hop_size"]))
         return (5, 1, 4 * 0.012) if model == transformer else (10, 0, 10 * 0.006)
 
-    # A segment of 76 frames has three of 38 at half overlap.
-    card = json.loads((other / "card.json").read_text()) | {
-        "segment_size": 38,
-        "patch_grid": None,
-        "patchout": [],
-    }
-    (other / "card.json").write_text(json.dumps(card))
     monkeypatch.setattr(patchout, "_played", play)
     report = Report("patchout", "", {})
     patchout._live_beside(report, transformer, str(other), 2, 2, silent)

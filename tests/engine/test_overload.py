@@ -54,6 +54,22 @@ class Machine:
             self.late[n] += 1
 
 
+def test_what_is_left_out_stays_the_same_when_cheaper_ways_come_and_go() -> None:
+    ladder = Ladder()
+    clever, plain = ladder.join(), ladder.join()
+    clever.offer(4)
+    ladder.rung = 4
+    clever.offer(0)
+    assert (ladder.rung, ladder.part) == (0, 1), "the cheapest way left nothing out"
+    clever.offer(4)
+    ladder.rung = 6
+    assert (ladder.part, clever.level, plain.level) == (3, 4, 0)
+    ladder.leave(clever)
+    assert (ladder.rung, ladder.part) == (2, 3)
+    plain.offer(1)
+    assert (ladder.part, plain.level) == (3, 1)
+
+
 def test_nothing_is_left_out_while_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, 20, 0.045)  # 0.9 of what it can do
     machine.run(120)

@@ -119,6 +119,20 @@ def test_unforeseen_error_names_the_node() -> None:
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
+def test_a_run_is_opening_until_all_nodes_are_open() -> None:
+    seen: list[State] = []
+
+    class Slow(Sink):
+        def start(self) -> None:
+            super().start()
+            seen.append(run.state)
+
+    run = Run(Graph("g", [Counter("a"), Slow("sink")], [("a", "sink")]))
+    run.start()
+    assert (seen, run.state) == ([State.OPENING], State.RUNNING)
+    run.close()
+
+
 class Closed(Counter):
     """Cannot be opened."""
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,9 +19,10 @@ from models import files
 from models.engine_cache import DESCRIPTION, ENGINE, Engine, EngineCache, EngineShape
 from models.errors import ModelError
 from models.files import sha256
+from models.tensorrt_program import TorchTensorrt
 
 SHAPE = EngineShape(4, 3, 2, ((0, 1), (0,)))
-TRAITS = {"gpu": "Toy 1", "capability": "9.0", "torch": "2.9", "torch_tensorrt": "2.9", "tensorrt": "10.1"}
+TRAITS = {"gpu": "Toy 1", "capability": "9.0", "torch": "2.9", "torch_tensorrt": "2.8", "tensorrt": "10.1"}
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[1])}
@@ -91,6 +93,16 @@ def test_a_second_start_reads_what_the_first_compiled(
     said = json.loads((folder / DESCRIPTION).read_text())
     assert said["gpu"] == "Toy 1"
     assert said["sha256"] == sha256(folder / ENGINE)
+
+
+def test_engines_of_torch_tensorrt_depend_on_the_gpu_and_on_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = SimpleNamespace(get_device_name=lambda: "Toy 1", get_device_capability=lambda: (9, 0))
+    torch = SimpleNamespace(cuda=cuda, __version__="2.9")
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    for name in ("torch_tensorrt", "tensorrt"):
+        module = SimpleNamespace(__version__=TRAITS[name])
+        monkeypatch.setitem(sys.modules, name, module)
+    assert TorchTensorrt().traits() == TRAITS
 
 
 @pytest.mark.parametrize("trait", sorted(TRAITS))

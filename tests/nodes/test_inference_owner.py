@@ -417,6 +417,49 @@ def test_who_leaves_with_segments_under_way_hurts_nobody() -> None:
     assert [batch[:, 0, 0].tolist() for batch, _ in runner.ran] == [[0], [6]]
 
 
+def left_alone(stream: Stream) -> threading.Thread:
+    """Leaves, in a thread of its own, and has given its place up."""
+    leaving = threading.Thread(target=stream.seat.leave)
+    leaving.start()
+    while stream.seat in stream.seat.owner._seats:
+        leaving.join(0.001)
+    return leaving
+
+
+def test_the_last_to_leave_waits_for_the_batch_under_way() -> None:
+    owner, runner = owned(0.0)
+    first, last = Stream(owner), Stream(owner)
+    mine = held_up(runner, last)
+    first.seat.leave()
+    leaving = left_alone(last)
+    leaving.join(0.1)
+    assert leaving.is_alive(), "who ends it next would take it from under the batch"
+    runner.gate.set()
+    leaving.join(30)
+    assert not leaving.is_alive()
+    assert mine.done
+
+
+def test_warming_up_waits_for_the_batch_of_who_has_left() -> None:
+    owner, runner = owned(0.0, sizes=(1,))
+    stream = Stream(owner)
+    runner.gate.clear()
+    runner.entered.clear()
+    stream.seat.ask(segment(5), None)
+    assert runner.entered.wait(30)
+    leaving = left_alone(stream)
+    runner.entered.clear()
+    warming = threading.Thread(target=owner.warm, args=([A],))
+    warming.start()
+    together = runner.entered.wait(0.1)
+    runner.gate.set()
+    for thread in (warming, leaving):
+        thread.join(30)
+    assert not together, "one thread at a time runs the model"
+    assert owner.is_warm(A)
+    assert [(batch[:, 0, 0].tolist(), kept) for batch, kept in runner.ran] == [([5], None), ([0], A)]
+
+
 def workers() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "inference-last"]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +84,26 @@ def test_what_can_run_a_model_depends_on_what_is_there_now(tmp_path: Path) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.tensorrt_program.missing_here", lambda: None)
         assert usable(folder, ("torch-tensorrt", "cpu")) == ("torch-tensorrt",)
+
+
+def test_who_asks_at_the_same_time_gets_the_same(tmp_path: Path) -> None:
+    made: list[Path] = []
+    together = threading.Barrier(8)
+
+    @once_a_model
+    def make(folder: Path) -> object:
+        made.append(folder)
+        time.sleep(0.05)  # in which the others come
+        return object()
+
+    def ask(folder: Path) -> object:
+        together.wait()
+        return make(folder)
+
+    folder = make_backbone(tmp_path / "tiny")
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, [folder] * 8))) == 1
+    assert made == [folder]
 
 
 def test_what_was_made_of_the_old_one_is_let_go(tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +18,13 @@ import pytest
 from engine.errors import AuricleError, ConfigError
 from models import tensorrt_program
 from models.card import load_card
-from models.errors import ModelError
+from models.engine_cache import Engine, EngineShape
+from models.errors import ModelError, ProviderError
 from models.files import sha256
 from nodes import providers
 from nodes.backbone import Backbone
 from nodes.providers import in_turn, usable
+from nodes.session import open_batch_session
 from tests.tiny import make_backbone
 
 CPU = "CPUExecutionProvider"
@@ -160,6 +166,39 @@ def test_what_cannot_be_compiled_runs_on_the_next_with_one_line(
         alone.start()
 
 
+class Powers(tensorrt_program.TorchTensorrt):
+    """Makes engines that give segments and their squares."""
+
+    def traits(self) -> dict[str, str]:
+        return {"gpu": "Toy 1"}
+
+    def compile(self, program: Path, shape: EngineShape, engine: Path) -> None:
+        engine.touch()
+
+    def load(self, engine: Path) -> Engine:
+        return lambda segments: [segments, segments**2]
+
+
+@pytest.mark.parametrize(
+    "names", [("activations", "embeddings"), ("embeddings", "activations"), ("embeddings",)], ids=str
+)
+def test_a_program_gives_the_outputs_that_are_asked_for_in_that_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tensorrt_program, "TorchTensorrt", Powers)
+    folder = with_program(tmp_path / "tiny")
+    card = load_card(folder)
+    assert [output.name for output in card.io.outputs] == ["activations", "embeddings"]
+    runner = tensorrt_program.open_program(folder, card, names)
+    expected = {"activations": 3.0, "embeddings": 9.0}
+    for size in (2, 1):
+        runner.prepare(size, None)
+        found = runner.run(np.full((size, 40, 96), 3, np.float32), None)
+        assert [each.shape[0] for each in found] == [size] * len(names)
+        assert [each[0, 0, 0] for each in found] == [expected[name] for name in names]
+
+
 @no_cuda
 def test_a_session_without_its_gpu_is_told_and_runs_on_the_next(
     tmp_path: Path, pretended: dict[str, str | None], caplog: pytest.LogCaptureFixture
@@ -254,6 +293,20 @@ def test_a_build_for_gpus_without_a_gpu(
         usable(folder, ("cuda",))
 
 
+@pytest.mark.parametrize(("available", "expected"), [(True, None), (False, "no GPU that CUDA can use")])
+def test_torch_tensorrt_needs_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, available: bool, expected: str | None
+) -> None:
+    """Where it is installed, as if."""
+    torch = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: available))
+    installed = SimpleNamespace(__spec__=ModuleSpec("torch_tensorrt", None))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", installed)
+    card = load_card(with_program(tmp_path / "tiny"))
+    assert providers.trouble(providers.TORCH_TENSORRT) == expected
+    assert providers.trouble(providers.TORCH_TENSORRT, card) == expected
+
+
 def test_a_provider_is_tried_with_a_model_that_does_nothing() -> None:
     """The try itself, on the one provider that is everywhere."""
     session = onnxruntime.InferenceSession(providers._nothing(), providers=[CPU], enable_fallback=0)
@@ -261,6 +314,65 @@ def test_a_provider_is_tried_with_a_model_that_does_nothing() -> None:
     assert found.tolist() == [1.5]
     assert providers._tried(CPU) is None
     assert providers._tried("ROCMExecutionProvider") == ""
+
+
+@pytest.fixture
+def gpu_build(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str]]:
+    """ONNX Runtime as if built for GPUs: takes what is in all its sessions, gives what was called of it."""
+
+    def pretend(there: list[str]) -> list[str]:
+        calls: list[str] = []
+
+        class Session:
+            def __init__(self, *args: Any, providers: list[Any], **more: Any) -> None:
+                calls.append("session")
+
+            def get_providers(self) -> list[str]:
+                return there
+
+        def preload() -> None:
+            print("what it says of missing files")
+            calls.append("libraries")
+
+        listed = [providers.TENSORRT, providers.CUDA, CPU]
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
+        monkeypatch.setattr(onnxruntime, "set_default_logger_severity", lambda level: None)
+        monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
+        monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+        return calls
+
+    return pretend
+
+
+@pytest.mark.parametrize("provider", [providers.CUDA, providers.TENSORRT])
+def test_a_gpu_is_tried_with_the_libraries_that_pip_installed(
+    provider: str, gpu_build: Callable[[list[str]], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = providers._tried.__wrapped__  # whatever other tests have tried
+    calls = gpu_build([provider, CPU])
+    assert tried(provider) is None
+    assert calls == ["libraries", "session"], "they have to be there first"
+    assert capsys.readouterr().out == ""
+    gpu_build([CPU])
+    assert tried(provider) == "its libraries or a GPU are missing"
+
+
+@pytest.mark.parametrize("provider", [providers.CUDA, providers.TENSORRT])
+def test_a_session_has_the_first_provider_or_is_an_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gpu_build: Callable[[list[str]], list[str]],
+    provider: str,
+) -> None:
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
+    folder = make_backbone(tmp_path / "tiny")
+    gpu_build([CPU])
+    with pytest.raises(ProviderError, match=rf"^tiny: .* cannot be loaded: no {provider} in its session$"):
+        open_batch_session(folder, (provider, CPU), 1)
+    gpu_build([provider, CPU])
+    assert open_batch_session(folder, (provider, CPU), 1).get_providers() == [provider, CPU]
+    gpu_build([CPU])
+    assert open_batch_session(folder, (CPU, provider), 1), "those behind it may be missing"
 
 
 def test_options_of_tensorrt_keep_engines_by_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +383,7 @@ def test_options_of_tensorrt_keep_engines_by_model(tmp_path: Path, monkeypatch: 
     assert cuda == providers.CUDA
     name, options = tensorrt
     assert name == providers.TENSORRT
+    assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == "True"
     assert Path(options["trt_engine_cache_path"]).is_dir()
     assert card.sha256 is not None
     assert card.sha256[:16] in options["trt_engine_cache_path"]

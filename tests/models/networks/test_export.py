@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,55 @@ def test_other_precisions_say_how_far_they_are(
         keep = [torch.from_numpy(each) for each in kept(tmp_path / "small", THESIS_LEVELS[2])]
         expected = network.embed(torch.from_numpy(segment[None]), 1, KINDS, *keep).numpy()
     assert least < np.sum(found * expected) / np.linalg.norm(found) / np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_the_deviation_is_the_worst_of_all_that_was_tried(
+    network: Maest, segments: list[np.ndarray], tmp_path: Path, precision: str
+) -> None:
+    export = Export("tried", LABELS, block=1, precision=precision, program=precision == "fp16")  # type: ignore[arg-type]
+    # Noise of different loudness, which is quantised differently.
+    segments = [segments[0], segments[1] * 40, segments[1] / 40]
+    card = export_maest(network, tmp_path / "tried", export, segments, "noise")
+    session = onnxruntime.InferenceSession(
+        tmp_path / "tried" / "model.onnx", providers=["CPUExecutionProvider"]
+    )
+    differences, cosines = [], []
+    for segment in segments:
+        mel = scaled(segment)[None]
+        for level in (THESIS_LEVELS[0], THESIS_LEVELS[-1]):
+            keep = kept(tmp_path / "tried", level)
+            inputs = [torch.from_numpy(each) for each in (mel, *keep)]
+            outputs = [session.run(None, {MEL: mel, KEEP_T: keep[0], KEEP_F: keep[1]})]
+            with torch.no_grad():
+                logits, expected = (
+                    network(*inputs)[0],
+                    network.embed(inputs[0], 1, KINDS, *inputs[1:]).numpy(),
+                )
+                if precision == "fp16":  # as a GPU computes it
+                    half = torch.export.load(tmp_path / "tried" / "model.pt2").module()
+                    outputs.append([each.numpy() for each in half(*inputs)])
+            for activations, embeddings in outputs:
+                differences.append(np.abs(activations - torch.sigmoid(logits).numpy()).max())
+                norms = np.linalg.norm(embeddings) * np.linalg.norm(expected)
+                cosines.append(np.sum(embeddings * expected) / norms)
+    assert min(cosines) < sorted(cosines)[1] - 1e-8, "or the worst could not be told from the others"
+    assert card.deviation is not None
+    assert card.deviation.activations == pytest.approx(max(differences), rel=1e-3)
+    assert card.deviation.cosine is not None
+    assert 1 - card.deviation.cosine == pytest.approx(1 - min(cosines), rel=0.02)
+
+
+def test_what_half_precision_does_not_hold_is_refused(
+    network: Maest, segments: list[np.ndarray], tmp_path: Path
+) -> None:
+    loud = copy.deepcopy(network)
+    with torch.no_grad():
+        loud.blocks[0].mlp.fc2.bias[3] = 1e5
+    export = Export("loud", block=1, precision="fp16")
+    with pytest.raises(ModelError, match="loud: its embeddings are not finite: noise"):
+        export_maest(loud, tmp_path / "loud", export, segments, "noise")
+    assert not (tmp_path / "loud").exists()
 
 
 @pytest.mark.parametrize("patchout", SETTINGS[::3], ids=str)

@@ -223,6 +223,36 @@ class TestForward:
         tiny.embed(mel_of(312), 1)
         hook.remove()
 
+    @pytest.mark.parametrize(
+        ("run", "first", "last"),
+        [
+            (lambda model, mel: model(mel), 272, 2),
+            (lambda model, mel: model.embed(mel, 2, ("cls", "dist")), 272, 2),
+            (lambda model, mel: model.embed(mel, 2, ("cls", "avg")), 272, 272),
+        ],
+        ids=["classes", "both tokens", "mean"],
+    )
+    def test_the_last_block_computes_what_is_asked_for(
+        self, tiny: Any, run: Any, first: int, last: int
+    ) -> None:
+        tokens: list[int] = []
+        blocks = (tiny.blocks[0], tiny.blocks[2])
+        hooks = [
+            block.mlp.fc1.register_forward_pre_hook(lambda _, inputs: tokens.append(inputs[0].shape[1]))
+            for block in blocks
+        ]
+        run(tiny, mel_of(312))
+        for hook in hooks:
+            hook.remove()
+        assert tokens == [first, last]
+
+    def test_the_mean_of_many_tokens_fits_into_half_precision(self) -> None:
+        """Their sum, 168 thousand, would not: it ends at 65504."""
+        found = maest._first_two_and_mean(torch.full((1, 2 + 1683, 4), 100.0).half())
+        assert found.shape == (1, 3, 4)
+        # Half precision has eleven bits, and rounds the weights of the mean.
+        torch.testing.assert_close(found.float(), torch.full((1, 3, 4), 100.0), rtol=1e-3, atol=0)
+
     def test_kinds_are_joined_in_the_order_asked_for(self, tiny: Any) -> None:
         mel = mel_of(312)
         tokens = tiny.tokens(mel, 1)
