@@ -8,10 +8,10 @@ A table and nothing else: a model more is a line more. Left out is what Auricle 
   those who run it do not agree whether the values have to be turned or only given another shape.
 - OpenL3 and the heads on it: it hears 128 bands at 48 kHz, a front end that Auricle does not have.
 
-Left out, too, is what nobody was found to list or to use as ONNX (`moods_mirex`, some tasks on `msd-musicnn`
-and `audioset-yamnet`) or to have run (`fs_loop_ds-msd-musicnn`, which is larger than a head of its kind), and
-first versions where there are second ones. `genre_discogs400-discogs-effnet` is published without ONNX; its
-400 styles are the activations of `discogs-effnet`.
+Left out, too, is what nobody was found to list on the site or to get from there as ONNX (`moods_mirex`, some
+tasks on `msd-musicnn` and `audioset-yamnet`) or to have run (`fs_loop_ds-msd-musicnn`, which is larger than a
+head of its kind), and first versions where there are second ones. `genre_discogs400-discogs-effnet` is
+published without ONNX; its 400 styles are the activations of `discogs-effnet`.
 
 Essentia publishes no hashes. Those here are of ONNX files as two or more projects, independent of each other
 and of us, pin them. The others are trusted on first use: see `models.essentia`.
