@@ -3,7 +3,8 @@
 The folder gets both as they are, and a `card.json`: the JSON's fields, and what we add. Two of those matter.
 
 - Names. The JSON has the tensors of the TensorFlow graph (`model/Placeholder`, `PartitionedCall:1`), the ONNX
-  file its own (`embeddings`, `activations`). The card has those of the ONNX file, with the JSON's purposes.
+  file its own (`embeddings`, `activations`), or those of the graph with a number behind (`model/Identity:0`).
+  The card has those of the ONNX file, with the JSON's purposes.
 - The hash. Where neither the table nor the user gives one, that of the first download is written into the
   card: later checks and later pulls are held to it.
 
@@ -113,7 +114,7 @@ def _said_of(names: Sequence[str], declared: Schema) -> dict[str, TensorSpec]:
     """What the JSON says of the outputs, as far as they can be told, by their names in the ONNX file."""
     said: dict[str, TensorSpec] = {}
     for spec in declared.outputs:
-        for name in (spec.name, *_ONNX_NAMES.get(spec.output_purpose or "", ())):
+        for name in (spec.name, f"{spec.name}:0", *_ONNX_NAMES.get(spec.output_purpose or "", ())):
             if name in names:
                 said.setdefault(name, spec)
                 break

@@ -1,9 +1,17 @@
 """The models that Essentia's site publishes as ONNX with a JSON beside each, by the names that we give them.
 
-A table and nothing else: a model more is a line more. Left out is what Auricle cannot run: backbones with a
-fixed batch of 64 and the heads on them, and the genre heads on MAEST, which take all tokens of its last block
-and give again what MAEST itself gives. `genre_discogs400-discogs-effnet` is published without ONNX; its 400
-styles are the activations of `discogs-effnet`.
+A table and nothing else: a model more is a line more. Left out is what Auricle cannot run:
+
+- Backbones with a fixed batch of 64 and the heads on them, and the genre heads on MAEST, which take all
+  tokens of its last block and give again what MAEST itself gives.
+- `audioset-vggish` and the heads on it. Its JSON says 96 frames of 64 bands, its ONNX file takes 64 x 96, and
+  those who run it do not agree whether the values have to be turned or only given another shape.
+- OpenL3 and the heads on it: it hears 128 bands at 48 kHz, a front end that Auricle does not have.
+
+Left out, too, is what nobody was found to list on the site or to get from there as ONNX (`moods_mirex`, some
+tasks on `msd-musicnn` and `audioset-yamnet`) or to have run (`fs_loop_ds-msd-musicnn`, which is larger than a
+head of its kind), and first versions where there are second ones. `genre_discogs400-discogs-effnet` is
+published without ONNX; its 400 styles are the activations of `discogs-effnet`.
 
 Essentia publishes no hashes. Those here are of ONNX files as two or more projects, independent of each other
 and of us, pin them. The others are trusted on first use: see `models.essentia`.
@@ -13,7 +21,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.card import FrontEnd
-from models.convert import FRONT_END
+from models.convert import FRONT_END, SEGMENT_HOP_SIZE
+from models.musicnn import SEGMENT_SIZE
 
 BASE_URL: Final = "https://essentia.upf.edu/models"
 LICENCE: Final = "CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/)"
@@ -21,6 +30,17 @@ LICENCE: Final = "CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa
 
 MAEST_FRONT_END: Final = FRONT_END.model_copy(update={"mean": 2.06755686098554, "std": 2 * 1.268292820667291})
 """What MAEST was trained on. Its code divides by twice the deviation, and so do all who run it."""
+
+VGGISH_FRONT_END: Final = FrontEnd(
+    name="vggish",
+    sample_rate=16000,
+    frame_size=400,
+    hop_size=160,
+    n_mels=64,
+    window="hann symmetric",
+    compression="ln(0.01 + 1 * x)",
+)
+"""What Essentia gives YAMNet, and what its heads were trained on. YAMNet itself has learnt 0.001 for 0.01."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +84,16 @@ def _maest(kind: str, size: int, hop_size: int, classes: int = 400) -> Published
 
 
 def _head(
-    task: str, size_mb: float, description: str, sha256: str | None = None, folder: str | None = None
+    task: str,
+    size_mb: float,
+    description: str,
+    sha256: str | None = None,
+    folder: str | None = None,
+    backbone: str = "discogs-effnet",
+    version: int = 1,
 ) -> Published:
-    name = f"{task}-discogs-effnet"
-    path = f"classification-heads/{folder or task}/{name}-1"
+    name = f"{task}-{backbone}"
+    path = f"classification-heads/{folder or task}/{name}-{version}"
     return Published(name, path, size_mb, description, None, sha256)
 
 
@@ -79,6 +105,21 @@ _EFFNET: Final = Published(
     "EfficientNet, 400 music styles, segments of 2 s",
     Segments(128, 62),
     "a280825b334797cf677939db8cd5762c0392aedd0ca6415dbc1cd083f045e43c",
+)
+_MUSICNN: Final = Published(
+    "msd-musicnn",
+    "feature-extractors/musicnn/msd-musicnn-1",
+    3.2,
+    "MusiCNN, 50 tags of the Million Song Dataset, segments of 3 s",
+    Segments(SEGMENT_SIZE, SEGMENT_HOP_SIZE),
+    "49668ffec47e52e94b96f45930bb46a28a1368d4bdfb5c05378fa834aca616e1",
+)
+_YAMNET: Final = Published(
+    "audioset-yamnet",
+    "audio-event-recognition/yamnet/audioset-yamnet-1",
+    15,
+    "YAMNet, 521 sounds of AudioSet, segments of 1 s",
+    Segments(96, 93, VGGISH_FRONT_END),
 )
 # fmt: off
 _MAEST: Final = (
@@ -136,5 +177,38 @@ _HEADS: Final = (
           "20155e4c439714b0c45c08644b73c8e12d9dccb173bd4ab9934bf1e5aee837ca"),
 )
 # fmt: on
+_ABOUT: Final = {head.name.removesuffix("-discogs-effnet"): head.description for head in _HEADS}
 
-PUBLISHED: Final = {model.name: model for model in (_EFFNET, *_MAEST, *_HEADS)}
+
+def _same_tasks(backbone: str, size_mb: float, *tasks: str) -> tuple[Published, ...]:
+    """Heads for tasks that have one on EffNet."""
+    return tuple(_head(task, size_mb, _ABOUT[task], backbone=backbone) for task in tasks)
+
+
+_TASKS: Final = (
+    "danceability",
+    "gender",
+    "genre_dortmund",
+    "genre_rosamerica",
+    "genre_tzanetakis",
+    "mood_acoustic",
+    "mood_happy",
+    "mood_relaxed",
+    "tonal_atonal",
+    "voice_instrumental",
+)
+_MORE_MOODS: Final = ("mood_aggressive", "mood_electronic", "mood_party", "mood_sad")
+# fmt: off
+_HEADS_ON_MUSICNN: Final = (
+    *_same_tasks("msd-musicnn", 0.1, *_TASKS, *_MORE_MOODS),
+    _head("deam", 0.1, "valence and arousal, from DEAM",
+          "2cb8f33f188d73fcb651f7c065b049959166c7852f454a59c13e66fe2c092bde",
+          backbone="msd-musicnn", version=2),
+    _head("emomusic", 0.1, "valence and arousal, from emoMusic", backbone="msd-musicnn", version=2),
+    _head("muse", 0.1, "valence and arousal, from MuSe", backbone="msd-musicnn", version=2),
+)
+# fmt: on
+_HEADS_ON_YAMNET: Final = _same_tasks("audioset-yamnet", 0.4, *_TASKS)
+
+_ALL: Final = (_EFFNET, *_MAEST, _MUSICNN, _YAMNET, *_HEADS, *_HEADS_ON_MUSICNN, *_HEADS_ON_YAMNET)
+PUBLISHED: Final = {model.name: model for model in _ALL}

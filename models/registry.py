@@ -341,14 +341,22 @@ def _names_near(name: str) -> str:
     """What a mistyped name may have meant; else the names that are few enough to be listed."""
     near = [known for known in PUBLISHED if name and name in known]
     if not near:
-        # Most names end alike, which would make all of them near.
-        tasks = {known.removesuffix("-discogs-effnet"): known for known in PUBLISHED}
-        task = name.removesuffix("-discogs-effnet")
-        near = [tasks[match] for match in difflib.get_close_matches(task, tasks, n=5, cutoff=0.7)]
+        # Most names end alike, which would make all of them near. The backbone is the name's, else the first.
+        task = _task(name)
+        on = {_task(known): known for known in reversed(PUBLISHED) if known.endswith(name[len(task) :])}
+        near = [on[match] for match in difflib.get_close_matches(task, on, n=5, cutoff=0.7)]
     if near:
         return f"names near it are: {', '.join(near)}"
     names = [*shipped_names(), *RECIPES, *(other for other in _installed_names() if other not in RECIPES)]
     return f"models are: {', '.join(names)}, and those of: auricle models list --all"
+
+
+def _task(name: str) -> str:
+    """The name of a head without that of its backbone."""
+    for known, model in PUBLISHED.items():
+        if model.segments is not None and name.endswith(f"-{known}"):
+            return name.removesuffix(f"-{known}")
+    return name
 
 
 def _first_line(error: Exception) -> str:

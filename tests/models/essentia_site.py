@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -103,15 +103,7 @@ def tensor(
 
 
 def effnet() -> tuple[bytes, dict[str, Any]]:
-    """`discogs-effnet`: means over time, through a matrix, through another."""
-    nodes = [
-        helper.make_node("ReduceMean", ["melspectrogram"], ["means"], axes=[1], keepdims=0),
-        helper.make_node("MatMul", ["means", "to_embedding"], ["embeddings"]),
-        helper.make_node("MatMul", ["embeddings", "to_label"], ["logits"]),
-        helper.make_node("Sigmoid", ["logits"], ["activations"]),
-    ]
-    weights = {"to_embedding": (96, EMBEDDING), "to_label": (EMBEDDING, len(LABELS))}
-    outputs = {"activations": ["n", len(LABELS)], "embeddings": ["n", EMBEDDING]}
+    """`discogs-effnet`."""
     said = card(
         "EffnetDiscogs",
         [tensor("serving_default_melspectrogram", ["n", 128, 96])],
@@ -120,7 +112,48 @@ def effnet() -> tuple[bytes, dict[str, Any]]:
             tensor("PartitionedCall:1", ["n", EMBEDDING], "embeddings"),
         ],
     )
-    return model(nodes, weights, {"melspectrogram": ["n", 128, 96]}, outputs), said
+    return plain_backbone(128, 96), said
+
+
+def musicnn() -> tuple[bytes, dict[str, Any]]:
+    """`msd-musicnn`, whose JSON has logits too, of no purpose."""
+    said = card(
+        "MSD MusiCNN",
+        [tensor("model/Placeholder", [187, 96])],
+        [
+            tensor("model/Sigmoid", [1, len(LABELS)], "predictions", "Sigmoid"),
+            tensor("model/dense_1/BiasAdd", [1, len(LABELS)]) | {"output_purpose": ""},
+            tensor("model/dense/BiasAdd", [1, EMBEDDING], "embeddings"),
+        ],
+    )
+    return plain_backbone(187, 96), said
+
+
+def yamnet() -> tuple[bytes, dict[str, Any]]:
+    """`audioset-yamnet`, whose JSON and file use the same names, and whose embeddings come first."""
+    said = card(
+        "YAMNet",
+        [tensor("melspectrogram", [96, 64])],
+        [
+            tensor("activations", [1, len(LABELS)], "predictions"),
+            tensor("embeddings", [1, EMBEDDING], "embeddings"),
+        ],
+    )
+    return plain_backbone(96, 64, ("embeddings", "activations")), said
+
+
+def plain_backbone(frames: int, bands: int, order: Sequence[str] = ("activations", "embeddings")) -> bytes:
+    """Means over time, through a matrix, through another; outputs in this order."""
+    nodes = [
+        helper.make_node("ReduceMean", ["melspectrogram"], ["means"], axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["means", "to_embedding"], ["embeddings"]),
+        helper.make_node("MatMul", ["embeddings", "to_label"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["activations"]),
+    ]
+    weights = {"to_embedding": (bands, EMBEDDING), "to_label": (EMBEDDING, len(LABELS))}
+    shapes = {"activations": ["n", len(LABELS)], "embeddings": ["n", EMBEDDING]}
+    outputs = {name: shapes[name] for name in order}
+    return model(nodes, weights, {"melspectrogram": ["n", frames, bands]}, outputs)
 
 
 def maest(frames: int) -> tuple[bytes, dict[str, Any]]:
@@ -167,6 +200,26 @@ def head() -> tuple[bytes, dict[str, Any]]:
     )
     inputs = {"embeddings": ["unk__1", EMBEDDING]}
     return model(nodes, weights, inputs, {"activations": ["unk__2", 2]}), said
+
+
+def regression() -> tuple[bytes, dict[str, Any]]:
+    """A head on `msd-musicnn` that gives values, and whose file has TensorFlow's names."""
+    nodes = [
+        helper.make_node("MatMul", ["model/Placeholder:0", "hidden_weight"], ["hidden"]),
+        helper.make_node("Relu", ["hidden"], ["rectified"]),
+        helper.make_node("MatMul", ["rectified", "weight"], ["values"]),
+        helper.make_node("Identity", ["values"], ["model/Identity:0"]),
+    ]
+    weights = {"hidden_weight": (EMBEDDING, 5), "weight": (5, 2)}
+    said = card(
+        "arousal_valence",
+        [tensor("model/Placeholder", [EMBEDDING])],
+        [tensor("model/Identity", [2], "predictions", "Identity")],
+        classes=["valence", "arousal"],
+        inference={"embedding_model": {"algorithm": "A", "model_name": "msd-musicnn-1"}},
+    )
+    inputs = {"model/Placeholder:0": ["unk__1", EMBEDDING]}
+    return model(nodes, weights, inputs, {"model/Identity:0": ["unk__2", 2]}), said
 
 
 def model(

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import threading
+import wave
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
@@ -35,6 +36,7 @@ from tests.models.essentia_site import EMBEDDING, LABELS, Site
 from tests.toys import Player, Recorder
 
 HEAD = "timbre-discogs-effnet"
+REGRESSION = "deam-msd-musicnn"
 
 
 @pytest.fixture
@@ -46,7 +48,10 @@ def site(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     with essentia_site.serve() as site:
         site.put("discogs-effnet", *essentia_site.effnet())
         site.put("discogs-maest-5s-pw", *essentia_site.maest(316))
+        site.put("msd-musicnn", *essentia_site.musicnn())
+        site.put("audioset-yamnet", *essentia_site.yamnet())
         site.put(HEAD, *essentia_site.head())
+        site.put(REGRESSION, *essentia_site.regression())
         monkeypatch.setenv("AURICLE_MODELS_URL", f"{site.url}/")
         yield site
 
@@ -69,7 +74,9 @@ def digest(site: Site, name: str) -> str:
 def run(backbone: Backbone, samples: np.ndarray, *heads: Heads) -> tuple[Recorder, Recorder, list[Recorder]]:
     predictions, embeddings = Recorder("p", Prediction), Recorder("e")
     scores = [Recorder(f"s{n}", Prediction) for n in range(len(heads))]
-    nodes = [Player("in", samples), MelSpectrogram("mel"), backbone, predictions, embeddings, *heads, *scores]
+    assert backbone.card.front_end is not None
+    mel = MelSpectrogram("mel", front_end=backbone.card.front_end.name)
+    nodes = [Player("in", samples), mel, backbone, predictions, embeddings, *heads, *scores]
     edges = [("in", "mel"), ("mel", "b"), ("b.predictions", "p"), ("b.embeddings", "e")]
     for head, recorder in zip(heads, scores, strict=True):
         edges += [("b.embeddings", head.name), (head.name, recorder.name)]
@@ -82,21 +89,41 @@ def noise(seconds: float) -> np.ndarray:
 
 
 def test_table() -> None:
-    assert len(PUBLISHED) > 35
+    folders = ("feature-extractors", "audio-event-recognition", "classification-heads")
+    backbones = {name for name, model in PUBLISHED.items() if model.segments is not None}
+    tasks: dict[str, set[str]] = {}
     for name, model in PUBLISHED.items():
         assert re.fullmatch(r"[a-z0-9_-]+", name)
-        assert model.path.rpartition("/")[2].startswith(name)
-        assert re.fullmatch(
-            r"(feature-extractors|classification-heads)/[a-z0-9_-]+/[a-z0-9_-]+-\d", model.path
-        )
+        folder, _, file = model.path.split("/")
+        assert folder in folders
+        assert re.fullmatch(rf"{name}(-bsdynamic)?-\d", file)
         assert model.sha256 is None or re.fullmatch("[0-9a-f]{64}", model.sha256)
-        assert (model.segments is None) == model.path.startswith("classification-heads/")
+        assert (model.segments is None) == (folder == "classification-heads")
+        if model.segments is None:
+            task, _, backbone = name.partition("-")
+            tasks.setdefault(backbone, set()).add(task)
+    assert tasks.keys() <= backbones
+    assert {name: len(of) for name, of in tasks.items()} == {
+        "discogs-effnet": 32,
+        "msd-musicnn": 17,
+        "audioset-yamnet": 10,
+    }
+    assert tasks["msd-musicnn"] - tasks["discogs-effnet"] == {"deam", "emomusic", "muse"}
     pinned = [model.sha256 for model in PUBLISHED.values() if model.sha256]
     assert len(pinned) == len(set(pinned))
     maest = PUBLISHED["discogs-maest-30s-pw"].segments
     assert maest is not None
     assert (maest.size, maest.hop_size, maest.front_end.mean) == (1876, 1875, 2.06755686098554)
     assert maest.front_end.std == pytest.approx(2.536585641334582, rel=1e-12)
+
+
+def test_table_and_readers_agree() -> None:
+    root = Path(__file__).parents[2]
+    readme, changes = ((root / name).read_text() for name in ("README.md", "CHANGELOG.md"))
+    assert f"{len(PUBLISHED)} models that Essentia publishes" in changes
+    pinned = sum(model.sha256 is not None for model in PUBLISHED.values())
+    assert pinned == 13
+    assert "Of thirteen ONNX files the hash is known" in readme
 
 
 def test_backbone_is_installed_and_runs(site: Site, cache: Path) -> None:
@@ -130,6 +157,32 @@ def test_backbone_is_installed_and_runs(site: Site, cache: Path) -> None:
     activations, vectors = session.run(["activations", "embeddings"], {"melspectrogram": segments})
     for n in range(4):
         # The same program on the same numbers, in batches of another size.
+        np.testing.assert_allclose(predictions.tokens[n].scores[0].activations, activations[n], atol=1e-6)
+        np.testing.assert_allclose(embeddings.tokens[n], vectors[n], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "front_end", "size", "bands"),
+    [("msd-musicnn", "musicnn", 187, 96), ("audioset-yamnet", "vggish", 96, 64)],
+)
+def test_other_backbones_hear_what_essentia_gives_them(
+    site: Site, name: str, front_end: str, size: int, bands: int
+) -> None:
+    folder = registry.pull(name)
+    card = registry.info(name)
+    assert (card.segment_size, card.segment_hop_size, card.embedding_size) == (size, 93, EMBEDDING)
+    assert card.front_end is not None
+    assert (card.front_end.name, card.front_end.n_mels) == (front_end, bands)
+    assert registry.verify() == [registry.Verdict(name, None)]
+
+    samples = noise(5)
+    predictions, embeddings, _ = run(Backbone("b", model=name), samples)
+    mel = mel_spectrogram(samples, FRONT_ENDS[front_end])
+    segments = np.stack([mel[n : n + size] for n in range(0, len(mel) - size + 1, 93)])
+    assert len(segments) == len(predictions.tokens) > 1
+    session = onnxruntime.InferenceSession(next(folder.glob("*.onnx")), providers=["CPUExecutionProvider"])
+    activations, vectors = session.run(["activations", "embeddings"], {"melspectrogram": segments})
+    for n in range(len(segments)):
         np.testing.assert_allclose(predictions.tokens[n].scores[0].activations, activations[n], atol=1e-6)
         np.testing.assert_allclose(embeddings.tokens[n], vectors[n], rtol=1e-4, atol=1e-5)
 
@@ -172,6 +225,25 @@ def test_head_is_installed_and_runs_on_its_backbone(site: Site) -> None:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, {"embeddings": embeddings.tokens[0][None]})
     np.testing.assert_allclose(said.activations, expected[0], rtol=1e-5)
+
+
+def test_head_that_has_kept_the_names_of_tensorflow(site: Site) -> None:
+    registry.pull("msd-musicnn")
+    folder = registry.pull(REGRESSION)
+    head = load_head(folder)
+    assert (head.labels, head.layers[-1].activation) == (("valence", "arousal"), "linear")
+    predictions = head.card.output("predictions")
+    assert predictions is not None
+    assert (predictions.name, head.card.io.inputs[0].name) == ("model/Identity:0", "model/Placeholder:0")
+    assert registry.verify(REGRESSION) == [registry.Verdict(REGRESSION, None)]
+
+    _, embeddings, (scores,) = run(
+        Backbone("b", model="msd-musicnn"), noise(4), Heads("heads", heads=[REGRESSION])
+    )
+    file = next(folder.glob("*.onnx"))
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (expected,) = session.run(None, {"model/Placeholder:0": embeddings.tokens[0][None]})
+    np.testing.assert_allclose(scores.tokens[0].scores[0].activations, expected[0], rtol=1e-4, atol=1e-6)
 
 
 def test_second_pull_leaves_it_alone(site: Site) -> None:
@@ -331,6 +403,18 @@ def test_what_a_killed_pull_left_is_removed(site: Site, cache: Path) -> None:
     assert not left.exists()
 
 
+@pytest.mark.parametrize("name", ["msd-musicnn", "audioset-yamnet"])
+def test_what_was_pulled_tags_a_file(site: Site, tmp_path: Path, name: str) -> None:
+    registry.pull(name)
+    with wave.open(str(tmp_path / "noise.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes((noise(4) * 32767).astype("<i2").tobytes())
+    options = {"env": {**os.environ}}
+    result = auricle("tag", tmp_path / "noise.wav", "--model", name, "--jsonl", **options)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["activations"].keys() == set(LABELS)
+
+
 def test_unknown_name(cache: Path) -> None:
     with pytest.raises(
         ModelError, match=r"'mood_sda-discogs-effnet' cannot be pulled; .*mood_sad-discogs-effnet"
@@ -340,6 +424,8 @@ def test_unknown_name(cache: Path) -> None:
         registry.find("mood_sad")
     with pytest.raises(ModelError, match="near it are: mood_happy-discogs-effnet"):
         registry.find("mood_hapy")
+    with pytest.raises(ModelError, match="near it are: mood_happy-msd-musicnn"):
+        registry.find("mood_hapy-msd-musicnn")
     assert not cache.exists()
 
 
