@@ -26,7 +26,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor, nn
 
-from models.card import Card, Deviation, Inference, Schema, TensorSpec, save_card
+from models.card import Card, Deviation, Inference, Schema, TensorSpec, first_repeated, save_card
 from models.convert import FRONT_END
 from models.errors import ModelError
 from models.files import new_folder, sha256
@@ -64,7 +64,7 @@ class Export:
         description, licence, source: For the card.
 
     Raises:
-        ModelError: Nothing to give, kinds that there are not, or what does not go together.
+        ModelError: Nothing to give, a label twice, kinds that there are not, or what does not go together.
     """
 
     name: str
@@ -80,6 +80,8 @@ class Export:
     def __post_init__(self) -> None:
         if not self.labels and not self.kinds:
             raise ModelError(f"{self.name}: neither labels nor kinds of tokens; there is nothing to export")
+        if (label := first_repeated(self.labels)) is not None:
+            raise ModelError(f"{self.name}: label {label!r} is there twice")
         if not set(self.kinds) <= set(KINDS):
             raise ModelError(f"{self.name}: kinds={self.kinds} must be of {', '.join(KINDS)}")
         if self.program and self.precision == "int8":

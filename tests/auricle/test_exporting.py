@@ -23,11 +23,20 @@ def export(checkpoint: Path, folder: Path, **params: Any) -> None:
     )
 
 
+def with_file(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
+    """The same, with the labels in a file."""
+    if "labels" not in params:
+        return params
+    (folder / "labels.txt").write_text(params["labels"])
+    return params | {"labels": folder / "labels.txt"}
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
         ({"kinds": ("cls", "mean")}, "x: kinds="),
         ({"kinds": ()}, "x: neither labels nor kinds"),
+        ({"labels": "a\nb\na\n"}, "x: label 'a' is there twice"),
         ({"precision": "int8", "program": True}, "x: int8 is for CPUs"),
     ],
 )
@@ -35,7 +44,7 @@ def test_what_no_network_can_give_is_refused_before_the_checkpoint_is_read(
     tmp_path: Path, params: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ModelError, match=f"^{message}"):
-        export(tmp_path / "there is none.ckpt", tmp_path / "x", **params)
+        export(tmp_path / "there is none.ckpt", tmp_path / "x", **with_file(tmp_path, params))
 
 
 @pytest.mark.parametrize(
@@ -49,9 +58,7 @@ def test_what_the_network_cannot_give_is_refused_before_the_music_is_heard(
     tmp_path: Path, params: dict[str, Any], message: str
 ) -> None:
     torch.save(Maest(CONFIG).state_dict(), tmp_path / "maest.ckpt")
-    if "labels" in params:
-        (tmp_path / "labels.txt").write_text(params["labels"])
-        params = {"labels": tmp_path / "labels.txt"}
+    params = with_file(tmp_path, params)
     with pytest.raises(ModelError, match=f"^{message}"):
         export(tmp_path / "maest.ckpt", tmp_path / "x", **params, try_on=tmp_path / "there is none.wav")
 

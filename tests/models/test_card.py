@@ -154,6 +154,8 @@ def without(key: str) -> dict[str, Any]:
             ESSENTIA_HEAD | {"schema": {"inputs": []}},
             r"'schema.inputs': .*; 'schema.outputs': field required",
         ),
+        (ESSENTIA_HEAD | {"classes": ["a", "{b}", "a", "{b}"]}, "'classes': 'a' is there twice$"),
+        (ESSENTIA_HEAD | {"classes": ["{b}", "{b}"]}, "'classes': '{b}' is there twice$"),
         (ESSENTIA_HEAD | {"inference": {}}, "'inference.sample_rate': field required"),
         (ESSENTIA_HEAD | {"inference": {"sample_rate": 0}}, "'inference.sample_rate': .*greater than 0"),
         (ESSENTIA_HEAD | {"segment_size": "long"}, "'segment_size': .*valid integer"),
