@@ -277,10 +277,19 @@ def model_path(path: str | Path, card: Card) -> Path:
 
 
 def save_card(card: Card, folder: Path) -> Path:
-    """Write `card.json` into `folder`, atomically. Raises OSError."""
+    """Write `card.json` into `folder`, atomically.
+
+    Raises:
+        ModelError: a number of the card is not finite, which JSON cannot hold.
+        OSError: it cannot be written.
+    """
     content = card.model_dump(mode="json", by_alias=True, exclude_none=True)
+    try:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ModelError(f"model '{card.name}': a number of its card is not finite") from error
     path = folder / CARD_NAME
-    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, f"{text}\n".encode())
     return path
 
 

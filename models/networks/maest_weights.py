@@ -157,6 +157,8 @@ def _arrays(content: Any, file: Path) -> Weights:
             raise ModelError(f"{file}: '{name}' is of type {type(value).__name__}, not an array")
         # Always a copy: arrays of a safetensors file are not aligned in memory, which changes roundings.
         weights[name] = value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+        if not weights[name].isfinite().all():  # after the conversion, since doubles can be too large for it
+            raise ModelError(f"{file}: '{name}' has values that are not finite in float32")
     if not weights:
         raise ModelError(f"{file}: holds no arrays")
     return weights

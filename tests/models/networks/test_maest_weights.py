@@ -413,6 +413,19 @@ class TestErrors:
         with pytest.raises(ModelError, match="holds no arrays"):
             load_maest(write({"melspectrogram.spec.window": torch.ones(2)}))
 
+    @pytest.mark.parametrize("name", ["maest.ckpt", "maest.safetensors"])
+    @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e300])
+    def test_values_that_are_not_finite(
+        self, model: Any, state: State, write: Any, name: str, value: float
+    ) -> None:
+        state["norm.bias"] = state["norm.bias"].double()
+        state["norm.bias"][5] = value
+        path = write(state, name)
+        for read in (load_maest, lambda path: initialise(model, path)):
+            words = f"{name}: 'norm.bias' has values that are not finite in float32$"
+            with pytest.raises(ModelError, match=words):
+                read(path)
+
     def test_values_that_are_no_arrays(self, state: State, write: Any) -> None:
         with pytest.raises(ModelError, match="'epoch' is of type int, not an array"):
             load_maest(write(state | {"epoch": 3}))
