@@ -138,7 +138,7 @@ def _load(file: Path) -> Weights:
 
 
 def _arrays(content: Any, file: Path) -> Weights:
-    """Those of the network alone, floats as float32."""
+    """Those of the network alone, as float32."""
     for key in ("state_dict", "model"):  # Lightning's and DeiT's checkpoints
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -155,8 +155,11 @@ def _arrays(content: Any, file: Path) -> Weights:
             continue
         if not isinstance(value, Tensor):
             raise ModelError(f"{file}: '{name}' is of type {type(value).__name__}, not an array")
+        if value.layout != torch.strided or not value.is_floating_point():
+            kind = f"{value.layout} of {value.dtype}".replace("torch.", "")
+            raise ModelError(f"{file}: '{name}' is {kind}; a MAEST's are strided of a floating point type")
         # Always a copy: arrays of a safetensors file are not aligned in memory, which changes roundings.
-        weights[name] = value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+        weights[name] = value.to(torch.float32, copy=True)
         if not weights[name].isfinite().all():  # after the conversion, since doubles can be too large for it
             raise ModelError(f"{file}: '{name}' has values that are not finite in float32")
     if not weights:

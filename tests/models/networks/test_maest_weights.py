@@ -426,6 +426,27 @@ class TestErrors:
             with pytest.raises(ModelError, match=words):
                 read(path)
 
+    @pytest.mark.parametrize(
+        ("convert", "kind"),
+        [
+            (lambda value: value.long(), "strided of int64"),
+            (lambda value: value.bool(), "strided of bool"),
+            (lambda value: value.to(torch.complex64), "strided of complex64"),
+            (lambda value: value.to_sparse(), "sparse_coo of float32"),
+            (lambda value: value.to_sparse_csr(), "sparse_csr of float32"),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # torch's: its sparse forms may change
+    def test_arrays_of_other_kinds(
+        self, model: Any, state: State, write: Any, convert: Callable[[Any], Any], kind: str
+    ) -> None:
+        state["blocks.0.attn.qkv.weight"] = convert(state["blocks.0.attn.qkv.weight"])
+        path = write(state)
+        for read in (load_maest, lambda path: initialise(model, path)):
+            words = rf"maest\.ckpt: 'blocks\.0\.attn\.qkv\.weight' is {kind}; a MAEST's are strided of a float"
+            with pytest.raises(ModelError, match=words):
+                read(path)
+
     def test_values_that_are_no_arrays(self, state: State, write: Any) -> None:
         with pytest.raises(ModelError, match="'epoch' is of type int, not an array"):
             load_maest(write(state | {"epoch": 3}))
