@@ -260,6 +260,11 @@ def _infer_config(weights: Weights, file: Path, n_heads: int | None) -> MaestCon
         raise ModelError(f"{file}: 'time_new_pos_embed' is for {n_columns} columns of patches; it takes two")
     n_classes = _get(weights, "head.1.weight", 2, file).shape[0]
     width = _get(weights, "patch_embed.proj.weight", 4, file).shape[0]
+    if n_heads is None and width % _HEAD_WIDTH:
+        raise ModelError(
+            f"{file}: width={width} is no multiple of {_HEAD_WIDTH}, so the number of heads cannot be told;"
+            " give n_heads, or --heads"
+        )
     # Several lengths share a grid; the published one is meant where there is one.
     published = (config.frames for config in CONFIGS.values() if config.time_grid == n_columns)
     try:
@@ -268,7 +273,7 @@ def _infer_config(weights: Weights, file: Path, n_heads: int | None) -> MaestCon
             n_classes=n_classes,
             width=width,
             depth=_depth(weights),
-            n_heads=n_heads or max(width // _HEAD_WIDTH, 1),
+            n_heads=width // _HEAD_WIDTH if n_heads is None else n_heads,
         )
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from error

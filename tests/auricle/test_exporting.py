@@ -52,6 +52,7 @@ def test_what_no_network_can_give_is_refused_before_the_checkpoint_is_read(
     [
         ({"block": 2}, "x: block=2 must be from 0 to 1"),
         ({"labels": "a\nb\nc\n"}, "x: 3 labels; the network has 2"),
+        ({"heads": 3}, r".*maest\.ckpt: MAEST: width=64 must be a multiple of n_heads=3"),
     ],
 )
 def test_what_the_network_cannot_give_is_refused_before_the_music_is_heard(

@@ -140,6 +140,17 @@ class TestAuthorsCheckpoints:
         with pytest.raises(ModelError, match=r"maest\.ckpt: .*width=128 must be a multiple of n_heads=3"):
             load_maest(write(state), n_heads=3)
 
+    @pytest.mark.parametrize("width", [32, 96])
+    def test_number_of_heads_is_not_guessed(self, write: Any, width: int) -> None:
+        config = maest.MaestConfig(312, width=width, depth=1, n_heads=2)
+        path = write(maest.Maest(config).state_dict())
+        words = rf"maest\.ckpt: width={width} is no multiple of 64, so .* give n_heads, or --heads$"
+        with pytest.raises(ModelError, match=words):
+            load_maest(path)
+        assert load_maest(path, n_heads=2).config == config
+        with pytest.raises(ModelError, match=r"maest\.ckpt: .*n_heads=0 must be at least 1"):
+            load_maest(path, n_heads=0)
+
 
 class TestHuggingFace:
     @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
@@ -443,7 +454,9 @@ class TestErrors:
         state["blocks.0.attn.qkv.weight"] = convert(state["blocks.0.attn.qkv.weight"])
         path = write(state)
         for read in (load_maest, lambda path: initialise(model, path)):
-            words = rf"maest\.ckpt: 'blocks\.0\.attn\.qkv\.weight' is {kind}; a MAEST's are strided of a float"
+            words = (
+                rf"maest\.ckpt: 'blocks\.0\.attn\.qkv\.weight' is {kind}; a MAEST's are strided of a float"
+            )
             with pytest.raises(ModelError, match=words):
                 read(path)
 
