@@ -175,7 +175,7 @@ def export(
         raise click.UsageError(f"{folder} is there already")
     from auricle.exporting import export_checkpoint
 
-    kinds = tuple(kind for kind in tokens.split(",") if kind and kind != "none")
+    kinds = () if tokens == "none" else tuple(tokens.split(","))
     card = export_checkpoint(
         checkpoint,
         folder,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="exports are made with torch: pip install 'auricle[train]'")
 pytest.importorskip("onnxscript", reason="exports are made with onnxscript: pip install 'auricle[train]'")
 
 from auricle import exporting  # noqa: E402
+from auricle.commands.models import models  # noqa: E402
 from models.errors import ModelError  # noqa: E402
 from models.networks.maest import KINDS, Maest, MaestConfig  # noqa: E402
 
@@ -35,6 +38,7 @@ def with_file(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
     ("params", "message"),
     [
         ({"kinds": ("cls", "mean")}, "x: kinds="),
+        ({"kinds": ("cls", "dist", "cls")}, r"x: kinds=.* must be of cls, dist, avg, each once"),
         ({"kinds": ()}, "x: neither labels nor kinds"),
         ({"labels": "a\nb\na\n"}, "x: label 'a' is there twice"),
         ({"precision": "int8", "program": True}, "x: int8 is for CPUs"),
@@ -62,6 +66,15 @@ def test_what_the_network_cannot_give_is_refused_before_the_music_is_heard(
     params = with_file(tmp_path, params)
     with pytest.raises(ModelError, match=f"^{message}"):
         export(tmp_path / "maest.ckpt", tmp_path / "x", **params, try_on=tmp_path / "there is none.wav")
+
+
+@pytest.mark.parametrize("tokens", ["cls,none", "none,none", "cls,", ""])
+def test_none_stands_alone(tmp_path: Path, tokens: str) -> None:
+    (tmp_path / "maest.ckpt").touch()
+    arguments = ["export", str(tmp_path / "maest.ckpt"), str(tmp_path / "x"), "--tokens", tokens]
+    result = CliRunner().invoke(models, arguments)
+    assert isinstance(result.exception, ModelError)
+    assert re.match(r"x: kinds=.* must be of cls, dist, avg", str(result.exception))
 
 
 def test_labels_that_are_no_text_are_named(tmp_path: Path) -> None:
