@@ -105,11 +105,16 @@ def initialise(model: Maest, path: str | Path) -> None:
         weights |= _from_image(weights, model.config, file)
         del weights["pos_embed"]
     else:
-        for name, size in (
-            ("freq_new_pos_embed", (model.config.freq_grid, 1)),
-            ("time_new_pos_embed", (1, model.config.time_grid)),
+        for name, size, across, what in (
+            ("freq_new_pos_embed", (model.config.freq_grid, 1), 3, "column"),
+            ("time_new_pos_embed", (1, model.config.time_grid), 2, "row"),
         ):
-            weights[name] = _interpolate(_get(weights, name, 4, file), size)
+            grid = _get(weights, name, 4, file)
+            if grid.shape[across] != 1 or not grid.numel():
+                raise ModelError(
+                    f"{file}: '{name}' of shape {tuple(grid.shape)} is not one {what} of encodings"
+                )
+            weights[name] = _interpolate(grid, size)
     body = {name: value for name, value in model.state_dict().items() if not name.startswith("head")}
     _check(weights, body, file)
     model.load_state_dict(weights, strict=False)

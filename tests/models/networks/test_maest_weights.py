@@ -287,6 +287,22 @@ class TestInitialWeights:
         assert torch.equal(longer.blocks[2].attn.qkv.weight, source.blocks[2].attn.qkv.weight)
         assert longer.time_new_pos_embed.shape[3] == 62
 
+    @pytest.mark.parametrize(
+        ("name", "shape", "what"),
+        [
+            ("time_new_pos_embed", (1, 128, 99, 1), "row"),
+            ("time_new_pos_embed", (1, 128, 1, 0), "row"),
+            ("freq_new_pos_embed", (1, 128, 1, 12), "column"),
+        ],
+    )
+    def test_positions_along_the_wrong_axis(
+        self, model: Any, state: State, write: Any, name: str, shape: tuple[int, ...], what: str
+    ) -> None:
+        theirs = state | {name: torch.zeros(shape)}
+        words = f"passt.pt: '{name}' of shape {re.escape(str(shape))} is not one {what} of encodings$"
+        with pytest.raises(ModelError, match=words):
+            initialise(model, write(theirs, "passt.pt"))
+
     @pytest.mark.parametrize("shape", [{"side": 0}, {"tokens": 1}, {"tokens": 3}])
     def test_image_networks_without_the_distillation_token(
         self, model: Any, write: Any, shape: dict[str, int]
