@@ -94,7 +94,9 @@ def _labels(file: Path) -> tuple[str, ...]:
     if file.suffix != ".json":
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     try:
-        content: Any = json.loads(text)
-        return tuple(str(label) for label in content["classes"])
+        classes: Any = json.loads(text)["classes"]
     except (ValueError, TypeError, KeyError):
-        raise ModelError(f"{file}: not a JSON file with a list `classes`") from None
+        classes = None
+    if not isinstance(classes, list):
+        raise ModelError(f"{file}: not a JSON file with a list `classes`")
+    return tuple(map(str, classes))

@@ -82,3 +82,11 @@ def test_labels_that_are_no_text_are_named(tmp_path: Path) -> None:
     file.write_bytes("Schlager\nTränen\n".encode("latin-1"))
     with pytest.raises(ModelError, match=r"labels\.txt: not a text file in UTF-8$"):
         export(tmp_path / "there is none.ckpt", tmp_path / "x", labels=file)
+
+
+@pytest.mark.parametrize("content", ['{"classes": "abc"}', '{"classes": {"a": 0}}', '["a"]', "{}", "abc"])
+def test_classes_that_are_no_list_are_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "labels.json"
+    file.write_text(content)
+    with pytest.raises(ModelError, match=r"labels\.json: not a JSON file with a list `classes`$"):
+        export(tmp_path / "there is none.ckpt", tmp_path / "x", labels=file)
