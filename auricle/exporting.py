@@ -31,6 +31,7 @@ def export_checkpoint(
     labels: Path | None = None,
     block: int,
     kinds: tuple[Kind, ...],
+    heads: int | None = None,
     precision: Precision = "fp32",
     program: bool = False,
     try_on: Path | None = None,
@@ -43,6 +44,7 @@ def export_checkpoint(
         checkpoint: As `models.networks.maest_weights.load_maest` reads it.
         folder: To be written.
         name, block, kinds, precision, program, licence: See `models.export.Export`.
+        heads: Of each attention; None for heads of 64 values.
         labels: File with a label a line, or JSON with `classes`.
         try_on: Music; the demo clip, if None.
         tell: Hears how far it is.
@@ -64,7 +66,7 @@ def export_checkpoint(
         source=checkpoint.name,
     )
     tell(f"reading {checkpoint}")
-    network = load_maest(checkpoint)
+    network = load_maest(checkpoint, n_heads=heads)
     export.check(network.config)  # before the music is decoded
     segments, what = _music(try_on, segment_size(network))
     tell(f"writing, and comparing on {what}; a minute or so")
@@ -92,7 +94,9 @@ def _labels(file: Path) -> tuple[str, ...]:
     if file.suffix != ".json":
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     try:
-        content: Any = json.loads(text)
-        return tuple(str(label) for label in content["classes"])
+        classes: Any = json.loads(text)["classes"]
     except (ValueError, TypeError, KeyError):
-        raise ModelError(f"{file}: not a JSON file with a list `classes`") from None
+        classes = None
+    if not isinstance(classes, list):
+        raise ModelError(f"{file}: not a JSON file with a list `classes`")
+    return tuple(map(str, classes))

@@ -7,6 +7,8 @@ as they are; keys we do not know are ignored.
 """
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -142,6 +144,12 @@ class Card(_Part):
         return self
 
     @model_validator(mode="after")
+    def _classes_differ(self) -> Self:
+        if (label := first_repeated(self.classes)) is not None:
+            raise PydanticCustomError("card", "'classes': {label} is there twice", {"label": repr(label)})
+        return self
+
+    @model_validator(mode="after")
     def _patches_fit(self) -> Self:
         bands = None if self.front_end is None else self.front_end.n_mels
         for along, key, length in (("columns", "segment_size", self.segment_size), ("rows", "n_mels", bands)):
@@ -196,6 +204,11 @@ class Card(_Part):
     def input_size(self) -> int | None:
         """Length of the last axis of the first input: bands for a backbone, embedding length for a head."""
         return _last_dimension(self.io.inputs[0])
+
+
+def first_repeated(names: Sequence[str]) -> str | None:
+    """The first of the names that is there more than once, or None."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def card_path(path: Path) -> Path:
@@ -264,10 +277,19 @@ def model_path(path: str | Path, card: Card) -> Path:
 
 
 def save_card(card: Card, folder: Path) -> Path:
-    """Write `card.json` into `folder`, atomically. Raises OSError."""
+    """Write `card.json` into `folder`, atomically.
+
+    Raises:
+        ModelError: a number of the card is not finite, which JSON cannot hold.
+        OSError: it cannot be written.
+    """
     content = card.model_dump(mode="json", by_alias=True, exclude_none=True)
+    try:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ModelError(f"model '{card.name}': a number of its card is not finite") from error
     path = folder / CARD_NAME
-    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, f"{text}\n".encode())
     return path
 
 

@@ -26,7 +26,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor, nn
 
-from models.card import Card, Deviation, Inference, Schema, TensorSpec, save_card
+from models.card import Card, Deviation, Inference, Schema, TensorSpec, first_repeated, save_card
 from models.convert import FRONT_END
 from models.errors import ModelError
 from models.files import new_folder, sha256
@@ -56,7 +56,7 @@ class Export:
     Attributes:
         name: Of the model.
         labels: Of the activations; none leaves these out, and the blocks behind the embeddings' with them.
-        block: Whose tokens make the embeddings, from 0.
+        block: Whose tokens make the embeddings, from 0; without kinds it does not matter.
         kinds: Which of them, stacked; none leaves embeddings out.
         precision: `int8` has the weights of products in 8 bits, and quantises what they are multiplied with
             as it comes; `fp16` is for GPUs.
@@ -64,7 +64,7 @@ class Export:
         description, licence, source: For the card.
 
     Raises:
-        ModelError: Nothing to give, kinds that there are not, or what does not go together.
+        ModelError: Nothing to give, a label twice, kinds that there are not, or what does not go together.
     """
 
     name: str
@@ -80,8 +80,10 @@ class Export:
     def __post_init__(self) -> None:
         if not self.labels and not self.kinds:
             raise ModelError(f"{self.name}: neither labels nor kinds of tokens; there is nothing to export")
-        if not set(self.kinds) <= set(KINDS):
-            raise ModelError(f"{self.name}: kinds={self.kinds} must be of {', '.join(KINDS)}")
+        if (label := first_repeated(self.labels)) is not None:
+            raise ModelError(f"{self.name}: label {label!r} is there twice")
+        if not set(self.kinds) <= set(KINDS) or first_repeated(self.kinds) is not None:
+            raise ModelError(f"{self.name}: kinds={self.kinds} must be of {', '.join(KINDS)}, each once")
         if self.program and self.precision == "int8":
             raise ModelError(f"{self.name}: int8 is for CPUs, and the torch program for GPUs; leave one out")
 
@@ -89,7 +91,7 @@ class Export:
         """Raise ModelError, if a network of these sizes has other labels, or no such block."""
         if self.labels and len(self.labels) != config.n_classes:
             raise ModelError(f"{self.name}: {len(self.labels)} labels; the network has {config.n_classes}")
-        if not 0 <= self.block < config.depth:
+        if self.kinds and not 0 <= self.block < config.depth:
             raise ModelError(f"{self.name}: block={self.block} must be from 0 to {config.depth - 1}")
 
 

@@ -25,6 +25,7 @@ from models.card import (
     Inference,
     Schema,
     TensorSpec,
+    first_repeated,
     load_card,
     model_path,
     save_card,
@@ -155,6 +156,8 @@ def save_head(
         arrays[f"layers.{index}.bias"] = np.ascontiguousarray(layer.bias, np.float32)
     if not arrays:
         raise ModelError(f"head '{name}': no layers")
+    if (label := first_repeated(labels)) is not None:
+        raise ModelError(f"head '{name}': label {label!r} is there twice")
     last = layers[-1].activation
     inputs = TensorSpec(name="embeddings", shape=("batch", int(layers[0].weight.shape[0])))
     outputs = TensorSpec(

@@ -280,8 +280,12 @@ def _run_segment(session: Any, card: Card, frames: int, bands: int, where: str) 
         results = session.run([spec.name for spec in card.io.outputs], {mel: segment, **kept})
     except Exception as error:  # likewise
         raise ModelError(f"{where} does not run on the card's {said}: {_first_line(error)}") from error
+    predictions = card.output("predictions") or card.io.outputs[0]
     for spec, result in zip(card.io.outputs, results, strict=True):
         _compare(spec, result.shape, where)
+        if card.classes and spec is predictions and result.shape[-1:] != (len(card.classes),):
+            shape = f"'{spec.name}' has shape {list(result.shape)}"
+            raise ModelError(f"{where}: {shape}, the card has {len(card.classes)} 'classes'")
 
 
 def _compare(spec: TensorSpec, shape: Sequence[Dimension | None], where: str) -> None:

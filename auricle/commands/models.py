@@ -137,6 +137,11 @@ Examples:
 @click.option(
     "--tokens", default="cls,dist,avg", show_default=True, help="Which make the embeddings; or none."
 )
+@click.option(
+    "--heads",
+    type=click.IntRange(1),
+    help="Of each attention, which no checkpoint tells.  [default: of 64 values]",
+)
 @click.option("--precision", type=click.Choice(["fp32", "int8", "fp16"]), default="fp32", show_default=True)
 @click.option(
     "--program",
@@ -156,6 +161,7 @@ def export(
     labels: Path | None,
     block: int,
     tokens: str,
+    heads: int | None,
     precision: str,
     program: bool,
     try_on: Path | None,
@@ -169,7 +175,7 @@ def export(
         raise click.UsageError(f"{folder} is there already")
     from auricle.exporting import export_checkpoint
 
-    kinds = tuple(kind for kind in tokens.split(",") if kind and kind != "none")
+    kinds = () if tokens == "none" else tuple(tokens.split(","))
     card = export_checkpoint(
         checkpoint,
         folder,
@@ -177,6 +183,7 @@ def export(
         labels=labels,
         block=block,
         kinds=kinds,  # type: ignore[arg-type]  # who exports looks at them
+        heads=heads,
         precision=precision,  # type: ignore[arg-type]  # click has looked at it
         program=program,
         try_on=try_on,

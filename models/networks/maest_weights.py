@@ -105,11 +105,16 @@ def initialise(model: Maest, path: str | Path) -> None:
         weights |= _from_image(weights, model.config, file)
         del weights["pos_embed"]
     else:
-        for name, size in (
-            ("freq_new_pos_embed", (model.config.freq_grid, 1)),
-            ("time_new_pos_embed", (1, model.config.time_grid)),
+        for name, size, across, what in (
+            ("freq_new_pos_embed", (model.config.freq_grid, 1), 3, "column"),
+            ("time_new_pos_embed", (1, model.config.time_grid), 2, "row"),
         ):
-            weights[name] = _interpolate(_get(weights, name, 4, file), size)
+            grid = _get(weights, name, 4, file)
+            if grid.shape[across] != 1 or not grid.numel():
+                raise ModelError(
+                    f"{file}: '{name}' of shape {tuple(grid.shape)} is not one {what} of encodings"
+                )
+            weights[name] = _interpolate(grid, size)
     body = {name: value for name, value in model.state_dict().items() if not name.startswith("head")}
     _check(weights, body, file)
     model.load_state_dict(weights, strict=False)
@@ -138,7 +143,7 @@ def _load(file: Path) -> Weights:
 
 
 def _arrays(content: Any, file: Path) -> Weights:
-    """Those of the network alone, floats as float32."""
+    """Those of the network alone, as float32."""
     for key in ("state_dict", "model"):  # Lightning's and DeiT's checkpoints
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -155,8 +160,13 @@ def _arrays(content: Any, file: Path) -> Weights:
             continue
         if not isinstance(value, Tensor):
             raise ModelError(f"{file}: '{name}' is of type {type(value).__name__}, not an array")
+        if value.layout != torch.strided or not value.is_floating_point():
+            kind = f"{value.layout} of {value.dtype}".replace("torch.", "")
+            raise ModelError(f"{file}: '{name}' is {kind}; a MAEST's are strided of a floating point type")
         # Always a copy: arrays of a safetensors file are not aligned in memory, which changes roundings.
-        weights[name] = value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+        weights[name] = value.to(torch.float32, copy=True)
+        if not weights[name].isfinite().all():  # after the conversion, since doubles can be too large for it
+            raise ModelError(f"{file}: '{name}' has values that are not finite in float32")
     if not weights:
         raise ModelError(f"{file}: holds no arrays")
     return weights
@@ -255,6 +265,11 @@ def _infer_config(weights: Weights, file: Path, n_heads: int | None) -> MaestCon
         raise ModelError(f"{file}: 'time_new_pos_embed' is for {n_columns} columns of patches; it takes two")
     n_classes = _get(weights, "head.1.weight", 2, file).shape[0]
     width = _get(weights, "patch_embed.proj.weight", 4, file).shape[0]
+    if n_heads is None and width % _HEAD_WIDTH:
+        raise ModelError(
+            f"{file}: width={width} is no multiple of {_HEAD_WIDTH}, so the number of heads cannot be told;"
+            " give n_heads, or --heads"
+        )
     # Several lengths share a grid; the published one is meant where there is one.
     published = (config.frames for config in CONFIGS.values() if config.time_grid == n_columns)
     try:
@@ -263,7 +278,7 @@ def _infer_config(weights: Weights, file: Path, n_heads: int | None) -> MaestCon
             n_classes=n_classes,
             width=width,
             depth=_depth(weights),
-            n_heads=n_heads or max(width // _HEAD_WIDTH, 1),
+            n_heads=width // _HEAD_WIDTH if n_heads is None else n_heads,
         )
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from error

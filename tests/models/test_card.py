@@ -137,6 +137,14 @@ def test_saving_that_fails_leaves_the_old_card(tmp_path: Path, monkeypatch: pyte
     assert load_card(tmp_path).name == "mood happy"
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_numbers_that_json_cannot_hold_are_not_written(tmp_path: Path, value: float) -> None:
+    card = Card.model_validate(ESSENTIA_HEAD | {"deviation": {"cosine": value, "tried_on": "noise"}})
+    with pytest.raises(ModelError, match=r"^model 'mood happy': a number of its card is not finite$"):
+        save_card(card, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def without(key: str) -> dict[str, Any]:
     return {k: v for k, v in ESSENTIA_HEAD.items() if k != key}
 
@@ -154,6 +162,8 @@ def without(key: str) -> dict[str, Any]:
             ESSENTIA_HEAD | {"schema": {"inputs": []}},
             r"'schema.inputs': .*; 'schema.outputs': field required",
         ),
+        (ESSENTIA_HEAD | {"classes": ["a", "{b}", "a", "{b}"]}, "'classes': 'a' is there twice$"),
+        (ESSENTIA_HEAD | {"classes": ["{b}", "{b}"]}, "'classes': '{b}' is there twice$"),
         (ESSENTIA_HEAD | {"inference": {}}, "'inference.sample_rate': field required"),
         (ESSENTIA_HEAD | {"inference": {"sample_rate": 0}}, "'inference.sample_rate': .*greater than 0"),
         (ESSENTIA_HEAD | {"segment_size": "long"}, "'segment_size': .*valid integer"),

@@ -353,6 +353,14 @@ def test_output_that_nobody_knows(site: Site, cache: Path) -> None:
     assert remains(cache) == set()
 
 
+def test_classes_that_are_not_as_many_as_the_predictions(site: Site, cache: Path) -> None:
+    file, card = essentia_site.effnet()
+    site.put("discogs-effnet", file, card | {"classes": LABELS[:2]})
+    with pytest.raises(ModelError, match=r"'activations' has shape \[1, 3\], the card has 2 'classes'$"):
+        registry.pull("discogs-effnet")
+    assert remains(cache) == set()
+
+
 def test_wrong_hash_given_by_the_user(site: Site, cache: Path) -> None:
     with pytest.raises(ModelError, match=f"{path_of(HEAD)}: has sha256 {digest(site, HEAD)}, expected 1111"):
         registry.pull(HEAD, expected="1" * 64)

@@ -310,6 +310,19 @@ def test_verify_compares_sizes_that_the_file_leaves_open(tmp_path: Path) -> None
     assert verdict.problem.endswith("'some' has shape [1, 7], the card says ['batch', 8]")
 
 
+@pytest.mark.parametrize("purpose", ["predictions", None])
+def test_verify_counts_the_classes(tmp_path: Path, purpose: str | None) -> None:
+    folder = make_backbone(tmp_path / "tiny")
+    card = json.loads((folder / "card.json").read_text())
+    card["schema"]["outputs"][0]["output_purpose"] = purpose
+    (folder / "card.json").write_text(json.dumps(card | {"classes": ["a", "b"]}))
+    (verdict,) = registry.verify(str(folder))
+    assert verdict.problem is not None
+    assert verdict.problem.endswith("'activations' has shape [1, 3], the card has 2 'classes'")
+    (folder / "card.json").write_text(json.dumps(card | {"classes": []}))
+    assert [verdict.problem for verdict in registry.verify(str(folder))] == [None]
+
+
 def test_verify_reads_heads(served: Path) -> None:
     layer = Layer(np.ones((200, 2), np.float32), np.zeros(2, np.float32), "softmax")
     folder = served / "models/mine"

@@ -124,6 +124,13 @@ def test_embeddings_alone_stop_at_their_block(
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=TOLERANCE)
 
 
+def test_activations_alone_ask_for_no_block(network: Maest, tmp_path: Path) -> None:
+    export = Export("labels", labels=LABELS, block=CONFIG.depth, kinds=())
+    card = export_maest(network, tmp_path / "labels", export)
+    assert [output.name for output in card.io.outputs] == ["activations"]
+    assert [verdict.problem for verdict in verify(str(tmp_path / "labels"))] == [None]
+
+
 @pytest.mark.parametrize("patchout", SETTINGS, ids=str)
 def test_the_engine_projects_what_is_new_and_gives_the_same(
     folder: Path, network: Maest, patchout: Patchout

@@ -140,6 +140,17 @@ class TestAuthorsCheckpoints:
         with pytest.raises(ModelError, match=r"maest\.ckpt: .*width=128 must be a multiple of n_heads=3"):
             load_maest(write(state), n_heads=3)
 
+    @pytest.mark.parametrize("width", [32, 96])
+    def test_number_of_heads_is_not_guessed(self, write: Any, width: int) -> None:
+        config = maest.MaestConfig(312, width=width, depth=1, n_heads=2)
+        path = write(maest.Maest(config).state_dict())
+        words = rf"maest\.ckpt: width={width} is no multiple of 64, so .* give n_heads, or --heads$"
+        with pytest.raises(ModelError, match=words):
+            load_maest(path)
+        assert load_maest(path, n_heads=2).config == config
+        with pytest.raises(ModelError, match=r"maest\.ckpt: .*n_heads=0 must be at least 1"):
+            load_maest(path, n_heads=0)
+
 
 class TestHuggingFace:
     @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
@@ -275,6 +286,22 @@ class TestInitialWeights:
         initialise(longer, write(hugging_face(source.state_dict()), "model.safetensors"))
         assert torch.equal(longer.blocks[2].attn.qkv.weight, source.blocks[2].attn.qkv.weight)
         assert longer.time_new_pos_embed.shape[3] == 62
+
+    @pytest.mark.parametrize(
+        ("name", "shape", "what"),
+        [
+            ("time_new_pos_embed", (1, 128, 99, 1), "row"),
+            ("time_new_pos_embed", (1, 128, 1, 0), "row"),
+            ("freq_new_pos_embed", (1, 128, 1, 12), "column"),
+        ],
+    )
+    def test_positions_along_the_wrong_axis(
+        self, model: Any, state: State, write: Any, name: str, shape: tuple[int, ...], what: str
+    ) -> None:
+        theirs = state | {name: torch.zeros(shape)}
+        words = f"passt.pt: '{name}' of shape {re.escape(str(shape))} is not one {what} of encodings$"
+        with pytest.raises(ModelError, match=words):
+            initialise(model, write(theirs, "passt.pt"))
 
     @pytest.mark.parametrize("shape", [{"side": 0}, {"tokens": 1}, {"tokens": 3}])
     def test_image_networks_without_the_distillation_token(
@@ -412,6 +439,42 @@ class TestErrors:
     def test_no_arrays_at_all(self, write: Any) -> None:
         with pytest.raises(ModelError, match="holds no arrays"):
             load_maest(write({"melspectrogram.spec.window": torch.ones(2)}))
+
+    @pytest.mark.parametrize("name", ["maest.ckpt", "maest.safetensors"])
+    @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e300])
+    def test_values_that_are_not_finite(
+        self, model: Any, state: State, write: Any, name: str, value: float
+    ) -> None:
+        state["norm.bias"] = state["norm.bias"].double()
+        state["norm.bias"][5] = value
+        path = write(state, name)
+        for read in (load_maest, lambda path: initialise(model, path)):
+            words = f"{name}: 'norm.bias' has values that are not finite in float32$"
+            with pytest.raises(ModelError, match=words):
+                read(path)
+
+    @pytest.mark.parametrize(
+        ("convert", "kind"),
+        [
+            (lambda value: value.long(), "strided of int64"),
+            (lambda value: value.bool(), "strided of bool"),
+            (lambda value: value.to(torch.complex64), "strided of complex64"),
+            (lambda value: value.to_sparse(), "sparse_coo of float32"),
+            (lambda value: value.to_sparse_csr(), "sparse_csr of float32"),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # torch's: its sparse forms may change
+    def test_arrays_of_other_kinds(
+        self, model: Any, state: State, write: Any, convert: Callable[[Any], Any], kind: str
+    ) -> None:
+        state["blocks.0.attn.qkv.weight"] = convert(state["blocks.0.attn.qkv.weight"])
+        path = write(state)
+        for read in (load_maest, lambda path: initialise(model, path)):
+            words = (
+                rf"maest\.ckpt: 'blocks\.0\.attn\.qkv\.weight' is {kind}; a MAEST's are strided of a float"
+            )
+            with pytest.raises(ModelError, match=words):
+                read(path)
 
     def test_values_that_are_no_arrays(self, state: State, write: Any) -> None:
         with pytest.raises(ModelError, match="'epoch' is of type int, not an array"):
