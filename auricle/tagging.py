@@ -25,6 +25,7 @@ class FileTagger:
         hop_size: Frames from one segment to the next; the model card's, if left out.
         threads: Threads that share the work of one inference.
         embeddings: Whether segments carry the embeddings.
+        patchout: Level of a transformer's card; its first, if left out.
 
     Raises:
         AuricleError: A file or parameter that cannot be used; while iterating, a file that breaks.
@@ -43,8 +44,11 @@ class FileTagger:
         hop_size: int | None = None,
         threads: int = 1,
         embeddings: bool = False,
+        patchout: str | None = None,
     ) -> None:
-        self.backbone = Backbone("backbone", model=model, hop_size=hop_size, threads=threads)
+        self.backbone = Backbone(
+            "backbone", model=model, hop_size=hop_size, threads=threads, patchout=patchout
+        )
         front_end = self.backbone.card.front_end
         assert front_end is not None  # the backbone has refused a card without one
         self.input = FileInput("input", path=Path(path), sample_rate=front_end.sample_rate)

@@ -49,6 +49,7 @@ Examples:
 @click.option("--segments", is_flag=True, help="One JSON object a segment.")
 @click.option("--jsonl", is_flag=True, help="One JSON object a file instead of a table.")
 @click.option("--embeddings", is_flag=True, help="Add the embeddings (with --segments).")
+@click.option("--patchout", metavar="LEVEL", help="Patches of a transformer to look at (all).")
 @click.option("--threads", type=click.IntRange(1), help="Threads of one inference (all cores).")
 def tag(
     files: tuple[Path, ...],
@@ -57,6 +58,7 @@ def tag(
     segments: bool,
     jsonl: bool,
     embeddings: bool,
+    patchout: str | None,
     threads: int | None,
 ) -> None:
     """Tag audio files, or all those in folders.
@@ -84,7 +86,9 @@ def tag(
                 continue
             for file in found:
                 try:
-                    tagger = FileTagger(file, model, hop_frames, threads or usable_cores(), embeddings)
+                    tagger = FileTagger(
+                        file, model, hop_frames, threads or usable_cores(), embeddings, patchout
+                    )
                     warnings = _tag_one(file, tagger, form, progress)
                 except InputError as error:
                     _say(progress, error.message)

@@ -13,7 +13,7 @@ import pytest
 from auricle.tagging import FileTagger
 from tests.auricle.command import assert_one_line, auricle
 from tests.conftest import ROOT
-from tests.tiny import LABELS, make_backbone
+from tests.tiny import LABELS, make_backbone, make_transformer
 
 REFERENCE = ROOT / "tests/data/reference.flac"
 DEMO = ROOT / "graphs/demo/demo.ogg"
@@ -267,3 +267,18 @@ def test_memory_does_not_grow_with_the_file(tiny: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True
     )
     assert float(result.stdout) < 350
+
+
+def test_a_level_of_patchout(tmp_path: Path) -> None:
+    """Each level gives what the engine gives on it; one that there is not is one line."""
+    model, file = make_transformer(tmp_path / "patches"), noise(tmp_path / "noise.wav")
+    found = {}
+    for level in ("full", "least"):
+        result = auricle("tag", "--model", model, "--patchout", level, "--segments", file)
+        assert result.returncode == 0, result.stderr
+        found[level] = [list(item["activations"].values()) for item in lines(result.stdout)]
+        tagger = FileTagger(file, str(model), patchout=level)
+        assert found[level] == [list(segment.activations.values()) for segment in tagger]
+    assert np.abs(np.array(found["full"]) - found["least"]).max() > 1e-3
+    result = auricle("tag", "--model", model, "--patchout", "none", file)
+    assert_one_line(result, "no patchout level 'none'", code=2)
