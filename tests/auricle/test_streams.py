@@ -358,6 +358,57 @@ def test_patches_are_left_out_by_all_transformers_and_no_other_model(folder: Pat
         assert levels("a") == levels("b") == [("least",), ("least",)]
 
 
+SMOOTHED = """
+stream: template
+nodes:
+  - {id: input, class: FileInput, params: {path: long.wav}}
+  - {id: mel, class: MelSpectrogram}
+  - {id: backbone, class: Backbone, params: {model: PATCHES}}
+  - {id: smooth, class: Aggregator}
+  - {id: publish, class: Publisher}
+edges:
+  - input -> mel -> backbone.predictions -> smooth.predictions -> publish.predictions
+  - backbone.embeddings -> publish.arrays
+  - mel -> publish.arrays
+wire: {publish: "tcp://127.0.0.1:*", arrays: "tcp://127.0.0.1:*", control: "tcp://127.0.0.1:*"}
+streams: []
+"""
+
+
+def test_what_is_published_says_which_patches_were_looked_at(folder: Path, tmp_path: Path) -> None:
+    """Of predictions that are smoothed and of embeddings alike, before and after a change; of mel frames
+    nothing."""
+    path = tmp_path / "smoothed.yaml"
+    path.write_text(SMOOTHED.replace("PATCHES", str(make_transformer(tmp_path / "patches"))))
+    said: dict[str, list[tuple[int, str | None]]] = {"tags": [], "embeddings": [], "mel": []}
+
+    def hear(subscriber: Subscriber) -> None:
+        message = subscriber.receive(20)
+        assert message is not None
+        if message.kind in said:
+            said[message.kind].append((message.content["index"], message.content.get("patchout")))
+
+    with service_of(path) as service:
+        at = service.server.addresses
+        with (
+            Subscriber(at["publish"], ["a/tags", "_engine/"]) as tags,
+            Subscriber(at["arrays"], ["a/", "_engine/"]) as arrays,
+        ):
+            assert all(each.receive(10) for each in (tags, arrays)), "the heartbeat"
+            request(at["control"], "add-stream", stream="a", input=str(folder / "long.wav"), values=REALTIME)
+            while len(said["tags"]) < 3:
+                hear(tags)
+            request(at["control"], "patchout", patchout="least", stream="a")
+            while said["tags"][-1][1] == "full":
+                hear(tags)
+            while not said["embeddings"] or said["embeddings"][-1][0] < said["tags"][-1][0]:
+                hear(arrays)
+    levels = [level for _, level in said["tags"]]
+    assert levels == ["full"] * (len(levels) - 1) + ["least"]
+    assert said["embeddings"] == said["tags"]
+    assert {level for _, level in said["mel"]} == {None}
+
+
 def test_files_among_streams_play_in_real_time(folder: Path) -> None:
     fast = "{name: fast, input: long.wav, values: {input.realtime: false}}"
     service = service_of(graph(folder, f"[{{name: live, input: long.wav}}, {fast}]", "speed.yaml"))

@@ -197,6 +197,18 @@ def test_changed_while_it_runs(folder: Path) -> None:
         backbone.levels_for("none")
 
 
+def test_what_is_not_said_stays_as_it_is(folder: Path) -> None:
+    full, half, least = LEVELS
+    backbone = Backbone("backbone", model=str(folder), adaptive=True)
+    assert backbone.levels_for() == (full, half, least)
+    backbone.use_levels(backbone.levels_for("half"))
+    assert backbone.levels_for() == (half, least), "another level, and adaptive as before"
+    backbone.use_levels(backbone.levels_for(adaptive=False))
+    assert backbone.levels_for() == (half,), "no longer adaptive, and the level as before"
+    assert backbone.levels_for("full") == (full,)
+    assert backbone.levels_for(adaptive=True) == (half, least)
+
+
 def test_adaptive_goes_down_the_levels_before_any_segment_is_left_out(folder: Path) -> None:
     ladder = Ladder()
     backbone = Backbone("backbone", model=str(folder), adaptive=True)
