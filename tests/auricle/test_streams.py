@@ -358,6 +358,40 @@ def test_patches_are_left_out_by_all_transformers_and_no_other_model(folder: Pat
         assert levels("a") == levels("b") == [("least",), ("least",)]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"adaptive": "banana"}, "one: adaptive='banana': input should be true or false"),
+        ({"adaptive": [1]}, "one: adaptive=[1]: input should be true or false"),
+        ({"patchout": []}, "one: patchout=[]: input should be a valid dictionary"),
+        ({"patchout": 0}, "one: patchout=0: input should be a valid dictionary"),
+        ({"patchout": {"keep_every": 0}}, "one: patchout.keep_every=0: input should be greater than"),
+        ({"patchout": {"keep_evry": 2}}, "one: no parameter 'patchout.keep_evry'"),
+        (
+            {"patchout": "least"},
+            "one: tiny: no level is cheaper than least, and adaptive needs one; adaptive: false goes with it "
+            "(auricle control: --fixed)",
+        ),
+    ],
+)
+def test_what_is_no_patchout_changes_nothing(
+    folder: Path, tmp_path: Path, arguments: dict, message: str
+) -> None:
+    transformer = make_transformer(tmp_path / "patches")
+    path = tmp_path / "mixed.yaml"
+    path.write_text(MIXED.replace("PATCHES", str(transformer)).replace("PLAIN", str(folder / "tiny")))
+    with service_of(path) as service:
+        address = service.server.addresses["control"]
+        request(address, "add-stream", stream="a", input=str(folder / "long.wav"), values=REALTIME)
+        before = request(address, "patchout", patchout="half", adaptive=True, stream="a")
+        for stream in ({"stream": "a"}, {}):
+            with pytest.raises(WireError) as caught:
+                request(address, "patchout", **arguments, **stream)
+            assert message in str(caught.value)
+            assert "\n" not in str(caught.value)
+        assert request(address, "patchout", stream="a") == before
+
+
 SMOOTHED = """
 stream: template
 nodes:
