@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import threading
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 import zmq
 
-from auricle.client import Message, Subscriber, request
+from auricle.client import FIELDS, Message, Subscriber, request
 from auricle.service import Service, load_graph
 from auricle.tagging import FileTagger
 from engine.config import StreamSpec, load, streams_of
@@ -409,18 +410,27 @@ streams: []
 """
 
 
+def documented(heading: str) -> set[str]:
+    """Words that a section of the wire's description sets as code."""
+    text = (Path(__file__).parents[2] / "docs/wire.md").read_text()
+    section = text.split(f"\n{heading}", 1)[1].split("\n##", 1)[0]
+    return set(re.findall(r"`(\w+)`", section))
+
+
 def test_what_is_published_says_which_patches_were_looked_at(folder: Path, tmp_path: Path) -> None:
     """Of predictions that are smoothed and of embeddings alike, before and after a change; of mel frames
     nothing."""
     path = tmp_path / "smoothed.yaml"
     path.write_text(SMOOTHED.replace("PATCHES", str(make_transformer(tmp_path / "patches"))))
     said: dict[str, list[tuple[int, str | None]]] = {"tags": [], "embeddings": [], "mel": []}
+    fields: dict[str, set[str]] = {}
 
     def hear(subscriber: Subscriber) -> None:
         message = subscriber.receive(20)
         assert message is not None
         if message.kind in said:
             said[message.kind].append((message.content["index"], message.content.get("patchout")))
+            fields[message.kind] = {*message.content} - {"v", *FIELDS}
 
     with service_of(path) as service:
         at = service.server.addresses
@@ -441,6 +451,8 @@ def test_what_is_published_says_which_patches_were_looked_at(folder: Path, tmp_p
     assert levels == ["full"] * (len(levels) - 1) + ["least"]
     assert said["embeddings"] == said["tags"]
     assert {level for _, level in said["mel"]} == {None}
+    assert fields["tags"] <= documented("### Predictions")
+    assert fields["embeddings"] <= documented("## Arrays")
 
 
 def test_files_among_streams_play_in_real_time(folder: Path) -> None:
