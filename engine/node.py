@@ -129,11 +129,11 @@ class Source(Node):
         """Hear that `stop` is to come, and wait for nothing more. From any thread."""
 
 
-def describe(error: ValidationError) -> str:
-    """One line of what pydantic found: where, what it was, what is allowed."""
+def describe(error: ValidationError, *within: str) -> str:
+    """One line of what pydantic found: where, and `within` what that is, what it was, what is allowed."""
     lines = []
     for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"])
+        where = ".".join(str(part) for part in (*within, *item["loc"]))
         if item["type"] == "extra_forbidden":
             lines.append(f"no parameter {where!r}")
         elif item["type"] == "missing":

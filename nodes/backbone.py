@@ -229,8 +229,10 @@ class Backbone(Deferring):
             Nothing for a model without patches.
 
         Raises:
-            ConfigError: A level that is not there, or a model without patches.
+            ConfigError: A level that is not there, or a model without patches; or what is no such value.
         """
+        if not isinstance(adaptive, bool | None):  # from the control socket, it may be anything
+            raise ConfigError(f"adaptive={adaptive!r}: input should be true or false", node=self.name)
         card, grid = self.card, self.card.patch_grid
         if grid is None:
             if patchout is not None or adaptive:
@@ -244,7 +246,7 @@ class Backbone(Deferring):
             level = card.level(patchout) if isinstance(patchout, str) else Patchout.model_validate(patchout)
             tokens = grid.tokens(level)
         except ValidationError as error:
-            raise ConfigError(f"patchout: {describe(error)}", node=self.name) from None
+            raise ConfigError(describe(error, "patchout"), node=self.name) from None
         except ModelError as error:
             raise ConfigError(f"patchout: {error}", node=self.name) from error
         if (seat := self._seat) and not seat.owner.is_warm(grid.kept(level)):
@@ -253,7 +255,11 @@ class Backbone(Deferring):
             raise ConfigError(f"patchout: {what}", node=self.name)
         cheaper = [each for each in card.patchout if grid.tokens(each) < tokens]
         if adaptive and not cheaper:
-            raise ConfigError(f"{card.name}: no level is cheaper than {level}", node=self.name)
+            what = f"no level is cheaper than {level}, and adaptive needs one"
+            raise ConfigError(
+                f"{card.name}: {what}; adaptive: false goes with it (auricle control: --fixed)",
+                node=self.name,
+            )
         return (level, *cheaper) if adaptive else (level,)
 
     def use_levels(self, levels: tuple[Patchout, ...]) -> None:

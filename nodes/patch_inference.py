@@ -12,6 +12,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import one_line
+from models.errors import ProviderError
 from models.patchout import KEEP_F, KEEP_T, PATCHES, Kept, PatchGrid, Patchout
 from nodes.session import DTYPES, PatchSession
 
@@ -27,7 +29,8 @@ class PatchInference:
     """The projected patches of one stream's latest segment, and the runs that fill and use them.
 
     Where a segment begins a whole number of columns behind the last one, what both have is kept; else, and
-    where another setting keeps other rows, all is projected anew. At most 5 MB a stream, for MAEST-30s.
+    where another setting keeps other rows, all is projected anew. For MAEST-30s these are 5.2 MB a stream, in
+    single precision; each hop copies those that stay, and then those that the run takes.
 
     Args:
         session: The split model.
@@ -53,7 +56,11 @@ class PatchInference:
         self._known[:] = False
 
     def warm(self, names: list[str], patchouts: Sequence[Patchout]) -> None:
-        """Run each of these settings once a session: the first run with so many tokens allocates."""
+        """Run each of these settings once a session: the first run with so many tokens allocates.
+
+        Raises:
+            ProviderError: One cannot be run.
+        """
         with _lock:  # who comes second waits until it is done
             done = _warmed.setdefault(self._session.back, set())
             for patchout in patchouts:
@@ -62,7 +69,11 @@ class PatchInference:
                     continue
                 columns, rows = (np.array(indices) for indices in kept)
                 shape = (1, len(rows), len(columns), self._patches.shape[2])
-                self._run(names, np.zeros(shape, self._patches.dtype), columns, rows)
+                try:
+                    self._run(names, np.zeros(shape, self._patches.dtype), columns, rows)
+                except Exception as error:  # ONNX Runtime's own classes have no common base but this
+                    what = f"{self._session.what}: patchout {patchout} cannot be run: {one_line(error)}"
+                    raise ProviderError(what) from error
                 done.add(setting)
 
     def run(self, names: list[str], position: int, segment: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import threading
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 import zmq
 
-from auricle.client import Message, Subscriber, request
+from auricle.client import FIELDS, Message, Subscriber, request
 from auricle.service import Service, load_graph
 from auricle.tagging import FileTagger
 from engine.config import StreamSpec, load, streams_of
@@ -356,6 +357,102 @@ def test_patches_are_left_out_by_all_transformers_and_no_other_model(folder: Pat
             request(address, "patchout", patchout="most")
         request(address, "add-stream", stream="b", input=str(folder / "long.wav"), values=REALTIME)
         assert levels("a") == levels("b") == [("least",), ("least",)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"adaptive": "banana"}, "one: adaptive='banana': input should be true or false"),
+        ({"adaptive": [1]}, "one: adaptive=[1]: input should be true or false"),
+        ({"patchout": []}, "one: patchout=[]: input should be a valid dictionary"),
+        ({"patchout": 0}, "one: patchout=0: input should be a valid dictionary"),
+        ({"patchout": {"keep_every": 0}}, "one: patchout.keep_every=0: input should be greater than"),
+        ({"patchout": {"keep_evry": 2}}, "one: no parameter 'patchout.keep_evry'"),
+        (
+            {"patchout": "least"},
+            "one: tiny: no level is cheaper than least, and adaptive needs one; adaptive: false goes with it "
+            "(auricle control: --fixed)",
+        ),
+    ],
+)
+def test_what_is_no_patchout_changes_nothing(
+    folder: Path, tmp_path: Path, arguments: dict, message: str
+) -> None:
+    transformer = make_transformer(tmp_path / "patches")
+    path = tmp_path / "mixed.yaml"
+    path.write_text(MIXED.replace("PATCHES", str(transformer)).replace("PLAIN", str(folder / "tiny")))
+    with service_of(path) as service:
+        address = service.server.addresses["control"]
+        request(address, "add-stream", stream="a", input=str(folder / "long.wav"), values=REALTIME)
+        before = request(address, "patchout", patchout="half", adaptive=True, stream="a")
+        for stream in ({"stream": "a"}, {}):
+            with pytest.raises(WireError) as caught:
+                request(address, "patchout", **arguments, **stream)
+            assert message in str(caught.value)
+            assert "\n" not in str(caught.value)
+        assert request(address, "patchout", stream="a") == before
+
+
+SMOOTHED = """
+stream: template
+nodes:
+  - {id: input, class: FileInput, params: {path: long.wav}}
+  - {id: mel, class: MelSpectrogram}
+  - {id: backbone, class: Backbone, params: {model: PATCHES}}
+  - {id: smooth, class: Aggregator}
+  - {id: publish, class: Publisher}
+edges:
+  - input -> mel -> backbone.predictions -> smooth.predictions -> publish.predictions
+  - backbone.embeddings -> publish.arrays
+  - mel -> publish.arrays
+wire: {publish: "tcp://127.0.0.1:*", arrays: "tcp://127.0.0.1:*", control: "tcp://127.0.0.1:*"}
+streams: []
+"""
+
+
+def documented(heading: str) -> set[str]:
+    """Words that a section of the wire's description sets as code."""
+    text = (Path(__file__).parents[2] / "docs/wire.md").read_text()
+    section = text.split(f"\n{heading}", 1)[1].split("\n##", 1)[0]
+    return set(re.findall(r"`(\w+)`", section))
+
+
+def test_what_is_published_says_which_patches_were_looked_at(folder: Path, tmp_path: Path) -> None:
+    """Of predictions that are smoothed and of embeddings alike, before and after a change; of mel frames
+    nothing."""
+    path = tmp_path / "smoothed.yaml"
+    path.write_text(SMOOTHED.replace("PATCHES", str(make_transformer(tmp_path / "patches"))))
+    said: dict[str, list[tuple[int, str | None]]] = {"tags": [], "embeddings": [], "mel": []}
+    fields: dict[str, set[str]] = {}
+
+    def hear(subscriber: Subscriber) -> None:
+        message = subscriber.receive(20)
+        assert message is not None
+        if message.kind in said:
+            said[message.kind].append((message.content["index"], message.content.get("patchout")))
+            fields[message.kind] = {*message.content} - {"v", *FIELDS}
+
+    with service_of(path) as service:
+        at = service.server.addresses
+        with (
+            Subscriber(at["publish"], ["a/tags", "_engine/"]) as tags,
+            Subscriber(at["arrays"], ["a/", "_engine/"]) as arrays,
+        ):
+            assert all(each.receive(10) for each in (tags, arrays)), "the heartbeat"
+            request(at["control"], "add-stream", stream="a", input=str(folder / "long.wav"), values=REALTIME)
+            while len(said["tags"]) < 3:
+                hear(tags)
+            request(at["control"], "patchout", patchout="least", stream="a")
+            while said["tags"][-1][1] == "full":
+                hear(tags)
+            while not said["embeddings"] or said["embeddings"][-1][0] < said["tags"][-1][0]:
+                hear(arrays)
+    levels = [level for _, level in said["tags"]]
+    assert levels == ["full"] * (len(levels) - 1) + ["least"]
+    assert said["embeddings"] == said["tags"]
+    assert {level for _, level in said["mel"]} == {None}
+    assert fields["tags"] <= documented("### Predictions")
+    assert fields["embeddings"] <= documented("## Arrays")
 
 
 def test_files_among_streams_play_in_real_time(folder: Path) -> None:

@@ -250,6 +250,27 @@ def test_what_is_written_may_make_room() -> None:
     assert node.process() is Status.NO_ROOM
 
 
+def test_what_is_under_way_keeps_the_level_it_was_handed_out_with() -> None:
+    found, node, _ = graph(total=20, gaps=(), blocks=(20,))
+    found.nodes["in"].process()
+    node.places, jobs = 2, list[Sum]()
+
+    def take(job: Sum) -> None:
+        node.level = f"level {job.number}"
+        jobs.append(job)
+
+    node.helper.add = take  # type: ignore[method-assign]
+    node.process()
+    assert node.under_way == 2
+    node.level = "the next one"
+    for job in jobs:
+        job.done = True
+    stream = node.outputs["sums"].stream
+    while stream.written < stream.start + 2:
+        node.process()
+    assert [stream.committed(stream.start + n).level for n in range(2)] == ["level 0", "level 1"]
+
+
 def test_offline_waits_without_asking_again_and_again() -> None:
     found, node, sink = graph(total=20, gaps=())
     helper = node.helper

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
 from engine.clock import SourceClock
-from engine.errors import ConfigError
+from engine.errors import AuricleError, ConfigError
 from engine.graph import Graph
 from engine.overload import Ladder
 from engine.scheduler import run_offline
 from engine.stream import Stream, TokenType
-from models.card import load_card
+from models.card import load_card, save_card
+from models.errors import ProviderError
 from models.patchout import KEEP_F, KEEP_T, Patchout
 from nodes.backbone import Backbone
 from nodes.mel_spectrogram import MelSpectrogram
@@ -171,6 +173,64 @@ def test_what_cannot_be_kept_is_refused_in_one_line(folder: Path, params: dict, 
     assert "\n" not in str(caught.value)
 
 
+def with_card(folder: Path, **fields: Any) -> Path:
+    """The model with a card that says something else."""
+    save_card(load_card(folder).model_copy(update=fields), folder)
+    return folder
+
+
+GRIDS = [
+    ({"columns": 8}, 86, "it has fewer than 8 columns, or 9 rows"),
+    ({"columns": 6}, 66, "it has more than 6 columns"),
+    ({"rows": 8, "size": 26}, 86, "it has more than 8 rows"),
+    ({"columns": 4, "rows": 5, "stride": 20}, 76, "its columns are not 20 frames apart"),
+    ({"size": 8}, 76, "no 9 rows of patches of 8 frames and bands, 10 apart"),
+    ({"columns": 13, "rows": 17, "stride": 5}, 76, "no 17 rows of patches of 16 frames and bands, 5 apart"),
+]
+"""Grids that go with their segments, and are not the file's."""
+
+
+@pytest.mark.parametrize(("other", "segment_size", "message"), GRIDS)
+def test_a_grid_that_is_not_the_files_is_refused_in_one_line(
+    tmp_path: Path, other: dict[str, int], segment_size: int, message: str
+) -> None:
+    grid = GRID.model_copy(update=other)
+    folder = with_card(
+        make_transformer(tmp_path / "tiny"), patch_grid=grid, segment_size=segment_size, patchout=()
+    )
+    file = folder / "model.onnx"
+    with pytest.raises(AuricleError) as caught:
+        stand(Backbone("backbone", model=str(folder)))
+    assert str(caught.value) == f"backbone: tiny: patch_grid is not that of {file}: {message}"
+
+
+def test_the_files_own_grid_is_found_out_without_a_word(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stand(Backbone("backbone", model=str(make_transformer(tmp_path / "tiny"))))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("params", [{}, {"batch": 2}, {"incremental": False}], ids=str)
+def test_a_card_without_the_grid_is_refused_in_one_line(tmp_path: Path, params: dict) -> None:
+    folder = with_card(make_transformer(tmp_path / "tiny"), patch_grid=None, patchout=())
+    with pytest.raises(AuricleError) as caught:
+        stand(Backbone("backbone", model=str(folder), **params))
+    file = folder / "model.onnx"
+    assert (
+        str(caught.value) == f"backbone: tiny: its card has no patch_grid, and {file} takes keep_t and keep_f"
+    )
+
+
+def test_what_cannot_be_run_once_names_the_file(tmp_path: Path) -> None:
+    folder = make_transformer(tmp_path / "tiny")
+    with pytest.raises(ProviderError) as caught:
+        inference(folder, LEVELS[0]).warm(["none"], LEVELS[1:])
+    assert "\n" not in str(caught.value)
+    start = f"tiny: {folder / 'model.onnx'}, split: patchout half cannot be run: "
+    assert str(caught.value).startswith(start)
+
+
 def test_other_models_have_no_patches(tmp_path: Path) -> None:
     plain = str(make_backbone(tmp_path / "plain"))
     for params in ({"patchout": {"keep_every": 2}}, {"adaptive": True}):
@@ -195,6 +255,18 @@ def test_changed_while_it_runs(folder: Path) -> None:
         assert backbone.level == str(patchout)
     with pytest.raises(ConfigError, match="no patchout level 'none'"):
         backbone.levels_for("none")
+
+
+def test_what_is_not_said_stays_as_it_is(folder: Path) -> None:
+    full, half, least = LEVELS
+    backbone = Backbone("backbone", model=str(folder), adaptive=True)
+    assert backbone.levels_for() == (full, half, least)
+    backbone.use_levels(backbone.levels_for("half"))
+    assert backbone.levels_for() == (half, least), "another level, and adaptive as before"
+    backbone.use_levels(backbone.levels_for(adaptive=False))
+    assert backbone.levels_for() == (half,), "no longer adaptive, and the level as before"
+    assert backbone.levels_for("full") == (full,)
+    assert backbone.levels_for(adaptive=True) == (half, least)
 
 
 def test_adaptive_goes_down_the_levels_before_any_segment_is_left_out(folder: Path) -> None:

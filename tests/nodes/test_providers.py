@@ -330,6 +330,9 @@ def gpu_build(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str
             def get_providers(self) -> list[str]:
                 return there
 
+            def get_inputs(self) -> list[Any]:
+                return []
+
         def preload() -> None:
             print("what it says of missing files")
             calls.append("libraries")
