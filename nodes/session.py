@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from engine.errors import one_line
-from models.card import Card, model_path
+from models.card import model_path
 from models.errors import ModelError, ProviderError
 from models.incremental import Split, split
 from models.patch_split import split_patches
-from models.patchout import KEEP_F, KEEP_T, PATCHES, PatchGrid
 from models.registry import check
+from nodes.grid_check import check_there, difference
 from nodes.once_a_model import once_a_model
 from nodes.providers import usable, with_options
 
@@ -115,7 +115,7 @@ def open_batch_session(folder: Path, providers: tuple[str, ...], threads: int) -
     card = check(folder)
     path = model_path(folder, card)
     session = _session(path, f"{card.name}: {path}", with_options(providers, folder, card), threads)
-    _check_grid_is_there(session, card, path)
+    check_there(session, card, path)
     return session
 
 
@@ -124,7 +124,7 @@ def _open(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     card = check(folder)
     path = model_path(folder, card)
     session = _session(path, what := f"{card.name}: {path}", providers, threads)
-    _check_grid_is_there(session, card, path)
+    check_there(session, card, path)
     return _run_once(session, what)
 
 
@@ -152,67 +152,10 @@ def _open_patches(folder: Path, providers: tuple[str, ...], threads: int) -> Pat
     frames = (grid.columns - 1) * grid.stride + grid.size
     front = _load(parts.front, what, providers, threads, frames=frames)
     session = PatchSession(front, _load(parts.back, what, providers, threads), parts.input, what)
-    if wrong := _difference(session, grid, strict=providers[0] == "CPUExecutionProvider"):
+    dtype = next(DTYPES[each.type] for each in front.get_inputs() if each.name == parts.input)
+    if wrong := difference(session, grid, dtype, strict=providers[0] == "CPUExecutionProvider"):
         raise ModelError(f"{card.name}: patch_grid is not that of {path}: {wrong}")
     return session
-
-
-def _difference(session: PatchSession, grid: PatchGrid, strict: bool) -> str | None:
-    """How a model's patches are not those of a grid; None if they are.
-
-    Args:
-        session: Of the model.
-        grid: What they should be.
-        strict: Whether the session refuses indices that are not there, which only CPUs do for certain; else
-            a model of more columns or rows is not told from one that has what the grid has.
-    """
-    columns, rows = np.arange(2), np.arange(grid.rows)
-    (mel,) = (each for each in session.front.get_inputs() if each.name == session.input)
-    noise = np.random.default_rng(0).normal(size=(1, grid.size + 2 * grid.stride, mel.shape[-1]))
-    noise = noise.astype(DTYPES[mel.type])
-
-    def project(first: int) -> Any:
-        frames = noise[:, first : first + grid.size + grid.stride]
-        return _tried(session.front, {session.input: frames, KEEP_T: columns, KEEP_F: rows})
-
-    one, next_one = project(0), project(grid.stride)
-    if one is None or next_one is None:
-        return f"no {grid.rows} rows of patches of {grid.size} frames and bands, {grid.stride} apart"
-    # Integers are as exact as the loudest value allows.
-    if np.abs(one[:, :, 1] - next_one[:, :, 0]).max() > 0.05 * np.abs(one).max():
-        return f"its columns are not {grid.stride} frames apart"
-
-    def places(columns: list[int], rows: list[int]) -> bool:
-        patches = np.zeros((1, len(rows), len(columns), one.shape[-1]), one.dtype)
-        inputs = {PATCHES: patches, KEEP_T: np.array(columns), KEEP_F: np.array(rows)}
-        return _tried(session.back, inputs) is not None
-
-    # Four tokens at most: none of this takes the time of a segment.
-    if not places([0, grid.columns - 1], [0, grid.rows - 1]):
-        return f"it has fewer than {grid.columns} columns, or {grid.rows} rows"
-    if strict and places([0, grid.columns], [0]):
-        return f"it has more than {grid.columns} columns"
-    if strict and places([0], [0, grid.rows]):
-        return f"it has more than {grid.rows} rows"
-    return None
-
-
-def _tried(session: Any, inputs: Mapping[str, Any]) -> Any:
-    """The first output; None if it is refused."""
-    import onnxruntime
-
-    quiet = onnxruntime.RunOptions()
-    quiet.log_severity_level = 4  # it would say on standard error what is no error here
-    try:
-        return session.run(None, inputs, quiet)[0]
-    except Exception:  # ONNX Runtime's own classes have no common base but this
-        return None
-
-
-def _check_grid_is_there(session: Any, card: Card, path: Path) -> None:
-    """Raise ModelError, if a model asks which patches to keep, and its card does not say what there are."""
-    if card.patch_grid is None and {KEEP_T, KEEP_F} & {each.name for each in session.get_inputs()}:
-        raise ModelError(f"{card.name}: its card has no patch_grid, and {path} takes {KEEP_T} and {KEEP_F}")
 
 
 @functools.lru_cache(maxsize=4)
