@@ -148,7 +148,7 @@ class Service:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait for all streams to end; returns whether they have. Without streams there is more to come."""
-        return self._scheduler.wait(timeout_s) and bool(self.runs)
+        return self._scheduler.wait(timeout_s)
 
     def stop(self) -> None:
         """Stop all streams, send what is left, close the sockets."""

@@ -73,6 +73,11 @@ class FileTagger:
         return self.backbone.card.classes
 
     @property
+    def patchout(self) -> str:
+        """The level that a transformer is on; empty for other models."""
+        return "".join(map(str, self.backbone.levels_for()))
+
+    @property
     def decoded_s(self) -> float:
         """Seconds of audio decoded so far."""
         audio = self.input.outputs["audio"].stream

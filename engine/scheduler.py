@@ -152,16 +152,19 @@ class LiveScheduler:
         return bool(found)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until all runs are over; returns whether they are."""
+        """Wait until there are runs, and all are over; returns whether that is so."""
         with self._changed:
-            return self._changed.wait_for(lambda: all(task.run.over for task in self._tasks), timeout_s)
+            return self._changed.wait_for(
+                lambda: bool(self._tasks) and all(task.run.over for task in self._tasks), timeout_s
+            )
 
     def close(self) -> None:
         """Stop all graphs, and wait for that. None can be added any more."""
         with self._changed:
             self._closing = True
         self.stop()
-        self.wait()
+        if self._tasks:
+            self.wait()
         self._openers.shutdown()
 
     def _open(self, task: _Task) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from engine.run import Run
 
 SETTLE_S = 1.0
+PATIENCE_S = 1.0
 """Longest wait for the first sound before the stream is announced."""
 
 SWITCH_S = 0.0005
@@ -77,7 +78,7 @@ def run(
         if not listen:  # who wants to see everything must not wait
             _settle(service, stop, many)
         runs = service.runs
-        if many or runs[0].error is None:
+        if not stop.is_set() and (many or runs[0].error is None):
             what = f"{len(runs)} streams" if many else f"stream {runs[0].graph.name}"
             click.echo(f"{what}; {addresses or 'no wire'}", err=True)
         if listen:
@@ -97,12 +98,19 @@ def run(
 
 
 def _interrupted() -> threading.Event:
-    """What the first SIGINT or SIGTERM sets. The next ends the process, which may compile for minutes."""
+    """What SIGINT and SIGTERM set. Another one a while later ends a process that may compile for minutes."""
     interrupted = threading.Event()
+    first_s = 0.0
 
     def interrupt(number: int, frame: object) -> None:
-        interrupted.set()
-        signal.signal(number, signal.SIG_DFL)
+        nonlocal first_s
+        now = time.monotonic()
+        if not interrupted.is_set():
+            first_s = now
+            interrupted.set()
+        elif now - first_s >= PATIENCE_S:  # sooner, it is the same one, passed on by who started this
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
@@ -125,8 +133,9 @@ def _settle(service: Service, stop: threading.Event, many: bool) -> None:
     while service.opening and not stop.is_set():
         service.wait(POLL_S / 10)
     deadline = time.monotonic() + SETTLE_S
-    while not (many or service.heard or service.wait(POLL_S / 10) or time.monotonic() > deadline):
-        pass
+    while not (many or stop.is_set() or service.heard or time.monotonic() > deadline):
+        if service.wait(POLL_S / 10):
+            return
 
 
 def _listen(service: Service, stop: threading.Event, duration: float | None, many: bool) -> None:

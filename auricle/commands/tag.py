@@ -106,12 +106,13 @@ def _tag_one(file: Path, tagger: FileTagger, form: _Form, progress: Progress | N
 
     task = progress.add_task(file.name, total=tagger.input.duration_s) if progress else None
     total = np.zeros(len(tagger.labels))
+    level = {"patchout": tagger.patchout} if tagger.patchout else {}
     count = 0
     for segment in tagger:
         count += 1
         total += list(segment.activations.values())
         if form.segments:
-            _print(progress, json.dumps(_segment_object(file, segment)))
+            _print(progress, json.dumps({**_segment_object(file, segment), **level}))
         if progress and task is not None:
             progress.update(task, completed=tagger.decoded_s)
     if progress and task is not None:
@@ -128,7 +129,7 @@ def _tag_one(file: Path, tagger: FileTagger, form: _Form, progress: Progress | N
         _print_table(progress, file, tagger.decoded_s, means)
     elif not form.segments:
         summary = {"file": str(file), "duration": tagger.decoded_s, "segments": count, "activations": means}
-        _print(progress, json.dumps(summary))
+        _print(progress, json.dumps({**summary, **level}))
     return warnings
 
 

@@ -279,6 +279,9 @@ def test_a_level_of_patchout(tmp_path: Path) -> None:
         found[level] = [list(item["activations"].values()) for item in lines(result.stdout)]
         tagger = FileTagger(file, str(model), patchout=level)
         assert found[level] == [list(segment.activations.values()) for segment in tagger]
+        assert {item["patchout"] for item in lines(result.stdout)} == {level}
+        (whole,) = lines(auricle("tag", "--model", model, "--patchout", level, "--jsonl", file).stdout)
+        assert whole["patchout"] == level
     assert np.abs(np.array(found["full"]) - found["least"]).max() > 1e-3
     result = auricle("tag", "--model", model, "--patchout", "none", file)
     assert_one_line(result, "no patchout level 'none'", code=2)

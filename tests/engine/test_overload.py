@@ -66,8 +66,10 @@ def test_what_is_left_out_stays_the_same_when_cheaper_ways_come_and_go() -> None
     assert (ladder.part, clever.level, plain.level) == (3, 4, 0)
     ladder.leave(clever)
     assert (ladder.rung, ladder.part) == (2, 3)
+    ladder._holds_s[2] = LONGEST_HOLD_S
     plain.offer(1)
     assert (ladder.part, plain.level) == (3, 1)
+    assert ladder._holds_s[2] == HOLD_S, "of another rung by that number"
 
 
 def test_nothing_is_left_out_while_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -117,6 +118,20 @@ def test_unforeseen_error_names_the_node() -> None:
     with pytest.raises(NodeError, match="b: ZeroDivisionError: division by zero") as caught:
         run_offline(g)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_without_runs_there_is_something_to_wait_for() -> None:
+    scheduler = LiveScheduler([], workers=1)
+    scheduler.start()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(scheduler.wait, 60)
+        g, sink, _ = graph(name="late", total=100)
+        scheduler.add(g)
+        assert waiting.result(60)
+    assert sink.values == expected(100)
+    scheduler.remove(scheduler.runs[0])
+    assert not scheduler.wait(0.01)
+    scheduler.close()
 
 
 def test_a_run_is_opening_until_all_nodes_are_open() -> None:
