@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
@@ -95,8 +95,8 @@ class Graph:
 
     def _connect(self, source_end: str, target_end: str) -> None:
         source, target = self._find(source_end), self._find(target_end)
-        outputs = _candidates(source, source_end, "output", source.outputs)
-        inputs = _candidates(target, target_end, "input", target.inputs)
+        outputs = _candidates(source, source_end, "output", source.outputs, source.inputs)
+        inputs = _candidates(target, target_end, "input", target.inputs, target.outputs)
         fitting = [(o, i) for o in outputs for i in inputs if i.refusal(o.token_type) is None]
         if len(outputs) == len(inputs) == 1 and not fitting:
             edge = Edge(source, outputs[0], target, inputs[0])
@@ -161,15 +161,19 @@ class Graph:
         return sum((makers[each.name].delay_s for each, _ in stream.ancestry(stream.start)), Fraction(0))
 
 
-def _candidates(node: Node, end: str, kind: str, ports: dict[str, Port]) -> list[Port]:
+def _candidates(
+    node: Node, end: str, kind: str, ports: dict[str, Port], others: Collection[str]
+) -> list[Port]:
     _, dot, name = end.partition(".")
     if not dot:
         if not ports:
             raise GraphError(f"has no {kind}, and an edge needs one", node=node.name)
         return list(ports.values())
     if name not in ports:
-        known = ", ".join(ports) or "none"
-        raise GraphError(f"no {kind} {name!r}; {kind}s are: {known}", node=node.name)
+        known = f"{kind}s are: {', '.join(ports) or 'none'}"
+        if others:  # which a name inside a chain may have meant
+            known += f"; {'outputs' if kind == 'input' else 'inputs'} are: {', '.join(others)}"
+        raise GraphError(f"no {kind} {name!r}; {known}", node=node.name)
     return [ports[name]]
 
 

@@ -52,7 +52,10 @@ def test_good_graph(tmp_path: Path, model: Path) -> None:
             ("{path: sound.wav}", "{pth: sound.wav}"),
             ["input: ", "no parameter 'pth'", "parameter 'path' is missing"],
         ),
-        (("mel -> backbone", "mel.mell -> backbone"), ["mel: no input 'mell'; inputs are: audio"]),
+        (
+            ("mel -> backbone", "mel.mell -> backbone"),
+            ["mel: no input 'mell'; inputs are: audio; outputs are: mel"],
+        ),
         (
             ("input -> mel", "input -> mel\n  - input.audio -> publish.events\n  - mel"),
             ["input.audio -> publish.events", "takes Events, not float32"],
