@@ -61,7 +61,7 @@ def test_unknown_command() -> None:
     ("module", "package", "arguments"),
     [
         ("auricle.cli", "torch", ["models", "export", __file__, "new"]),
-        ("auricle.train", "pyarrow", ["corpus", "."]),
+        ("auricle.train", "mutagen", ["corpus", "."]),  # the first that is missing is named
     ],
 )
 def test_a_missing_package_of_training_is_one_line(

@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from training.errors import RecipeError
-from training.manifest import Manifest
 
 
 @click.command(
@@ -58,6 +57,7 @@ def fit(
     from training.features import open_features
     from training.fit import fit as train
     from training.loaders import Material
+    from training.manifest import Manifest
     from training.outputs import Outputs
 
     # One called manifest.parquet, as corpus game-music writes it, has its name from its folder.
