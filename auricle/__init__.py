@@ -6,6 +6,7 @@ to run a graph of their own.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from auricle.tagging import FileTagger
 
 __version__ = "0.1.0"
+
+# ONNX Runtime reports to its maker from 1.29 on unless this is set before it is imported; a user's own value holds.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["FileTagger", "Service", "Subscriber", "__version__", "load_graph", "request"]
 

@@ -30,6 +30,11 @@ here, and fewer of them read ahead to find out what the header says."""
 
 PCM_ENDINGS = frozenset({".w64", ".wav"})
 
+METADATA_OPTIONS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+"""Keeps tags that are not UTF-8 from ending a file. PyAV 19 has no such option: it decodes them with surrogates."""
+
 WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
 """Formats that are packets and nothing else; FFmpeg guesses their length from their size and first packet."""
 
@@ -74,9 +79,7 @@ class Decoder:
         if isinstance(place, Path) and place.suffix.lower() in PCM_ENDINGS:
             options = {**PCM_OPTIONS, **(options or {})}
         try:
-            self._container = av.open(
-                url, options=options or {}, timeout=timeout_s, metadata_errors="replace"
-            )
+            self._container = av.open(url, options=options or {}, timeout=timeout_s, **METADATA_OPTIONS)
         except av.FFmpegError as error:
             raise InputError(f"{self._place}: {_reason(error)}") from error
         if not self._container.streams.audio:
