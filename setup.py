@@ -6,15 +6,16 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.findall(r'__version__ = "(.+)"', (HERE / "auricle/__init__.py").read_text(encoding="utf-8"))[0]
-
-PACKAGES = ("auricle", "engine", "nodes", "models", "training", "bench")
+VERSION = re.findall(
+    r'__version__ = "(.+)"', (HERE / "auricle/__init__.py").read_text(encoding="utf-8")
+)[0]
 
 CORE = [
     "av>=14",
     "click>=8.1",
     "google-crc32c>=1.5",
     "msgpack>=1.0",
+    "msgspec>=0.19",
     "numba>=0.60",
     "numpy>=1.26",
     "onnx>=1.16",
@@ -42,7 +43,8 @@ EXTRAS = {
         "scipy>=1.11",
         "types-PyYAML",
     ],
-    # `auricle-train`, and export of the networks in models/networks. Nothing that runs a graph imports torch.
+    # `auricle-train`, and export of the networks in models/networks. Nothing that runs a graph
+    # imports torch.
     "train": [
         "faiss-cpu>=1.9",
         "lightning>=2.5",
@@ -55,14 +57,15 @@ EXTRAS = {
         "tensorboard>=2.17",
         "torch>=2.9",
     ],
-    # The providers cuda, tensorrt and torch-tensorrt. onnxruntime, which the core asks for, and its twin for
-    # GPUs lie in the same place, where the one written last counts. So afterwards: pip uninstall onnxruntime,
-    # then pip install --force-reinstall --no-deps onnxruntime-gpu. torch-tensorrt brings TensorRT:
-    # version 10, which onnxruntime-gpu is built for; from 2.13 on it is version 11.
+    # The providers cuda, tensorrt and torch-tensorrt. onnxruntime, which the core asks for, and its
+    # twin for GPUs lie in the same place, where the one written last counts. So afterwards: pip
+    # uninstall onnxruntime, then pip install --force-reinstall --no-deps onnxruntime-gpu.
+    # torch-tensorrt brings TensorRT: version 10, which onnxruntime-gpu is built for; from 2.13 on
+    # it is version 11.
     "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.21", "torch-tensorrt>=2.9,<2.13"],
-    # Other people's implementations, compared with in tests only; without one its tests are skipped.
-    # maest_infer (AGPL) and torch_vggish_yamnet ask for torchaudio, which their networks do without: install
-    # them with --no-deps where torchaudio has no build for this torch.
+    # Other people's implementations, compared with in tests only; without one its tests are
+    # skipped. maest_infer (AGPL) and torch_vggish_yamnet ask for torchaudio, which their networks
+    # do without: install them with --no-deps where torchaudio has no build for this torch.
     "parity": ["efficientnet_pytorch", "maest_infer", "torch_vggish_yamnet", "transformers"],
     # Plots of `auricle bench`, and the faster transform for its NumPy contender.
     "bench": ["matplotlib>=3.8", "scipy>=1.11"],
@@ -78,15 +81,20 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=[f"{name}*" for name in PACKAGES]),
+    # auricle/engine, auricle/graphs and so on link to folders at the root; builds hold real files.
+    # holds real files.
+    packages=find_packages(include=["auricle", "auricle.*"]),
     package_data={
-        **{name: ["py.typed"] for name in PACKAGES},
-        "models": ["py.typed", "shipped/*/*"],
-        "training": ["py.typed", "recipes/*.yaml"],
+        "auricle": ["py.typed", "graphs/*.*", "graphs/demo/*", "graphs/heads/*/*"],
+        "auricle.models": ["shipped/*/*"],
+        "auricle.training": ["recipes/*.yaml"],
     },
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={
-        "console_scripts": ["auricle = auricle.__main__:main", "auricle-train = auricle.train:main"],
+        "console_scripts": [
+            "auricle = auricle.__main__:main",
+            "auricle-train = auricle.train:main",
+        ],
     },
 )

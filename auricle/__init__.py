@@ -1,7 +1,7 @@
 """Auricle listens to audio streams and says what it hears while it hears it.
 
-Programs use `FileTagger` to tag files, `Subscriber` and `request` to talk to a running engine, and `Service`
-to run a graph of their own.
+Programs use `FileTagger` to tag files, `Subscriber` and `request` to talk to a running engine, and
+`Service` to run a graph of their own.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from auricle.client import Subscriber, request
-    from auricle.service import Service, load_graph
+    from auricle.service.service import Service, load_graph
     from auricle.tagging import FileTagger
+    from auricle.wire.client import Subscriber, request
 
 __version__ = "0.1.0"
 
-# ONNX Runtime reports to its maker from 1.29 on unless this is set before it is imported; a user's own value holds.
+# ONNX Runtime reports to its maker from 1.29 on unless this is set before it is imported; a user's
+# own value holds.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["FileTagger", "Service", "Subscriber", "__version__", "load_graph", "request"]
 
 _PLACES = {
     "FileTagger": "auricle.tagging",
-    "Service": "auricle.service",
-    "Subscriber": "auricle.client",
-    "load_graph": "auricle.service",
-    "request": "auricle.client",
+    "Service": "auricle.service.service",
+    "Subscriber": "auricle.wire.client",
+    "load_graph": "auricle.service.service",
+    "request": "auricle.wire.client",
 }
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.errors import AuricleError
-from engine.graph import Graph
-from engine.run import Run
-from engine.scheduler import passes
-from models import DEFAULT_MODEL
-from nodes.backbone import Backbone
-from nodes.collector import Collector, Segment
-from nodes.file_input import FileInput
-from nodes.mel_spectrogram import MelSpectrogram
+from auricle.engine.graph import Graph
+from auricle.engine.run import Run
+from auricle.engine.scheduler import passes
+from auricle.errors import AuricleError
+from auricle.models import DEFAULT_MODEL
+from auricle.nodes.backbone import Backbone
+from auricle.nodes.inputs.file import FileInput
+from auricle.nodes.mel_spectrogram import MelSpectrogram
+from auricle.nodes.sinks.collector import Collector, Segment
 
 
 class FileTagger:
@@ -91,7 +91,9 @@ class FileTagger:
 
     def __iter__(self) -> Iterator[Segment]:
         if self.run is not None:
-            raise AuricleError(f"{self.graph.name}: already tagged; make another FileTagger to do it again")
+            raise AuricleError(
+                f"{self.graph.name}: already tagged; make another FileTagger to do it again"
+            )
         for run in passes(self.graph):
             self.run = run
             yield from self._collector.take()

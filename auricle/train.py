@@ -28,7 +28,7 @@ COMMANDS = {
 @click.group(
     "auricle-train",
     cls=LazyGroup,
-    package="training.commands",
+    package="auricle.training.commands",
     table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Try: auricle-train corpus ~/Music",

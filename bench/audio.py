@@ -13,8 +13,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from auricle.errors import InputError
 from bench.machine import CHECKOUT
-from engine.errors import InputError
 
 SAMPLE_RATE = 16000
 DEMO = CHECKOUT / "graphs" / "demo" / "demo.ogg"
@@ -59,7 +59,9 @@ def decode_native(path: Path) -> tuple[NDArray[np.float32], int]:
                 raise InputError(f"{path}: no audio stream")
             # Only the type of the samples changes; FFmpeg's mixing is not the mean.
             to_float = av.AudioResampler(format="fltp")
-            frames = [out for frame in container.decode(audio=0) for out in to_float.resample(frame)]
+            frames = [
+                out for frame in container.decode(audio=0) for out in to_float.resample(frame)
+            ]
             frames += to_float.resample(None)
     except (OSError, av.FFmpegError) as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error

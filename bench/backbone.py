@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.models.inference.sessions import open_session
+from auricle.models.registry import find, info
+from auricle.nodes.backbone import Backbone
+from auricle.nodes.mel_spectrogram import mel_axis
+from auricle.nodes.predictions import Prediction
+from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
 from bench.audio import DEMO, chord, decode
 from bench.replay import Kept, Replay, run_through
 from bench.report import Report
 from bench.timing import Measurement, Spread, Tell, alternate, percentiles, ratios, silent
-from models.registry import find, info
-from nodes.backbone import Backbone
-from nodes.mel import FRONT_ENDS, mel_spectrogram
-from nodes.mel_spectrogram import mel_axis
-from nodes.predictions import Prediction
-from nodes.session import open_session
 
 PLAIN = "session.run, 1 thread"
 COLUMN = "ms a segment"
@@ -68,15 +68,22 @@ def measure(
         }
         if name in nodes:
             hop, shared = nodes[name]
-            figures |= {"hop": hop, "error": float(np.abs(outputs[hop, shared] - outputs[hop, False]).max())}
+            figures |= {
+                "hop": hop,
+                "error": float(np.abs(outputs[hop, shared] - outputs[hop, False]).max()),
+            }
         else:
             found = percentiles(latencies[name])
             figures |= {"p50 ms": found["p50"] * 1e3, "p99 ms": found["p99"] * 1e3}
         report.row(name, figures)
     for hop in hops:
         error = report.rows[_node_name(hop, True)]["error"]
-        report.target(f"hop {hop}: difference by sharing", error, at_most=TOLERANCE, correctness=True)
-    report.notes.append(f"a node's time is that of {segments} segments from the start, over {segments}")
+        report.target(
+            f"hop {hop}: difference by sharing", error, at_most=TOLERANCE, correctness=True
+        )
+    report.notes.append(
+        f"a node's time is that of {segments} segments from the start, over {segments}"
+    )
     return report
 
 
@@ -95,7 +102,9 @@ def _node_name(hop: int, shared: bool) -> str:
     return f"hop {hop}, {'shared work' if shared else 'whole segments'}"
 
 
-def _sessions(model: str, segments: int, latencies: dict[str, list[float]]) -> dict[str, Measurement]:
+def _sessions(
+    model: str, segments: int, latencies: dict[str, list[float]]
+) -> dict[str, Measurement]:
     """Contenders without a graph; each adds the seconds of single segments to `latencies`."""
     folder = find(model)
     Backbone("backbone", model=model)  # refuses what is no backbone
@@ -150,7 +159,9 @@ def through_node(
         source = Replay("mel", mel, (mel_axis(front_end),), front_end.rate, BLOCK)
         node = Backbone("backbone", model=model, hop_size=hop, incremental=shared)
         kept = Kept("kept", Prediction)
-        done = run_through([source, node, kept], [("mel", "backbone"), ("backbone.predictions", "kept")])
+        done = run_through(
+            [source, node, kept], [("mel", "backbone"), ("backbone.predictions", "kept")]
+        )
         outputs[hop, shared] = np.array([each.scores[0].activations for each in kept.tokens])
         return done.spent_ns["backbone"] / 1e9 / segments
 

@@ -1,4 +1,6 @@
-"""Which curve each report has. A function takes the report and the folder, and returns the PNG's path."""
+"""Which curve each report has. A function takes the report and the folder, and returns the PNG's
+path.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ def backbone(report: Report, folder: Path) -> Path:
         if isinstance(hop, int) and isinstance(spread, Spread):
             lines.setdefault(name.partition(", ")[2], []).append((hop, spread))
     return curves(
-        folder / "backbone.png", "One segment", "frames from one segment to the next", "ms a segment", lines
+        folder / "backbone.png",
+        "One segment",
+        "frames from one segment to the next",
+        "ms a segment",
+        lines,
     )
 
 
@@ -73,14 +79,18 @@ def streams(report: Report, folder: Path) -> Path:
 def overload(report: Report, folder: Path) -> Path:
     """Rung and memory over the time."""
     at = report.series["seconds"]
-    panels = {name: {name: list(zip(at, report.series[name], strict=True))} for name in ("rung", "rss MB")}
+    panels = {
+        name: {name: list(zip(at, report.series[name], strict=True))} for name in ("rung", "rss MB")
+    }
     return stacked(folder / "overload.png", report.title, "seconds", panels)
 
 
 def soak(report: Report, folder: Path) -> Path:
     """Memory over the hours."""
     points = list(zip(report.series["hours"], report.series["rss MB"], strict=True))
-    return stacked(folder / "soak.png", report.title, "hours of stream time", {"rss MB": {"memory": points}})
+    return stacked(
+        folder / "soak.png", report.title, "hours of stream time", {"rss MB": {"memory": points}}
+    )
 
 
 def patchout(report: Report, folder: Path) -> Path:
@@ -92,7 +102,10 @@ def patchout(report: Report, folder: Path) -> Path:
         if name == report.reference and isinstance(speed, Spread):
             marks[name] = speed.median
         # Both are 0 where nothing is lost, so that the axes can begin there.
-        for column, label in {"cosine": "1 - cosine of embeddings", "top 5": "part of top 5 lost"}.items():
+        for column, label in {
+            "cosine": "1 - cosine of embeddings",
+            "top 5": "part of top 5 lost",
+        }.items():
             value = figures.get(column)
             if isinstance(speed, Spread) and isinstance(value, float):
                 line = f"{figures['model']}, {figures['rows out']} rows out"

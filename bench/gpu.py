@@ -1,4 +1,6 @@
-"""What an accelerator makes of a transformer: batches of its segments, by provider and patchout level."""
+"""What an accelerator makes of a transformer: batches of its segments, by provider and patchout
+level.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.errors import AuricleError, ConfigError, ModelError
+from auricle.models.card import Card
+from auricle.models.inference.open_owner import open_runner
+from auricle.models.inference.owner import InferenceOwner, Request, Runner, Seat, batch_sizes
+from auricle.models.inference.providers import SHORT_NAMES, trouble, usable
+from auricle.models.patchout import Kept
+from auricle.models.registry import find, info
+from auricle.nodes.signal.mel import FRONT_ENDS
 from bench.audio import SAMPLE_RATE
 from bench.backbone import frames_of_music
 from bench.report import Figure, Report
 from bench.timing import Measurement, Spread, Tell, alternate, percentiles, ratios, silent, timed
-from engine.errors import AuricleError, ConfigError
-from models.card import Card
-from models.errors import ModelError
-from models.patchout import Kept
-from models.registry import find, info
-from nodes.inference_owner import InferenceOwner, Request, Runner, Seat, batch_sizes
-from nodes.mel import FRONT_ENDS
-from nodes.open_owner import open_runner
-from nodes.providers import SHORT_NAMES, trouble, usable
 
 CPU = "cpu, one thread"
 SPEED = "x real time"
@@ -47,7 +48,9 @@ def check(providers: Sequence[str]) -> None:
     """
     troubles = {name: trouble(SHORT_NAMES.get(name.lower(), name)) for name in providers}
     if all(what is not None for what in troubles.values()):
-        why = "; ".join(f"{name}: {what or 'not in this ONNX Runtime'}" for name, what in troubles.items())
+        why = "; ".join(
+            f"{name}: {what or 'not in this ONNX Runtime'}" for name, what in troubles.items()
+        )
         raise ConfigError(f"no GPU to measure: {why}")
 
 
@@ -59,7 +62,8 @@ def measure(
     runs: int = 3,
     tell: Tell = silent,
 ) -> Report:
-    """Time of whole batches, from frames in memory to outputs in memory, and of segments through an owner.
+    """Time of whole batches, from frames in memory to outputs in memory, and of segments through an
+    owner.
 
     Args:
         models: Exports of one network by name or folder; the first, on the CPU, is the reference.
@@ -152,16 +156,23 @@ class _Bench:
                 self.tell(f"warm-up: {name}")
                 try:
                     self._batch(name, level, runner, kept, card, size)
-                except Exception as error:  # no memory for it, as a rule; runtimes' errors have no base
+                except (
+                    Exception
+                ) as error:  # no memory for it, as a rule; runtimes' errors have no base
                     self.report.notes.append(f"{name}: {' '.join(str(error).split())}")
-        self._owner(f"{provider}, {card.precision or card.name}, {levels[0]}", levels[0], runner, card)
+        self._owner(
+            f"{provider}, {card.precision or card.name}, {levels[0]}", levels[0], runner, card
+        )
 
-    def _batch(self, name: str, level: str, runner: Runner, kept: Kept | None, card: Card, size: int) -> None:
+    def _batch(
+        self, name: str, level: str, runner: Runner, kept: Kept | None, card: Card, size: int
+    ) -> None:
         runner.prepare(size, kept)
         segments = self.segments[:size]
         found = runner.run(segments, kept)
         cosine = min(
-            _cosine(one[0], other[0]) for one, other in zip(found, self.expected[level], strict=True)
+            _cosine(one[0], other[0])
+            for one, other in zip(found, self.expected[level], strict=True)
         )
         timed_run = timed(lambda: runner.run(segments, kept))
         self._add(name, level, lambda: timed_run() / size, card, size)
@@ -189,13 +200,24 @@ class _Bench:
             self.report.notes.append(str(error))
             return
         latencies = self.latencies[name] = []
-        self._add(name, level, lambda: _through(owner, streams, self.segments, kept, latencies), card, None)
+        self._add(
+            name,
+            level,
+            lambda: _through(owner, streams, self.segments, kept, latencies),
+            card,
+            None,
+        )
 
-    def _add(self, name: str, level: str, measurement: Measurement, card: Card, size: int | None) -> None:
+    def _add(
+        self, name: str, level: str, measurement: Measurement, card: Card, size: int | None
+    ) -> None:
         assert card.patch_grid is not None
         self.measurements[name] = measurement
         self.level_of[name] = level
-        self.figures[name] = {"tokens": card.patch_grid.tokens(card.level(level)) + 2, "batch": size}
+        self.figures[name] = {
+            "tokens": card.patch_grid.tokens(card.level(level)) + 2,
+            "batch": size,
+        }
 
     def finish(self, runs: int) -> None:
         """Measure in turn, and fill the report."""
@@ -205,13 +227,17 @@ class _Bench:
             size = figures.pop("batch")
             row: dict[str, Any] = {
                 **figures,
-                "ms a batch": Spread.of(taken).scaled(1e3 * size) if isinstance(size, int) else None,
+                "ms a batch": Spread.of(taken).scaled(1e3 * size)
+                if isinstance(size, int)
+                else None,
                 "segments/s": Spread.of(taken).inverse(),
                 SPEED: Spread.of(taken).inverse(self.seconds),
                 "times the CPU": ratios(measured[self.baselines[self.level_of[name]]], taken),
             }
             if found := self.latencies.get(name):
-                seen = percentiles(found[len(found) // (runs + 1) :])  # the first round does not count
+                seen = percentiles(
+                    found[len(found) // (runs + 1) :]
+                )  # the first round does not count
                 row |= {"p50 ms": 1e3 * seen["p50"], "p99 ms": 1e3 * seen["p99"]}
             self.report.row(name, row)
 
@@ -227,7 +253,9 @@ def _through(
     done: queue.SimpleQueue[int] = queue.SimpleQueue()
     seats: list[Seat] = [owner.join(functools.partial(done.put, n)) for n in range(streams)]
     began = time.perf_counter()
-    requests: list[Request] = [seat.ask(segments[n % len(segments)], kept) for n, seat in enumerate(seats)]
+    requests: list[Request] = [
+        seat.ask(segments[n % len(segments)], kept) for n, seat in enumerate(seats)
+    ]
     for count in range(ROUNDS * streams):
         n = done.get()
         request = requests[n]

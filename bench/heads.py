@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from auricle.errors import ConfigError
+from auricle.models.heads.head import Mlp, save_head
+from auricle.models.heads.mlp import Layer
+from auricle.models.registry import info
+from auricle.nodes.backbone import Backbone
+from auricle.nodes.heads import Heads
+from auricle.nodes.mel_spectrogram import mel_axis
+from auricle.nodes.predictions import Prediction
+from auricle.nodes.signal.mel import FRONT_ENDS
 from bench.backbone import BLOCK, frames_of_music
 from bench.replay import Kept, Replay, run_through
 from bench.report import Report
 from bench.timing import Spread, Tell, alternate, ratios, silent
-from engine.errors import ConfigError
-from models.head import Mlp, save_head
-from models.mlp import Layer
-from models.registry import info
-from nodes.backbone import Backbone
-from nodes.heads import Heads
-from nodes.mel import FRONT_ENDS
-from nodes.mel_spectrogram import mel_axis
-from nodes.predictions import Prediction
 
 ALONE = "backbone alone"
 HIDDEN = 100
@@ -38,7 +38,8 @@ def measure(
     runs: int = 5,
     tell: Tell = silent,
 ) -> Report:
-    """Segments through a backbone, with and without `count` heads of 100 hidden units and 2 to 50 labels.
+    """Segments through a backbone, with and without `count` heads of 100 hidden units and 2 to 50
+    labels.
 
     Args:
         model: An installed model by name, or its folder.
@@ -72,9 +73,15 @@ def measure(
                 nodes = [source, Backbone("backbone", model=model, hop_size=hop_size)]
                 edges = [("mel", "backbone")]
                 if names:
-                    kept["embeddings"], kept["scores"] = Kept("embeddings", None), Kept("scores", Prediction)
+                    kept["embeddings"], kept["scores"] = (
+                        Kept("embeddings", None),
+                        Kept("scores", Prediction),
+                    )
                     nodes += [Heads("heads", heads=names), *kept.values()]
-                    edges += [("backbone.embeddings", "heads"), ("backbone.embeddings", "embeddings")]
+                    edges += [
+                        ("backbone.embeddings", "heads"),
+                        ("backbone.embeddings", "embeddings"),
+                    ]
                     edges += [("heads", "scores")]
                 spent = run_through(nodes, edges).spent_ns
                 if names:
@@ -124,7 +131,9 @@ def measure(
     return report
 
 
-def make_heads(folder: Path, count: int, embedding_size: int, backbone: str, seed: int = 0) -> list[Mlp]:
+def make_heads(
+    folder: Path, count: int, embedding_size: int, backbone: str, seed: int = 0
+) -> list[Mlp]:
     """Write `count` heads, `embedding_size` to 100 to n, with n from 2 to 50; weights from a seed."""
     rng = np.random.default_rng(seed)
     heads = []
@@ -138,7 +147,9 @@ def make_heads(folder: Path, count: int, embedding_size: int, backbone: str, see
         layers = [layer(embedding_size, HIDDEN, "relu"), layer(HIDDEN, labels, "sigmoid")]
         name = f"head-{number}"
         names = [f"label-{label}" for label in range(labels)]
-        heads.append(save_head(folder / name, layers, name=name, labels=names, embedding_model=backbone))
+        heads.append(
+            save_head(folder / name, layers, name=name, labels=names, embedding_model=backbone)
+        )
     return heads
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import zmq
 
+from auricle.errors import InputError
+from auricle.models.registry import info
+from auricle.wire.codec import encode
 from bench.audio import DEMO, SAMPLE_RATE, chord, decode
 from bench.report import Report
 from bench.timing import Tell, percentiles, silent
 from bench.workers import CONTENDERS, Worker
-from engine.errors import InputError
-from engine.wire import encode
-from models.registry import info
 
 MARGIN_MS = 5.0
 """What may come on top of the inference's own 99th percentile."""
@@ -33,11 +33,12 @@ def measure(
     runs: int = 3,
     tell: Tell = silent,
 ) -> Report:
-    """One stream in real time: this process pushes PCM, an engine hears it, a third process subscribes.
+    """One stream in real time: this process pushes PCM, an engine hears it, a third process
+    subscribes.
 
-    The time runs from handing over the block with the last sample that a segment needs to holding its
-    prediction. Mel frames are centred, so that sample lies half a window behind the middle of the segment's
-    last frame.
+    The time runs from handing over the block with the last sample that a segment needs to holding
+    its prediction. Mel frames are centred, so that sample lies half a window behind the middle of
+    the segment's last frame.
 
     Args:
         model: As for a backbone.
@@ -68,7 +69,8 @@ def measure(
             heard, sent_ns, block = _listen(model, hop, seconds, block_ms)
             lost += heard["lost"]
             fresh = 0
-            # The first ones find caches cold: the sessions have run once, the rest of the way has not.
+            # The first ones find caches cold: the sessions have run once, the rest of the way has
+            # not.
             for prediction in heard["predictions"][2:]:
                 frame = prediction["index"] * hop + card.segment_size - 1
                 last_sample = frame * card.front_end.hop_size + card.front_end.frame_size // 2 - 1
@@ -104,7 +106,9 @@ def measure(
     return report
 
 
-def _listen(model: str, hop: int, seconds: float, block_ms: float) -> tuple[dict[str, Any], list[int], int]:
+def _listen(
+    model: str, hop: int, seconds: float, block_ms: float
+) -> tuple[dict[str, Any], list[int], int]:
     """What the subscriber said, when each block was handed over, and samples of a block."""
     block = round(block_ms * SAMPLE_RATE / 1000)
     once = decode(DEMO) if DEMO.is_file() else chord()
@@ -113,10 +117,14 @@ def _listen(model: str, hop: int, seconds: float, block_ms: float) -> tuple[dict
     python = Path(sys.executable)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        with Worker("the engine", python, CONTENDERS / "auricle_live.py", settings, threads=1) as engine:
+        with Worker(
+            "the engine", python, CONTENDERS / "auricle_live.py", settings, threads=1
+        ) as engine:
             addresses = engine.ask()
             settings = {"address": addresses["publish"]}
-            with Worker("the subscriber", python, CONTENDERS / "auricle_listener.py", settings) as listener:
+            with Worker(
+                "the subscriber", python, CONTENDERS / "auricle_listener.py", settings
+            ) as listener:
                 listener.begin()
                 socket = context.socket(zmq.PUSH)
                 socket.connect(addresses["pcm"])

@@ -57,7 +57,8 @@ def versions() -> dict[str, str | None]:
 
 
 def commit() -> dict[str, Any]:
-    """`hash` of the checkout, and whether it is `dirty`: tracked files differ, results of benches aside.
+    """`hash` of the checkout, and whether it is `dirty`: tracked files differ, results of benches
+    aside.
 
     None of both without git.
     """
@@ -65,7 +66,9 @@ def commit() -> dict[str, Any]:
         return {"hash": None, "dirty": None}
     try:
         head = _git("rev-parse", "HEAD")
-        changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results")
+        changes = _git(
+            "status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results"
+        )
         return {"hash": head, "dirty": bool(changes)}
     except (OSError, subprocess.CalledProcessError):
         return {"hash": None, "dirty": None}

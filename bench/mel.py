@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.errors import ConfigError
+from auricle.nodes.mel_spectrogram import MelSpectrogram
+from auricle.nodes.signal.mel import FRONT_ENDS, MelKernel, filter_bank, mel_spectrogram, window
 from bench.audio import SAMPLE_RATE, clip, decode
 from bench.replay import Replay, run_through
 from bench.report import Report
@@ -28,9 +31,6 @@ from bench.timing import (
     timed,
 )
 from bench.workers import CONTENDERS, Worker, peers_python
-from engine.errors import ConfigError
-from nodes.mel import FRONT_ENDS, MelKernel, filter_bank, mel_spectrogram, window
-from nodes.mel_spectrogram import MelSpectrogram
 
 AT_A_TIME = (1, 4, 16, 64)
 """Frames of one call."""
@@ -48,7 +48,9 @@ Mel = NDArray[np.float32]
 
 @dataclass
 class _Bench:
-    """The contenders: how each is timed, how many frames that makes, and the frames of the whole clip."""
+    """The contenders: how each is timed, how many frames that makes, and the frames of the whole
+    clip.
+    """
 
     measurements: dict[str, Measurement] = field(default_factory=dict)
     frames: dict[str, int] = field(default_factory=dict)
@@ -91,32 +93,48 @@ def measure(
         padded = np.pad(samples, FRONT_END.padding)
         exact = _exact(padded)
         _add_kernel(bench, padded, len(exact), run_s)
-        bench.add(NODE, lambda: _through_the_node(samples), len(exact), mel_spectrogram(samples, FRONT_END))
+        bench.add(
+            NODE,
+            lambda: _through_the_node(samples),
+            len(exact),
+            mel_spectrogram(samples, FRONT_END),
+        )
         # A process of its own, in which BLAS has one thread: two on one core wait for each other.
         np.save(scratch / "samples.npy", padded)
         np.save(scratch / "bank.npy", np.ascontiguousarray(filter_bank(FRONT_END).T, np.float32))
         settings = {name: str(scratch / f"{name}.npy") for name in ("samples", "bank")}
         script = CONTENDERS / "numpy_mel.py"
-        numpy_worker = stack.enter_context(Worker("NumPy", Path(sys.executable), script, settings, threads=1))
+        numpy_worker = stack.enter_context(
+            Worker("NumPy", Path(sys.executable), script, settings, threads=1)
+        )
         _add_numpy(bench, numpy_worker, scratch, run_s)
         try:
             python = peers_python(environment)
             script = CONTENDERS / "essentia_mel.py"
-            essentia = stack.enter_context(Worker("Essentia", python, script, {"file": str(file)}, threads=1))
+            essentia = stack.enter_context(
+                Worker("Essentia", python, script, {"file": str(file)}, threads=1)
+            )
         except ConfigError as error:
             report.notes.append(f"without Essentia: {error}")
         else:
             report.versions |= essentia.versions
             _add_essentia(bench, essentia, scratch)
-            report.notes.append("Essentia's time is that of loader and mel frames, less that of the loader")
+            report.notes.append(
+                "Essentia's time is that of loader and mel frames, less that of the loader"
+            )
         measured = alternate(bench.measurements, runs, tell=tell)
-    seconds = {name: [each / bench.frames[name] for each in spent] for name, spent in measured.items()}
+    seconds = {
+        name: [each / bench.frames[name] for each in spent] for name, spent in measured.items()
+    }
     _fill(report, seconds, bench.mels, exact)
     return report
 
 
 def _fill(
-    report: Report, seconds: dict[str, list[float]], mels: dict[str, Mel], exact: NDArray[np.float64]
+    report: Report,
+    seconds: dict[str, list[float]],
+    mels: dict[str, Mel],
+    exact: NDArray[np.float64],
 ) -> None:
     """Rows and targets; `seconds` are those of one frame."""
     report.reference = ESSENTIA if ESSENTIA in seconds else NUMPY[AT_A_TIME[-1]]
@@ -148,7 +166,9 @@ def _difference(mel: Mel, other: NDArray[np.floating]) -> float:
 
 def _exact(padded: NDArray[np.float32]) -> NDArray[np.float64]:
     """The formulas in float64, shape `(frames, n_mels)`, for all whole frames of `padded`."""
-    frames = np.lib.stride_tricks.sliding_window_view(padded.astype(np.float64), FRONT_END.frame_size)
+    frames = np.lib.stride_tricks.sliding_window_view(
+        padded.astype(np.float64), FRONT_END.frame_size
+    )
     power = np.abs(np.fft.rfft(frames[:: FRONT_END.hop_size] * window(FRONT_END))) ** 2
     return np.asarray(np.log10(1 + FRONT_END.gain * (power @ filter_bank(FRONT_END).T)))
 
@@ -160,7 +180,10 @@ def _add_kernel(bench: _Bench, padded: NDArray[np.float32], frames: int, run_s: 
         for first in range(0, frames, count):
             rows = mel[first : first + count]
             kernel(padded[first * hop :][: FRONT_END.n_samples(len(rows))], rows)
-        part, out = padded[: FRONT_END.n_samples(count)], np.empty((count, FRONT_END.n_mels), np.float32)
+        part, out = (
+            padded[: FRONT_END.n_samples(count)],
+            np.empty((count, FRONT_END.n_mels), np.float32),
+        )
 
         def call(part: NDArray[np.float32] = part, out: Mel = out) -> None:
             kernel(part, out)

@@ -6,11 +6,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from auricle.models.registry import info
 from bench.fleet import fleet, slope
 from bench.report import Report
 from bench.timing import Tell, percentiles, silent
 from bench.workers import CONTENDERS, Worker
-from models.registry import info
 
 RECOVERY_LOAD = 0.5
 """Part of the raw rate that is left when the load falls."""
@@ -50,7 +50,9 @@ def measure(
         raw = engine.raw() * hop_s
         number = max(2, round(load * raw))
         script = CONTENDERS / "auricle_counter.py"
-        with Worker("the subscriber", Path(sys.executable), script, {"address": engine.address}) as counter:
+        with Worker(
+            "the subscriber", Path(sys.executable), script, {"address": engine.address}
+        ) as counter:
             counter.begin(ends=number)
             tell(f"{number} streams for {seconds:g} s")
             engine.grow(number)
@@ -66,7 +68,9 @@ def measure(
             heard = counter.answer()
     streams = found["streams"].values()
     offered = sum(each["offered"] for each in streams)
-    left_out = Counter({reason: sum(each[reason] for each in streams) for reason in ("hop", "overload")})
+    left_out = Counter(
+        {reason: sum(each[reason] for each in streams) for reason in ("hop", "overload")}
+    )
     served = [each["offered"] - each["hop"] - each["overload"] for each in streams]
     mean = sum(served) / len(served)
     report.row(
@@ -82,14 +86,18 @@ def measure(
             "rss MB": found["looks"][-1]["rss_mb"],
         },
     )
-    # Over the whole life of every stream, from what a subscriber heard: each window once, served or left out.
+    # Over the whole life of every stream, from what a subscriber heard: each window once, served or
+    # left out.
     wrong = sum(
         each["offered"] != heard["served"].get(name, 0) + heard["left_out"].get(name, 0)
         for name, each in gone.items()
     )
     worst = max(abs(each - mean) / mean for each in served) * 100 if mean else 100.0
     report.target(
-        "streams whose served and skipped are not what was offered", wrong, at_most=0, correctness=True
+        "streams whose served and skipped are not what was offered",
+        wrong,
+        at_most=0,
+        correctness=True,
     )
     report.target("messages lost on the wire", heard["lost"], at_most=0, correctness=True)
     report.target("furthest stream from the mean, %", worst, at_most=20)
@@ -97,14 +105,19 @@ def measure(
     growth = 100 * growth_mb / found["looks"][-1]["rss_mb"]
     report.target("memory grown in the last two thirds of the time, %", growth, at_most=1)
     report.target(
-        "seconds until rung 0 with half the raw load", recovered_s if not rung else None, at_most=recovery_s
+        "seconds until rung 0 with half the raw load",
+        recovered_s if not rung else None,
+        at_most=recovery_s,
     )
     report.series["seconds"] = [look["at_s"] for look in found["looks"]]
     report.series["rung"] = [float(look["rung"]) for look in found["looks"]]
     report.series["rss MB"] = [look["rss_mb"] for look in found["looks"]]
-    shares = {rung: count / sum(heard["rungs"].values()) for rung, count in sorted(heard["rungs"].items())}
+    shares = {
+        rung: count / sum(heard["rungs"].values()) for rung, count in sorted(heard["rungs"].items())
+    }
     report.notes.append(
-        "predictions by rung: " + ", ".join(f"{rung}: {share:.0%}" for rung, share in shares.items())
+        "predictions by rung: "
+        + ", ".join(f"{rung}: {share:.0%}" for rung, share in shares.items())
     )
     report.notes.append(
         f"served by stream: {percentiles(served)['p50']:.0f} in the middle, {min(served)} to {max(served)}"

@@ -1,12 +1,13 @@
-"""Drawing pairs for an epoch from a catalogue as large as that of the papers: time and memory on one core.
+"""Drawing pairs for an epoch from a catalogue as large as that of the papers: time and memory on
+one core.
 
-The catalogue is made up, after what the papers and Discogs say of theirs (section 4.2 of Alonso-Jimenez'
-thesis, 2024). Albums have 6 tracks, all of which are on all releases of the album; 42 % of albums have one
-release, the others a number with a long tail, so that a track is on 5; and one track in twenty is on a
-compilation of 15. Artists (one for 13 tracks) and labels (one for 25) have shares that fall with their rank;
-the largest are on thousands of tracks. A quarter of the tracks have a second artist. Of the releases of an
-album half are on the label of the album, the rest on any. Some artists are "Various", some labels "Not On
-Label".
+The catalogue is made up, after what the papers and Discogs say of theirs (section 4.2 of
+Alonso-Jimenez' thesis, 2024). Albums have 6 tracks, all of which are on all releases of the album;
+42 % of albums have one release, the others a number with a long tail, so that a track is on 5; and
+one track in twenty is on a compilation of 15. Artists (one for 13 tracks) and labels (one for 25)
+have shares that fall with their rank; the largest are on thousands of tracks. A quarter of the
+tracks have a second artist. Of the releases of an album half are on the label of the album, the
+rest on any. Some artists are "Various", some labels "Not On Label".
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.errors import ConfigError
 from bench.report import Report
 from bench.timing import Spread, Tell, pinned, silent
 from bench.workers import CONTENDERS, Worker
-from engine.errors import ConfigError
 
 if TYPE_CHECKING:
-    from training.csr import Csr
+    from auricle.training.data.csr import Csr
 
 Integers = NDArray[np.int64]
 
@@ -61,11 +62,15 @@ def measure(tracks: int = 3_300_000, runs: int = 3, tell: Tell = silent) -> Repo
     try:
         import pyarrow  # noqa: F401
 
-        from training.pairs import ASSOCIATIONS
+        from auricle.training.sampling.pairs import ASSOCIATIONS
     except ImportError as error:
-        raise ConfigError(f"{error.name} is needed for manifests: pip install 'auricle[train]'") from None
+        raise ConfigError(
+            f"{error.name} is needed for manifests: pip install 'auricle[train]'"
+        ) from None
     report = Report(
-        "pairs", f"Pairs of an epoch from {tracks:,} tracks, on one core", {"tracks": tracks, "runs": runs}
+        "pairs",
+        f"Pairs of an epoch from {tracks:,} tracks, on one core",
+        {"tracks": tracks, "runs": runs},
     )
     with tempfile.TemporaryDirectory() as folder:
         tell("making metadata up")
@@ -74,7 +79,9 @@ def measure(tracks: int = 3_300_000, runs: int = 3, tell: Tell = silent) -> Repo
         script = CONTENDERS / "auricle_pairs.py"
         with (
             pinned((0,)),
-            Worker("drawing", Path(sys.executable), script, {"file": str(file)}, threads=1) as worker,
+            Worker(
+                "drawing", Path(sys.executable), script, {"file": str(file)}, threads=1
+            ) as worker,
         ):
             report.versions |= worker.versions
             tell("reading the manifest")
@@ -108,15 +115,17 @@ def _of(found: dict[str, list[dict[str, Any]]], figure: str) -> list[Any]:
     return [epoch[figure] for epochs in found.values() for epoch in epochs]
 
 
-# -- made-up metadata -------------------------------------------------------------------------------------
+# -- made-up metadata ------------------------------------------------------------------------------
 
 
 def write_manifest(file: Path, tracks: int, seed: int = 0) -> str:
-    """Write a manifest's columns `releases`, `artists`, `labels` and `split`; returns a line about them."""
+    """Write a manifest's columns `releases`, `artists`, `labels` and `split`; returns a line about
+    them.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from training.csr import Csr
+    from auricle.training.data.csr import Csr
 
     rng = np.random.default_rng(seed)
     every = np.arange(tracks)
@@ -153,7 +162,9 @@ def write_manifest(file: Path, tracks: int, seed: int = 0) -> str:
 
     n_labels = tracks // TRACKS_PER_LABEL + 1
     of_album = np.repeat(_ranked(rng, albums, n_labels, 20), versions)
-    own = np.where(rng.random(len(of_album)) < 0.5, of_album, _ranked(rng, len(of_album), n_labels, 20))
+    own = np.where(
+        rng.random(len(of_album)) < 0.5, of_album, _ranked(rng, len(of_album), n_labels, 20)
+    )
     by_album = Csr.of(versions, own.astype(np.int32), n_labels)
     counts = np.diff(by_album.starts)[album]
     labels = Csr.of(counts, by_album.columns[_ranges(by_album.starts[album], counts)], n_labels)
@@ -168,8 +179,12 @@ def write_manifest(file: Path, tracks: int, seed: int = 0) -> str:
         for begin in range(0, tracks, WRITTEN_AT_ONCE):
             rows = slice(begin, min(begin + WRITTEN_AT_ONCE, tracks))
             lists = [_lists(csr, names, rows) for csr, names in parts.values()]
-            writer.write_table(pa.table([*lists, pa.array(["train"] * len(lists[0]))], schema=schema))
-    counted = ", ".join(f"{len(csr.columns) / tracks:.1f} {name}" for name, (csr, _) in parts.items())
+            writer.write_table(
+                pa.table([*lists, pa.array(["train"] * len(lists[0]))], schema=schema)
+            )
+    counted = ", ".join(
+        f"{len(csr.columns) / tracks:.1f} {name}" for name, (csr, _) in parts.items()
+    )
     multiple = np.mean(np.diff(releases.starts) > 1)
     most = ", ".join(f"{np.bincount(csr.columns).max():,}" for csr in (artists, labels))
     return (
@@ -180,13 +195,15 @@ def write_manifest(file: Path, tracks: int, seed: int = 0) -> str:
 
 def _ranges(begins: Integers, counts: Integers) -> Integers:
     """`begin, begin + 1, ...` for each, one after the other."""
-    ranges: Integers = np.arange(counts.sum()) + np.repeat(begins - (np.cumsum(counts) - counts), counts)
+    ranges: Integers = np.arange(counts.sum()) + np.repeat(
+        begins - (np.cumsum(counts) - counts), counts
+    )
     return ranges
 
 
 def _grouped(rows: Integers, columns: Integers, shape: tuple[int, int]) -> Csr:
     """Rows and columns of entries in any order."""
-    from training.csr import Csr
+    from auricle.training.data.csr import Csr
 
     order = np.argsort(rows, kind="stable")
     return Csr.of(np.bincount(rows, minlength=shape[0]), columns[order].astype(np.int32), shape[1])
@@ -204,7 +221,9 @@ def _names(kind: str, n: int, nobody: str = "") -> Any:
     import pyarrow as pa
 
     every = round(1 / UNSPECIFIC)
-    return pa.array([nobody if nobody and i % every == every - 1 else f"{kind} number {i}" for i in range(n)])
+    return pa.array(
+        [nobody if nobody and i % every == every - 1 else f"{kind} number {i}" for i in range(n)]
+    )
 
 
 def _lists(csr: Csr, names: Any, rows: slice) -> Any:
@@ -213,5 +232,6 @@ def _lists(csr: Csr, names: Any, rows: slice) -> Any:
 
     starts = csr.starts[rows.start : rows.stop + 1]
     return pa.ListArray.from_arrays(
-        (starts - starts[0]).astype(np.int32), names.take(pa.array(csr.columns[starts[0] : starts[-1]]))
+        (starts - starts[0]).astype(np.int32),
+        names.take(pa.array(csr.columns[starts[0] : starts[-1]])),
     )

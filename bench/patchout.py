@@ -1,4 +1,6 @@
-"""What leaving out patches saves and costs: the thesis' figure 6.3 (Alonso-Jimenez 2024) on this machine."""
+"""What leaving out patches saves and costs: the thesis' figure 6.3 (Alonso-Jimenez 2024) on this
+machine.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.service import Service
+from auricle.errors import ConfigError
+from auricle.models.card import Card
+from auricle.models.inference.patches import PatchInference
+from auricle.models.inference.sessions import open_patch_session, open_session
+from auricle.models.patchout import Patchout
+from auricle.models.registry import find, info
+from auricle.nodes.backbone import Backbone
+from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from auricle.service.graph_file import GraphFile
+from auricle.service.service import Service
 from bench.audio import DEMO, SAMPLE_RATE, chord, clip, decode
 from bench.report import Figure, Report
-from bench.timing import Measurement, Spread, Tell, alternate, parse_cores, pinned, ratios, silent, timed
-from engine.config import GraphFile
-from engine.errors import ConfigError
-from models.card import Card
-from models.patchout import Patchout
-from models.registry import find, info
-from nodes.backbone import Backbone
-from nodes.mel import FRONT_ENDS, mel_spectrogram
-from nodes.patch_inference import PatchInference
-from nodes.session import open_patch_session, open_session
+from bench.timing import (
+    Measurement,
+    Spread,
+    Tell,
+    alternate,
+    parse_cores,
+    pinned,
+    ratios,
+    silent,
+    timed,
+)
 
 KEEP_EVERY = (1, 2, 3, 5, 10)
 DROPPED = {0: (), 3: (0, 7, 8), 4: (0, 1, 7, 8)}
@@ -35,8 +47,9 @@ LIVE = (
     ("fp32", 60, Patchout(keep_every=2)),
     ("int8", 10, Patchout(keep_every=3)),
 )
-"""Precision, frames from one segment to the next, and patches: one prediction a second at least, and four.
-Segments share projected patches only where hops are multiples of MAEST's stride, 10 frames."""
+"""Precision, frames from one segment to the next, and patches: one prediction a second at least,
+and four. Segments share projected patches only where hops are multiples of MAEST's stride, 10
+frames."""
 
 CHEAPEST = ("int8", 60, Patchout(keep_every=10, drop_rows=DROPPED[4]))
 """Likewise, for what is compared with EfficientNet in a live stream."""
@@ -66,8 +79,8 @@ def measure(
         efficientnet: A convolutional model that hears the same seconds, at half overlap.
         live_s: Seconds of each live run, beyond the first segment; none, if 0.
         runs: Rounds that count.
-        labelled: Exports of the same with activations, in the same order, where the models that are timed do
-            without: closeness is theirs.
+        labelled: Exports of the same with activations, in the same order, where the models that are
+            timed do without: closeness is theirs.
         tell: Hears how far it is.
 
     Raises:
@@ -126,7 +139,9 @@ def measure(
         if name in outputs:
             row |= _closeness(outputs[name], full)
             if same[name] != name:
-                row["cosine to the first"] = _closeness(outputs[name], outputs[same[name]]).get("cosine")
+                row["cosine to the first"] = _closeness(outputs[name], outputs[same[name]]).get(
+                    "cosine"
+                )
         report.row(name, row)
     precision, _, patchout = CHEAPEST
     cheapest = f"{precision}, every {patchout.keep_every}, {len(patchout.drop_rows)} rows out"
@@ -160,7 +175,9 @@ def _segment(
     card = info(model)
     assert card.patch_grid is not None
     assert card.front_end is not None
-    inference = PatchInference(open_patch_session(find(model), ("cpu",), 1), card.patch_grid, patchout)
+    inference = PatchInference(
+        open_patch_session(find(model), ("cpu",), 1), card.patch_grid, patchout
+    )
     scaled = (mel - np.float32(card.front_end.mean)) / np.float32(card.front_end.std)
     names = [output.name for output in card.io.outputs]
 
@@ -178,7 +195,9 @@ def _convolutional(model: str, frames: int) -> Measurement:
         raise ConfigError(f"{card.name}: not a model whose segments fit into {frames} frames")
     session = open_session(find(model), ("cpu",), 1)
     mel = _music(frames)
-    segments = [mel[start : start + card.segment_size] for start in _half_overlap(card.segment_size, frames)]
+    segments = [
+        mel[start : start + card.segment_size] for start in _half_overlap(card.segment_size, frames)
+    ]
     name = session.get_inputs()[0].name
 
     def work() -> None:
@@ -202,14 +221,18 @@ def _closeness(
         one, other = outputs["embeddings"][0], full["embeddings"][0]
         found["cosine"] = float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
     if "activations" in outputs and "activations" in full:
-        best, truth = (set(np.argsort(-each["activations"][0])[:5].tolist()) for each in (outputs, full))
+        best, truth = (
+            set(np.argsort(-each["activations"][0])[:5].tolist()) for each in (outputs, full)
+        )
         found["top 5"] = len(best & truth) / len(truth)
     return found
 
 
 def _live(report: Report, model: str, hop: int, patchout: Patchout, seconds: float) -> None:
     """One stream in real time on one core; adds what was served and left out."""
-    given, left_out, spent_s = _played(model, {"hop_size": hop, "patchout": patchout.model_dump()}, seconds)
+    given, left_out, spent_s = _played(
+        model, {"hop_size": hop, "patchout": patchout.model_dump()}, seconds
+    )
     name = _live_name(info(model).precision, hop, patchout)
     report.row(
         name,
@@ -225,9 +248,11 @@ def _live(report: Report, model: str, hop: int, patchout: Patchout, seconds: flo
 def _live_beside(
     report: Report, model: str, efficientnet: str, seconds: float, runs: int, tell: Tell
 ) -> None:
-    """A stream of the cheapest setting and one of EfficientNet, in turn; adds what the same seconds cost.
+    """A stream of the cheapest setting and one of EfficientNet, in turn; adds what the same seconds
+    cost.
 
-    For EfficientNet they are those of all segments, at half overlap, that fit into one of the transformer's.
+    For EfficientNet they are those of all segments, at half overlap, that fit into one of the
+    transformer's.
     """
     _, hop, patchout = CHEAPEST
     size, small = info(model).segment_size, info(efficientnet).segment_size
@@ -269,7 +294,9 @@ def _live_beside(
 
 
 def _target_of_speed(report: Report, row: str) -> None:
-    report.target(f"{row}: times EfficientNet's speed", report.rows[row]["times EfficientNet"], at_least=3)
+    report.target(
+        f"{row}: times EfficientNet's speed", report.rows[row]["times EfficientNet"], at_least=3
+    )
 
 
 def _live_name(precision: str | None, hop: int, patchout: Patchout) -> str:
@@ -299,7 +326,9 @@ def _adaptive(report: Report, model: str, full_s: float) -> None:
                 at_s = time.monotonic() - began
                 looks.append((at_s, service.ladder.rung))
                 if busy is None and at_s > CALM_S:
-                    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])  # on the same core
+                    busy = subprocess.Popen(
+                        [sys.executable, "-c", "while True: pass"]
+                    )  # on the same core
                 if busy is not None and at_s > CALM_S + BUSY_S:
                     busy.kill()
         finally:
@@ -309,7 +338,9 @@ def _adaptive(report: Report, model: str, full_s: float) -> None:
     given, left_out, _ = _counts(node)
     highest = max(rung for _, rung in looks)
     cheapest = len(node.levels_for()) - 1
-    name = f"live: {card.precision}, adaptive, every {hop} frames, a second process for {BUSY_S:.0f} s"
+    name = (
+        f"live: {card.precision}, adaptive, every {hop} frames, a second process for {BUSY_S:.0f} s"
+    )
     report.row(name, {"predictions": given - left_out, "left out": left_out})
     report.target(f"{name}: segments left out", left_out, at_most=0)
     report.target(f"{name}: levels down, of {cheapest}", highest, at_least=1, at_most=cheapest)
@@ -330,7 +361,9 @@ def _counts(node: Backbone) -> tuple[int, int, float]:
 
 
 @contextmanager
-def _engine(model: str, params: Mapping[str, Any], seconds: float) -> Iterator[tuple[Service, Backbone]]:
+def _engine(
+    model: str, params: Mapping[str, Any], seconds: float
+) -> Iterator[tuple[Service, Backbone]]:
     """An engine on one core that plays a segment and `seconds` more in real time."""
     card = info(model)
     port, target = ("predictions", "predictions") if card.classes else ("embeddings", "arrays")
@@ -338,9 +371,17 @@ def _engine(model: str, params: Mapping[str, Any], seconds: float) -> Iterator[t
         content: dict[str, Any] = {
             "stream": "bench",
             "nodes": [
-                {"id": "input", "class": "FileInput", "params": {"path": str(path), "realtime": True}},
+                {
+                    "id": "input",
+                    "class": "FileInput",
+                    "params": {"path": str(path), "realtime": True},
+                },
                 {"id": "mel", "class": "MelSpectrogram"},
-                {"id": "backbone", "class": "Backbone", "params": {"model": str(find(model)), **params}},
+                {
+                    "id": "backbone",
+                    "class": "Backbone",
+                    "params": {"model": str(find(model)), **params},
+                },
                 {"id": "publish", "class": "Publisher"},
             ],
             "edges": [f"input -> mel -> backbone.{port} -> publish.{target}"],

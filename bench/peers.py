@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.errors import ConfigError
+from auricle.models.card import model_path
+from auricle.models.registry import find, info
 from bench.report import Report
 from bench.timing import Measurement, Spread, Tell, alternate, parse_cores, pinned, ratios, silent
 from bench.workers import CONTENDERS, Worker, peers_python
-from engine.errors import ConfigError
-from models.card import model_path
-from models.registry import find, info
 
 OURS = "auricle"
 
@@ -61,10 +61,11 @@ def measure(
 
     Args:
         file: At 16 kHz, or everyone resamples by means of their own and the numbers differ by that.
-        model: An installed model by name, or its folder; its frozen graph is `graphs/NAME.pb` in the
-            environment.
+        model: An installed model by name, or its folder; its frozen graph is `graphs/NAME.pb` in
+            the environment.
         hops: Frames from one segment to the next.
-        cores: Numbers of the cores for all, as in `0,1`; each gets as many threads. The first, if left out.
+        cores: Numbers of the cores for all, as in `0,1`; each gets as many threads. The first, if
+            left out.
         environment: The peers' virtual environment.
         runs: Rounds that count.
         peers: Whom to compare with; `PEERS`, if left out.
@@ -104,7 +105,9 @@ def measure(
     with ExitStack() as stack:
         on_cores = stack.enter_context(pinned(numbers))
         if not on_cores:
-            report.notes.append("this system pins nothing: the threads are limited, the cores are not")
+            report.notes.append(
+                "this system pins nothing: the threads are limited, the cores are not"
+            )
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="auricle-bench-")))
         scripts = {OURS: (Path(sys.executable), CONTENDERS / "auricle_tags.py")}
         scripts |= {peer.name: (python, peer.script) for peer in chosen}
@@ -171,8 +174,8 @@ def _compare(
 def difference(a: NDArray[Any], b: NDArray[Any]) -> float:
     """Largest difference of activations, shape `(segments, labels)`.
 
-    One segment more in either is left out: whoever drops the last samples has one less. Anything else that
-    does not fit is infinitely wrong.
+    One segment more in either is left out: whoever drops the last samples has one less. Anything
+    else that does not fit is infinitely wrong.
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or abs(len(a) - len(b)) > 1:
         return float("inf")

@@ -10,19 +10,21 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from auricle.models.inference.sessions import open_session
+from auricle.models.registry import find
+from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
 from auricle.tagging import FileTagger
 from bench.audio import decode_native
 from bench.report import Report
 from bench.timing import Spread, Tell, alternate, silent
-from models.registry import find
-from nodes.mel import FRONT_ENDS, mel_spectrogram
-from nodes.session import open_session
 
 WHOLE = "whole pipeline"
 PARTS = ("decoding", "mel", "inference", "the rest")
 
 TOLERANCE = 1e-3
-"""Of activations, where a file is resampled as a stream here and as a whole there; 1e-6 where it is not."""
+"""Of activations, where a file is resampled as a stream here and as a whole there; 1e-6 where it is
+not.
+"""
 
 
 def measure(
@@ -87,13 +89,17 @@ def measure(
     for part in PARTS:
         shares = [100 * each[part] / each[WHOLE] for each in counted]
         report.row(
-            part, {"s": Spread.of([each[part] for each in counted]), "% of the time": Spread.of(shares)}
+            part,
+            {"s": Spread.of([each[part] for each in counted]), "% of the time": Spread.of(shares)},
         )
     engine = [100 * (each["mel"] + each["the rest"]) / each[WHOLE] for each in counted]
     report.target("% of the time beyond decoding and inference", Spread.of(engine), at_most=5)
     error = report.rows[WHOLE]["error"]
     report.target(
-        "difference from the same steps on the whole file", error, at_most=TOLERANCE, correctness=True
+        "difference from the same steps on the whole file",
+        error,
+        at_most=TOLERANCE,
+        correctness=True,
     )
     return report
 

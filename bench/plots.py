@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from auricle.errors import ConfigError
 from bench.timing import Spread
-from engine.errors import ConfigError
 
 
 def check() -> None:
@@ -21,13 +21,20 @@ def check() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise ConfigError("plots need matplotlib; get it with: pip install 'auricle[bench]'") from None
+        raise ConfigError(
+            "plots need matplotlib; get it with: pip install 'auricle[bench]'"
+        ) from None
 
 
 def curves(
-    path: Path, title: str, x_label: str, y_label: str, lines: Mapping[str, Sequence[tuple[float, Spread]]]
+    path: Path,
+    title: str,
+    x_label: str,
+    y_label: str,
+    lines: Mapping[str, Sequence[tuple[float, Spread]]],
 ) -> Path:
-    """Lines through the medians, with bars from the lowest to the highest, into a PNG; returns its path.
+    """Lines through the medians, with bars from the lowest to the highest, into a PNG; returns its
+    path.
 
     Args:
         path: The file.
@@ -46,7 +53,9 @@ def curves(
     return _saved(figure, axes, path)
 
 
-def percentile_curves(path: Path, title: str, y_label: str, values: Mapping[str, Sequence[float]]) -> Path:
+def percentile_curves(
+    path: Path, title: str, y_label: str, values: Mapping[str, Sequence[float]]
+) -> Path:
     """Values against the share of events that exceed them, so that the tail is to be seen; a PNG.
 
     Args:
@@ -75,8 +84,8 @@ def accuracy_against_speed(
     Args:
         path: The file.
         title, x_label, y_label: Texts; `x` is the speed, `y` the error.
-        points: Speed and error by name. An error of 0, which has no place on the scale, is drawn at the
-            lower end and says so.
+        points: Speed and error by name. An error of 0, which has no place on the scale, is drawn at
+            the lower end and says so.
     """
     figure, axes = _figure(title, x_label, y_label)
     least = min((error for _, error in points.values() if error > 0), default=1.0)
@@ -96,7 +105,8 @@ def stacked(
     panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
     marks: Mapping[str, float] | None = None,
 ) -> Path:
-    """Panels above each other that share the horizontal axis, each from 0 on, into a PNG; returns its path.
+    """Panels above each other that share the horizontal axis, each from 0 on, into a PNG; returns
+    its path.
 
     Args:
         path: The file.

@@ -9,25 +9,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.graph import Graph
-from engine.node import Node, Source, Status
-from engine.port import InputPort, OutputPort
-from engine.run import Run
-from engine.scheduler import passes
-from engine.stream import Axis
-from nodes.predictions import FLOAT32
+from auricle.engine.graph import Graph
+from auricle.engine.node import Node, Source, Status
+from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.run import Run
+from auricle.engine.scheduler import passes
+from auricle.engine.stream import Axis
+from auricle.nodes.predictions import FLOAT32
 
 
 class Replay(Source):
     """Gives `tokens`, shape `(tokens, *axes)`, `block` at a time, as fast as they are taken."""
 
     def __init__(
-        self, name: str, tokens: NDArray[np.float32], axes: tuple[Axis, ...], rate: Fraction, block: int
+        self,
+        name: str,
+        tokens: NDArray[np.float32],
+        axes: tuple[Axis, ...],
+        rate: Fraction,
+        block: int,
     ) -> None:
         super().__init__(name)
         self._tokens, self._block, self._given = tokens, block, 0
         self._out = self.add_output(
-            OutputPort("tokens", "Made beforehand.", FLOAT32, axes, rate, burst_s=float(2 * block / rate))
+            OutputPort(
+                "tokens", "Made beforehand.", FLOAT32, axes, rate, burst_s=float(2 * block / rate)
+            )
         )
 
     def process(self) -> Status:

@@ -1,4 +1,6 @@
-"""What a measurement found: rows of figures, targets beside what was seen, and where it was measured."""
+"""What a measurement found: rows of figures, targets beside what was seen, and where it was
+measured.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from auricle.errors import InputError
 from bench import machine as here
 from bench.timing import Spread
-from engine.errors import InputError
 
 Figure = Spread | float | int | str | None
-"""A figure of a table: with its spread where it was measured several times; None where there is none."""
+"""A figure of a table: with its spread where it was measured several times; None where there is
+none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,8 @@ class Target:
         seen: None if it could not be measured here.
         at_least: Bound, if it should not be less.
         at_most: Bound, if it should not be more.
-        correctness: Whether it is about right numbers rather than about speed. A slow machine misses
-            targets of speed; a wrong number is wrong everywhere, and the bench fails.
+        correctness: Whether it is about right numbers rather than about speed. A slow machine
+            misses targets of speed; a wrong number is wrong everywhere, and the bench fails.
     """
 
     what: str
@@ -48,7 +52,9 @@ class Target:
 
     def __str__(self) -> str:
         bounds = [("at least", self.at_least), ("at most", self.at_most)]
-        asked = " and ".join(f"{word} {format_number(bound)}" for word, bound in bounds if bound is not None)
+        asked = " and ".join(
+            f"{word} {format_number(bound)}" for word, bound in bounds if bound is not None
+        )
         seen = "not measured" if self.seen is None else format_number(self.seen)
         verdict = {True: "met", False: "MISSED", None: "-"}[self.met]
         return f"{verdict:<6}  {self.what}: {seen} ({asked})"
@@ -107,7 +113,7 @@ class Report:
         """Targets of correctness that are missed."""
         return [target for target in self.targets if target.correctness and target.met is False]
 
-    # -- on the screen ------------------------------------------------------------------------------
+    # -- on the screen -----------------------------------------------------------------------------
 
     def columns(self) -> list[str]:
         """Names of the columns, in the order in which rows brought them."""
@@ -140,12 +146,14 @@ class Report:
 
     def _place(self) -> str:
         """Where it was measured, in a line."""
-        commit = (self.commit["hash"] or "no commit")[:12] + (" and changes" if self.commit["dirty"] else "")
+        commit = (self.commit["hash"] or "no commit")[:12] + (
+            " and changes" if self.commit["dirty"] else ""
+        )
         load = self.machine["load_average"][0]
         cores = self.machine["cores"]
         return f"{self.machine['cpu']}, {cores} cores, load {load:.2f} at the start; {commit}; {self.utc}"
 
-    # -- in a file ----------------------------------------------------------------------------------
+    # -- in a file ---------------------------------------------------------------------------------
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `from_dict` reads it. Spreads become maps, targets say whether they are met."""
@@ -157,7 +165,10 @@ class Report:
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """The report that `as_dict` was called on."""
         rows = {
-            name: {key: Spread(**value) if isinstance(value, dict) else value for key, value in row.items()}
+            name: {
+                key: Spread(**value) if isinstance(value, dict) else value
+                for key, value in row.items()
+            }
             for name, row in content["rows"].items()
         }
         targets = [

@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.engine.clock import SourceClock
+from auricle.engine.ring import Ring
+from auricle.engine.stream import Stream, TokenType
 from bench.report import Report
 from bench.timing import Spread, Tell, alternate, calls_for, ratios, silent, timed
-from engine.clock import SourceClock
-from engine.ring import Ring
-from engine.stream import Stream, TokenType
 
 SAMPLE_RATE = 16000
 BLOCK = 320
@@ -73,7 +73,9 @@ class _Streamed:
         return view
 
 
-def measure(window_s: float = 30.0, runs: int = 5, run_s: float = 0.5, tell: Tell = silent) -> Report:
+def measure(
+    window_s: float = 30.0, runs: int = 5, run_s: float = 0.5, tell: Tell = silent
+) -> Report:
     """Write blocks of 20 ms, and look at a window of `window_s` seconds after each.
 
     Args:
@@ -104,7 +106,9 @@ def measure(window_s: float = 30.0, runs: int = 5, run_s: float = 0.5, tell: Tel
             },
         )
         if name != ROLLED:
-            report.target(f"{name}: difference of its windows", errors[name], at_most=0, correctness=True)
+            report.target(
+                f"{name}: difference of its windows", errors[name], at_most=0, correctness=True
+            )
     return report
 
 
@@ -118,7 +122,9 @@ def _stepping(contender: _Contender) -> Callable[[], object]:
 
 
 def _errors(window: int) -> dict[str, float]:
-    """Largest difference of each contender's windows from those of `np.roll`, over two turns of the ring."""
+    """Largest difference of each contender's windows from those of `np.roll`, over two turns of the
+    ring.
+    """
     reference = _Rolled(window)
     others = _contenders(window)
     errors = dict.fromkeys(others, 0.0)

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from auricle.models.registry import info
+from auricle.nodes.signal.mel import FRONT_ENDS
 from bench.fleet import slope
 from bench.report import Report
 from bench.timing import Tell, silent
 from bench.workers import CONTENDERS, Worker
-from models.registry import info
-from nodes.mel import FRONT_ENDS
 
 LOOK_S = 900.0
 """Stream time between two looks at memory."""

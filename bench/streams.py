@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from auricle.models.registry import info
 from bench.fleet import fleet
 from bench.report import Report
 from bench.timing import Tell, silent
-from models.registry import info
 
 MODEL = "musicnn-mtt"
 """By default. Its report is called `streams`; other models' have the model behind it."""
@@ -34,8 +34,9 @@ def measure(
 ) -> Report:
     """Streams, each a file played in real time, more and more of them in one engine.
 
-    A window is late if its prediction is published more than a hop after its last sample, or never. What is
-    held is the largest number that, like all below it, has few enough of them in the median of the runs.
+    A window is late if its prediction is published more than a hop after its last sample, or never.
+    What is held is the largest number that, like all below it, has few enough of them in the median
+    of the runs.
 
     Args:
         model, hop_size: As for a backbone.
@@ -101,7 +102,9 @@ def measure(
         if late >= LATE_PERCENT:
             break
         held = float(part)
-    report.notes.append("raw: streams that the model's sessions alone would do, before and after each row")
+    report.notes.append(
+        "raw: streams that the model's sessions alone would do, before and after each row"
+    )
     report.target(f"streams with under {LATE_PERCENT} % late windows, of raw", held, at_least=0.85)
     if len({number for number, _ in memory}) > 1:
         numbers_of, megabytes = np.array(memory).T

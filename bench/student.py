@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.models import DEFAULT_MODEL
+from auricle.models.registry import info
 from bench.backbone import COLUMN, through_node
 from bench.report import Report
 from bench.timing import Measurement, Spread, Tell, alternate, ratios, silent
-from models import DEFAULT_MODEL
-from models.registry import info
 
 LEAST_SPEED = 10.0
 """How many times as fast as its teachers together a student has to be to be worth having."""
@@ -53,15 +53,24 @@ def measure(
         {"model": info(model).name, "teachers": names, "segments": segments, "runs": runs},
         reference="teachers, whole segments",
     )
-    measured = alternate({name: together(*what) for name, what in contenders.items()}, runs, tell=tell)
+    measured = alternate(
+        {name: together(*what) for name, what in contenders.items()}, runs, tell=tell
+    )
     for name, (_, hop, _) in contenders.items():
         whole = measured[f"hop {hop}, teachers, whole segments"]
         report.row(
             name,
-            {COLUMN: Spread.of(measured[name]).scaled(1e3), "times teachers": ratios(whole, measured[name])},
+            {
+                COLUMN: Spread.of(measured[name]).scaled(1e3),
+                "times teachers": ratios(whole, measured[name]),
+            },
         )
     for hop in hops:
-        speed = ratios(measured[f"hop {hop}, teachers, whole segments"], measured[f"hop {hop}, student"])
-        report.target(f"hop {hop}: times as fast as whole segments", speed.median, at_least=LEAST_SPEED)
+        speed = ratios(
+            measured[f"hop {hop}, teachers, whole segments"], measured[f"hop {hop}, student"]
+        )
+        report.target(
+            f"hop {hop}: times as fast as whole segments", speed.median, at_least=LEAST_SPEED
+        )
     report.notes.append("how much a student says what its teachers say: training/RESULTS.md")
     return report

@@ -1,7 +1,8 @@
 """How things are timed: warm-up, rounds in which the contenders take turns, medians and spread.
 
-A machine that others use is faster in one minute than in the next. So contenders are never measured one after
-another, but in rounds, each of which has every contender once; and what counts is the ratio within a round.
+A machine that others use is faster in one minute than in the next. So contenders are never measured
+one after another, but in rounds, each of which has every contender once; and what counts is the
+ratio within a round.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from statistics import median
 
 import numpy as np
 
-from engine.errors import ConfigError
+from auricle.errors import ConfigError
 
 Measurement = Callable[[], float]
 """Does its work once and returns what it measured: seconds, as a rule."""
@@ -86,13 +87,14 @@ def alternate(
 ) -> dict[str, list[float]]:
     """Measure contenders in turn.
 
-    Each round has every contender once, and begins with another one than the round before, so that none
-    always follows the same.
+    Each round has every contender once, and begins with another one than the round before, so that
+    none always follows the same.
 
     Args:
         measurements: By the contender's name.
         runs: Rounds that count.
-        warm_up: Rounds before them that do not: code is compiled, files and weights get into caches.
+        warm_up: Rounds before them that do not: code is compiled, files and weights get into
+            caches.
         tell: Hears before each measurement which one it is.
 
     Returns:
@@ -122,7 +124,8 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def parse_cores(text: str | None) -> tuple[int, ...]:
-    """The numbers in a list of cores such as `0` or `0,1`; the first that is to be had, if there is no list.
+    """The numbers in a list of cores such as `0` or `0,1`; the first that is to be had, if there is
+    no list.
 
     Raises:
         ConfigError: It is none, or names a core that this process may not use.
@@ -133,7 +136,9 @@ def parse_cores(text: str | None) -> tuple[int, ...]:
     try:
         cores = tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
-        raise ConfigError(f"cores={text!r}; numbers with commas between them are needed, as in 0,1") from None
+        raise ConfigError(
+            f"cores={text!r}; numbers with commas between them are needed, as in 0,1"
+        ) from None
     if usable and not set(cores) <= set(usable):
         raise ConfigError(f"cores={text!r}; the cores to be had are: {', '.join(map(str, usable))}")
     return cores

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from engine.errors import ConfigError
-from models.registry import cache_folder
+from auricle.errors import ConfigError
+from auricle.models.registry import cache_folder
 
 SEED = 0
 
@@ -39,8 +39,8 @@ def maest_30s(
     def make() -> None:
         import torch
 
-        from models.export import Export, export_maest
-        from models.networks.maest import CONFIGS, Maest
+        from auricle.models.export.folder import Export, export_maest
+        from auricle.models.networks.maest import CONFIGS, Maest
 
         torch.manual_seed(SEED)
         config = CONFIGS["30s"]
@@ -58,8 +58,8 @@ def efficientnet_b0() -> Path:
     def make() -> None:
         import torch
 
-        from models.export import export_convolutional
-        from models.networks.efficientnet import EfficientNetB0
+        from auricle.models.export.folder import export_convolutional
+        from auricle.models.networks.efficientnet import EfficientNetB0
 
         torch.manual_seed(SEED)
         export_convolutional(EfficientNetB0(), folder, folder.name, segment_size=128, hop_size=62)

@@ -13,11 +13,11 @@ import msgpack
 import numpy as np
 import zmq
 
+from auricle.wire.server import Server
+from auricle.wire.settings import WireSpec
 from bench.report import Figure, Report
 from bench.timing import Measurement, Spread, Tell, alternate, percentiles, ratios, silent
 from bench.workers import CONTENDERS, Worker
-from engine.config import WireSpec
-from engine.server import Server
 
 OURS = "Server to Subscriber"
 BARE = "pyzmq and msgpack"
@@ -27,7 +27,8 @@ PAUSE_S = 0.002
 """Between two messages whose latency is measured, so that none waits for another."""
 
 DRAIN_S = 1.0
-"""Given to what waits at full speed before the last message, so that the last one is not lost too."""
+"""Given to what waits at full speed before the last message, so that the last one is not lost too.
+"""
 
 
 class _Publisher(Protocol):
@@ -39,7 +40,7 @@ class _Publisher(Protocol):
 
 
 class _Ours:
-    """`engine.server.Server`: a queue, a thread that owns the socket, numbers, the time."""
+    """`auricle.wire.server.Server`: a queue, a thread that owns the socket, numbers, the time."""
 
     def __init__(self) -> None:
         self._server = Server(WireSpec(publish="tcp://127.0.0.1:*"))
@@ -90,7 +91,8 @@ def measure(
 
     Args:
         messages: Of a round, 2 ms apart, whose latency is measured.
-        burst: Of a round, as fast as they can be handed over; what cannot be kept is lost, and counted.
+        burst: Of a round, as fast as they can be handed over; what cannot be kept is lost, and
+            counted.
         labels: Of a message.
         runs: Rounds that count.
         drain_s: Seconds of silence after a burst.
@@ -119,10 +121,15 @@ def measure(
     for name in links:
         report.series[name] = [each for answer in paced[name] for each in answer["latencies_us"]]
         report.row(name, {**_latency(paced[name]), **_speed(full[name], burst)})
-        p50s = {each: [percentiles(a["latencies_us"])["p50"] for a in paced[each]] for each in (name, BARE)}
+        p50s = {
+            each: [percentiles(a["latencies_us"])["p50"] for a in paced[each]]
+            for each in (name, BARE)
+        }
         report.row(name, {"its p50 / reference's": ratios(p50s[name], p50s[BARE])})
         report.row(name, {"error": _error([*paced[name], *full[name]], ranked)})
-        answers = [(messages, answer) for answer in paced[name]] + [(burst, answer) for answer in full[name]]
+        answers = [(messages, answer) for answer in paced[name]] + [
+            (burst, answer) for answer in full[name]
+        ]
         report.target(
             f"{name}: messages neither received nor known to be lost",
             max(sent - len(answer["latencies_us"]) - answer["lost"] for sent, answer in answers),

@@ -1,8 +1,8 @@
 """Contenders in processes of their own, which stay warm and are told when to run.
 
-Others need their own environment, and nobody should run in a process in which another has left caches,
-threads and allocations. A contender is a script in `bench/contenders/`; `protocol.py` there has the two
-kinds of lines that are exchanged.
+Others need their own environment, and nobody should run in a process in which another has left
+caches, threads and allocations. A contender is a script in `bench/contenders/`; `protocol.py` there
+has the two kinds of lines that are exchanged.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from auricle.errors import AuricleError, ConfigError
 from bench.machine import CHECKOUT
-from engine.errors import AuricleError, ConfigError
 
 CONTENDERS = Path(__file__).resolve().parent / "contenders"
 
@@ -30,7 +30,8 @@ ENVIRONMENT = "AURICLE_PEERS"
 
 
 def peers_python(environment: Path | None = None) -> Path:
-    """The Python of the peers' virtual environment: the one named, `$AURICLE_PEERS`, or `.venv-peers`.
+    """The Python of the peers' virtual environment: the one named, `$AURICLE_PEERS`, or
+    `.venv-peers`.
 
     Raises:
         ConfigError: There is none; says how to make it.
@@ -50,7 +51,8 @@ class Worker:
         python: Interpreter of its environment.
         script: What it runs.
         settings: Handed to it at the start.
-        threads: How many threads of BLAS, OpenMP and TensorFlow it may use; None leaves that to them.
+        threads: How many threads of BLAS, OpenMP and TensorFlow it may use; None leaves that to
+            them.
 
     Attributes:
         versions: What it says it is made of.
@@ -141,7 +143,10 @@ class Worker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 

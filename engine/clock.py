@@ -1,7 +1,7 @@
 """Which moment a sample was captured at, and how far the source's clock is off ours.
 
-The truth is the index of the sample. A source tells its clock, block by block, which index had arrived at
-which monotonic time; seconds, UTC and drift are derived from that.
+The truth is the index of the sample. A source tells its clock, block by block, which index had
+arrived at which monotonic time; seconds, UTC and drift are derived from that.
 """
 
 from __future__ import annotations
@@ -65,14 +65,18 @@ class SourceClock:
         self._bucket = (int(elapsed_s / BUCKET_S), elapsed_s, delay_s)
 
     def monotonic_ns(self, sample: int) -> int:
-        """Monotonic time at which `sample` had arrived, from the latest observation; now if there is none."""
+        """Monotonic time at which `sample` had arrived, from the latest observation; now if there
+        is none.
+        """
         if self._anchor is None:
             return time.monotonic_ns()
         observed, at_ns, _ = self._anchor
         return at_ns + (sample - observed) * 1_000_000_000 // self.sample_rate
 
     def expected_sample(self, monotonic_ns: int) -> int:
-        """Index of the sample due at a time, going by the promptest arrival of the last `BUCKETS` seconds."""
+        """Index of the sample due at a time, going by the promptest arrival of the last `BUCKETS`
+        seconds.
+        """
         if self._anchor is None:
             return self.first_sample
         least_s = float(self._known()[:, 1].min(initial=self._bucket[2]))
@@ -85,9 +89,11 @@ class SourceClock:
 
     @property
     def drift_ppm(self) -> float | None:
-        """How much faster the source runs than its nominal rate, parts per million; None while unknown.
+        """How much faster the source runs than its nominal rate, parts per million; None while
+        unknown.
 
-        Estimated anew every `DRIFT_EVERY` seconds of the source: every heartbeat asks it of every stream.
+        Estimated anew every `DRIFT_EVERY` seconds of the source: every heartbeat asks it of every
+        stream.
         """
         number = self._bucket[0]
         if self._drift is None or number - self._drift[0] >= DRIFT_EVERY:

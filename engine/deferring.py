@@ -1,7 +1,7 @@
 """A transform whose windows others compute, on threads of theirs, several at a time.
 
-It hands windows out, goes on, and writes tokens in the order of the windows when they are there. What is
-skipped meanwhile waits for its turn like everything else.
+It hands windows out, goes on, and writes tokens in the order of the windows when they are there.
+What is skipped meanwhile waits for its turn like everything else.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from engine.node import Status
-from engine.stream import Stream
-from engine.transform import Transform, mark_skipped
+from auricle.engine.node import Status
+from auricle.engine.stream import Stream
+from auricle.engine.transform import Transform, mark_skipped
 
 
 class Job(Protocol):
@@ -41,7 +41,8 @@ class Deferring(Transform):
     """A transform that computes its windows itself, or has others do it.
 
     Attributes:
-        places: Windows that others may have at a time; none, and it computes them itself. Set by `start`.
+        places: Windows that others may have at a time; none, and it computes them itself. Set by
+            `start`.
     """
 
     def __init__(self, name: str, **params: Any) -> None:
@@ -50,7 +51,9 @@ class Deferring(Transform):
         self._turns: deque[_Turn] = deque()
 
     def hand_out(self, window: NDArray[Any]) -> Job:
-        """Have the next window computed. It is a view that is dead afterwards: what is needed is copied."""
+        """Have the next window computed. It is a view that is dead afterwards: what is needed is
+        copied.
+        """
         raise NotImplementedError
 
     def accept(self, job: Job, outputs: dict[str, NDArray[Any]]) -> str | None:
@@ -79,7 +82,9 @@ class Deferring(Transform):
         if written:
             self._write(self._turns.popleft())
             if self._its_turn:
-                return Status.OK  # one by one: what is written is handed on even if the next one failed
+                return (
+                    Status.OK
+                )  # one by one: what is written is handed on even if the next one failed
         status = super().process()
         if written and status is Status.NO_INPUT:
             return Status.CAUGHT_UP
@@ -115,7 +120,9 @@ class Deferring(Transform):
         self.under_way -= turn.count
         reason = turn.reason
         if turn.job is not None:
-            reason = self.accept(turn.job, {name: stream.reserve(1) for name, stream in streams.items()})
+            reason = self.accept(
+                turn.job, {name: stream.reserve(1) for name, stream in streams.items()}
+            )
             if reason:
                 self.counts[reason] += 1
         if reason:

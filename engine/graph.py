@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
 
-from engine.clock import SourceClock
-from engine.errors import GraphError
-from engine.node import Node, Source
-from engine.port import InputPort, OutputPort
-from engine.stream import Lineage, Stream
+from auricle.engine.clock import SourceClock
+from auricle.engine.node import Node, Source
+from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.stream import Lineage, Stream
+from auricle.errors import GraphError
 
 Port = TypeVar("Port", InputPort, OutputPort)
 
@@ -46,8 +46,8 @@ class Graph:
         order: The nodes, each after those it reads from.
 
     Raises:
-        GraphError: Two nodes of one name, an unknown node or port, ports that do not fit, an input with
-            no stream or too many, a cycle.
+        GraphError: Two nodes of one name, an unknown node or port, ports that do not fit, an input
+            with no stream or too many, a cycle.
     """
 
     def __init__(
@@ -101,7 +101,9 @@ class Graph:
         if len(outputs) == len(inputs) == 1 and not fitting:
             edge = Edge(source, outputs[0], target, inputs[0])
             offered = outputs[0].token_type
-            raise GraphError(f"{edge}: the output is {offered}; the input {inputs[0].refusal(offered)}")
+            raise GraphError(
+                f"{edge}: the output is {offered}; the input {inputs[0].refusal(offered)}"
+            )
         if len(fitting) != 1:
             what = "more than one pair of ports fits" if fitting else "no pair of ports fits"
             names = f"outputs are {_names(outputs)}; inputs are {_names(inputs)}"
@@ -113,7 +115,9 @@ class Graph:
             raise GraphError(f"{edge}: the input takes what {port.origin} gives, not {given}")
         if port.offered and not port.many:
             second = f"{source.name}.{output.name}"
-            raise GraphError(f"takes one stream, and {second} is another", node=target.name, port=port.name)
+            raise GraphError(
+                f"takes one stream, and {second} is another", node=target.name, port=port.name
+            )
         port.offered.append(output.token_type)
         self.edges.append(Edge(source, output, target, port))
 
@@ -157,8 +161,12 @@ class Graph:
 
         Time to compute is not part of it: that is measured, not declared.
         """
-        makers = {output.stream.name: node for node in self.order for output in node.outputs.values()}
-        return sum((makers[each.name].delay_s for each, _ in stream.ancestry(stream.start)), Fraction(0))
+        makers = {
+            output.stream.name: node for node in self.order for output in node.outputs.values()
+        }
+        return sum(
+            (makers[each.name].delay_s for each, _ in stream.ancestry(stream.start)), Fraction(0)
+        )
 
 
 def _candidates(

@@ -1,7 +1,8 @@
 """Histograms of times, with the same relative precision from microseconds to hours.
 
-The idea is that of HdrHistogram (Gil Tene): buckets that are a fixed part of their octave wide. A histogram
-takes 10 kB, all at once, so that the memory of an engine does not grow with what it has seen.
+The idea is that of HdrHistogram (Gil Tene): buckets that are a fixed part of their octave wide. A
+histogram takes 10 kB, all at once, so that the memory of an engine does not grow with what it has
+seen.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class Histogram:
             self.longest_s = seconds
 
     def percentiles(self, wanted: Sequence[float] = PERCENTILES) -> list[float]:
-        """Times in seconds that `wanted` per cent of the recorded ones do not exceed; 0 if there are none."""
+        """Times in seconds that `wanted` per cent of the recorded ones do not exceed; 0 if there
+        are none.
+        """
         reached = np.cumsum(self._counts)
         # The first bucket that has been reached by so many.
         places = np.searchsorted(reached, np.ceil(reached[-1] * np.asarray(wanted) / 100).clip(1))

@@ -1,9 +1,9 @@
 """What travels beside the tokens of a stream: places where something is missing.
 
-A *gap* is audio that was never heard. The source writes silence of the same length, so that every index
-stays true, and marks it; each node carries the mark on to the tokens whose window touches it. Nodes that
-remember more than their window forget it there. A *skip* is a window that was not computed: its token is
-there as a place, not as a value.
+A *gap* is audio that was never heard. The source writes silence of the same length, so that every
+index stays true, and marks it; each node carries the mark on to the tokens whose window touches it.
+Nodes that remember more than their window forget it there. A *skip* is a window that was not
+computed: its token is there as a place, not as a value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Nodes: what runs in a graph.
 
-Life of a node: `__init__` checks and stores; the graph connects its ports; `start` opens what it needs;
-`process` is called again and again; `stop` closes, and may be called twice.
+Life of a node: `__init__` checks and stores; the graph connects its ports; `start` opens what it
+needs; `process` is called again and again; `stop` closes, and may be called twice.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from engine.clock import SourceClock
-from engine.errors import AuricleError, ConfigError
-from engine.overload import Member
-from engine.port import InputPort, OutputPort
+from auricle.engine.clock import SourceClock
+from auricle.engine.overload import Member
+from auricle.engine.port import InputPort, OutputPort
+from auricle.errors import AuricleError, ConfigError
 
 
 class Status(enum.Enum):
@@ -61,10 +61,11 @@ class Node:
         self.inputs: dict[str, InputPort] = {}
         self.outputs: dict[str, OutputPort] = {}
         self.live = False
-        """Whether the source keeps its own time, so that falling behind has to be made good. Set by the
-        graph for all nodes, from what the source says of itself."""
+        """Whether the source keeps its own time, so that falling behind has to be made good. Set by
+        the graph for all nodes, from what the source says of itself."""
         self.load: Member | None = None
-        """What says which windows to leave out when there are too many; set by the live scheduler."""
+        """What says which windows to leave out when there are too many; set by the live scheduler.
+        """
         self.rung = 0
         """On which rung of the ladder it works; stamped on its tokens."""
         self.level = ""
@@ -80,7 +81,9 @@ class Node:
         self.under_way = 0
         """Tokens that it has begun and that others, on threads of theirs, are still at."""
         self.arrived: Callable[[], None] = lambda: None
-        """To be called by another thread when there is something new to process; set by the scheduler."""
+        """To be called by another thread when there is something new to process; set by the
+        scheduler.
+        """
 
     def add_input(self, port: InputPort) -> InputPort:
         """Declare an input. For `__init__`."""
@@ -94,7 +97,9 @@ class Node:
 
     @property
     def delay_s(self) -> Fraction:
-        """Seconds by which this node holds back what it could say at once, at most; windows not counted."""
+        """Seconds by which this node holds back what it could say at once, at most; windows not
+        counted.
+        """
         return Fraction(0)
 
     def start(self) -> None:
@@ -130,7 +135,9 @@ class Source(Node):
 
 
 def describe(error: ValidationError, *within: str) -> str:
-    """One line of what pydantic found: where, and `within` what that is, what it was, what is allowed."""
+    """One line of what pydantic found: where, and `within` what that is, what it was, what is
+    allowed.
+    """
     lines = []
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in (*within, *item["loc"]))

@@ -1,14 +1,16 @@
 """What to leave out when windows come faster than they can be served.
 
-One ladder for all streams of an engine, so that all are served alike. On rung 0 every window is served in
-full. Where streams have cheaper ways to serve one, the first rungs above are these; on each rung above them
-a smaller part of the windows is served: every second, every third and so on, the longer hop. On any rung a
-window that could not be begun by its deadline is skipped. Nothing else is left out: samples and the tokens of
-nodes that remember are never dropped, so indices stay true, and what was skipped is marked.
+One ladder for all streams of an engine, so that all are served alike. On rung 0 every window is
+served in full. Where streams have cheaper ways to serve one, the first rungs above are these; on
+each rung above them a smaller part of the windows is served: every second, every third and so on,
+the longer hop. On any rung a window that could not be begun by its deadline is skipped. Nothing
+else is left out: samples and the tokens of nodes that remember are never dropped, so indices stay
+true, and what was skipped is marked.
 
-The ladder goes by how late windows are begun, as a part of their deadline. It climbs while many streams are
-late and not catching up, and steps down after a time on time. A step down that has to be taken back doubles
-that time for its rung, so that the ladder does not swing; one that holds halves it.
+The ladder goes by how late windows are begun, as a part of their deadline. It climbs while many
+streams are late and not catching up, and steps down after a time on time. A step down that has to
+be taken back doubles that time for its rung, so that the ladder does not swing; one that holds
+halves it.
 """
 
 from __future__ import annotations
@@ -19,26 +21,32 @@ import time
 from collections import defaultdict
 
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16)
-"""One window in so many is served: on the last of the cheaper rungs, or rung 0, and on those above it."""
+"""One window in so many is served: on the last of the cheaper rungs, or rung 0, and on those above
+it.
+"""
 
 COST = math.lcm(*PARTS)
 """What serving a window costs."""
 
 SPREAD = 29
-"""Between what two streams begin with: about the golden section of `COST`, which spreads them evenly."""
+"""Between what two streams begin with: about the golden section of `COST`, which spreads them
+evenly.
+"""
 
 LATE = 0.75
 """Part of the deadline beyond which a window is late for the ladder: there is still time to act."""
 
 EARLY = 0.3
-"""The same where a cheaper way is left, which costs no window: soon enough that a window that takes twice as
-long as it may makes none of the next too late."""
+"""The same where a cheaper way is left, which costs no window: soon enough that a window that takes
+twice as long as it may makes none of the next too late."""
 
 ON_TIME = 0.2
 """Part of the deadline below which there is room for more."""
 
 MANY = 0.2
-"""Part of the streams that have to be late: one bad stream of many must not cost the others anything."""
+"""Part of the streams that have to be late: one bad stream of many must not cost the others
+anything.
+"""
 
 CATCHING_UP = 0.9
 """Lateness falling by this from one look to the next: the present rung is enough."""
@@ -47,8 +55,8 @@ LOOK_S = 0.5
 """Time between two looks."""
 
 SETTLE_S = 3.0
-"""Time for which a step up is given to show its effect: what is late already has to be served first, up to a
-deadline's worth of it."""
+"""Time for which a step up is given to show its effect: what is late already has to be served
+first, up to a deadline's worth of it."""
 
 HOLD_S = 3.0
 """Time on time after which a step down is tried."""
@@ -62,12 +70,13 @@ QUIET_S = 30.0
 class Member:
     """One stream's place on the ladder. Used by the thread that runs the stream.
 
-    Every window pays a part of what serving one costs, by the rung, and the one that completes the sum is
-    served. So streams are served alike over any time and any changes of the rung, and since each begins with
-    another sum, at different windows.
+    Every window pays a part of what serving one costs, by the rung, and the one that completes the
+    sum is served. So streams are served alike over any time and any changes of the rung, and since
+    each begins with another sum, at different windows.
 
     Attributes:
-        lateness: Of the latest window until the next look, as a part of its deadline; None if there was none.
+        lateness: Of the latest window until the next look, as a part of its deadline; None if there
+            was none.
         cheaper: How many cheaper ways it has to serve a window.
     """
 
@@ -93,20 +102,26 @@ class Member:
         return self._paid + COST // self.ladder.part >= COST
 
     def leave_out(self, most: int) -> int:
-        """Leave out the next windows up to the first that is to be served; returns how many, up to `most`."""
+        """Leave out the next windows up to the first that is to be served; returns how many, up to
+        `most`.
+        """
         share = COST // self.ladder.part
         count = min(most, max(0, math.ceil((COST - self._paid) / share) - 1))
         self._paid += count * share
         return count
 
     def begin(self, late_s: float, deadline_s: float) -> bool:
-        """Say how long ago the next window, one to serve, was complete; returns whether it is in time."""
+        """Say how long ago the next window, one to serve, was complete; returns whether it is in
+        time.
+        """
         in_time = self.tell(late_s, deadline_s)
         self._paid = max(0, self._paid + COST // self.ladder.part - COST)
         return in_time
 
     def tell(self, late_s: float, deadline_s: float) -> bool:
-        """Say how long ago a window was complete when it was begun; returns whether that was in time."""
+        """Say how long ago a window was complete when it was begun; returns whether that was in
+        time.
+        """
         lateness = late_s / deadline_s
         self.lateness = max(lateness, self.lateness or 0.0)
         self.ladder.look(time.monotonic())
@@ -118,7 +133,8 @@ class Ladder:
 
     Attributes:
         rung: From 0, in full, up.
-        cheaper: Rungs above 0 on which every window is served, by streams that can in a cheaper way.
+        cheaper: Rungs above 0 on which every window is served, by streams that can in a cheaper
+            way.
     """
 
     def __init__(self) -> None:
@@ -134,7 +150,9 @@ class Ladder:
         self._before = 0.0
         self._on_time_since: float | None = None
         self._stepped_up_at = self._stepped_down_at = -math.inf
-        self._holds_s = defaultdict[int, float](lambda: HOLD_S)  # before leaving each rung downwards
+        self._holds_s = defaultdict[int, float](
+            lambda: HOLD_S
+        )  # before leaving each rung downwards
 
     @property
     def part(self) -> int:
@@ -187,7 +205,9 @@ class Ladder:
             if now < self._look_at:
                 return
             self._look_at = now + LOOK_S
-            found = sorted((m.lateness for m in self._members if m.lateness is not None), reverse=True)
+            found = sorted(
+                (m.lateness for m in self._members if m.lateness is not None), reverse=True
+            )
             for member in self._members:
                 member.lateness = None
             if found:

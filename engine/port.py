@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import AuricleError
-from engine.reader import Reader
-from engine.stream import Axis, Origin, Stream, TokenType
+from auricle.engine.reader import Reader
+from auricle.engine.stream import Axis, Origin, Stream, TokenType
+from auricle.errors import AuricleError
 
 
 @dataclass

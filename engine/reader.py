@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from engine.marks import Gap, Mark, Skip
+from auricle.engine.marks import Gap, Mark, Skip
 
 if TYPE_CHECKING:
-    from engine.stream import Stream
+    from auricle.engine.stream import Stream
 
 
 class Reader:
     """One consumer's place in a stream, in windows.
 
-    Window number `n` covers the `frame_size` tokens from `stream.start - before + n * hop_size` on. A view is
-    dead after `release`: the writer may overwrite it. Copy what is to be kept.
+    Window number `n` covers the `frame_size` tokens from `stream.start - before + n * hop_size` on.
+    A view is dead after `release`: the writer may overwrite it. Copy what is to be kept.
 
     The consumer's loop, which both nodes and sinks follow::
 
@@ -48,8 +48,12 @@ class Reader:
         return max(0, (self.stream.written - self.position - self.frame_size) // self.hop_size + 1)
 
     def view(self, windows: int = 1) -> NDArray[Any]:
-        """Tokens of the next `windows` windows, which overlap: `frame_size + (windows - 1) * hop_size`."""
-        return self.stream.ring.window(self.position, self.frame_size + (windows - 1) * self.hop_size)
+        """Tokens of the next `windows` windows, which overlap: `frame_size + (windows - 1) *
+        hop_size`.
+        """
+        return self.stream.ring.window(
+            self.position, self.frame_size + (windows - 1) * self.hop_size
+        )
 
     def rest(self) -> NDArray[Any]:
         """View of what is there from the next window's beginning on, complete or not."""
@@ -78,14 +82,18 @@ class Reader:
         return marks
 
     def gap(self) -> Gap | None:
-        """The gap that the next window is the first to touch, once; the last, of several; None without."""
+        """The gap that the next window is the first to touch, once; the last, of several; None
+        without.
+        """
         found = None
         while self._gaps_ahead and self._gaps_ahead[0][0] <= self.number:
             found = self._gaps_ahead.popleft()[1]
         return found
 
     def stretch(self, count: int) -> tuple[int, Skip | None]:
-        """How many of the next `count` windows can be taken together, and the skip they touch, if any."""
+        """How many of the next `count` windows can be taken together, and the skip they touch, if
+        any.
+        """
         if self._gaps_ahead:
             count = max(1, min(count, self._gaps_ahead[0][0] - self.number))
         while self._skips and self._skips[0][1] <= self.number:

@@ -1,8 +1,9 @@
 """A ring whose windows are always contiguous.
 
-Storage is twice the capacity: token `i` lies at `i % capacity` and again `capacity` further on, so any
-window of up to `capacity` tokens is one slice, without a copy and without page-size limits. Writing costs
-one extra small copy: 0.9 us a block for a 30 s window at 16 kHz, where `np.roll` takes 41 us.
+Storage is twice the capacity: token `i` lies at `i % capacity` and again `capacity` further on, so
+any window of up to `capacity` tokens is one slice, without a copy and without page-size limits.
+Writing costs one extra small copy: 0.9 us a block for a 30 s window at 16 kHz, where `np.roll`
+takes 41 us.
 
 The same idea appears as Essentia's phantom buffer (only the tail mirrored) and as GNU Radio's
 double-mapped buffer (by the MMU).

@@ -7,9 +7,9 @@ import logging
 import time
 from typing import Any
 
-from engine.errors import AuricleError, NodeError, one_line
-from engine.graph import Graph
-from engine.node import Node, Source, Status
+from auricle.engine.graph import Graph
+from auricle.engine.node import Node, Source, Status
+from auricle.errors import AuricleError, NodeError, one_line
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,12 @@ class State(enum.Enum):
 class Run:
     """Starts the nodes of a graph, moves tokens through them, and stops them.
 
-    One thread at a time calls `start`, `advance` and `close`, in this order; any may call `statistics` and
-    `request_stop`. A node that fails ends this run and nothing else.
+    One thread at a time calls `start`, `advance` and `close`, in this order; any may call
+    `statistics` and `request_stop`. A node that fails ends this run and nothing else.
 
     Attributes:
-        ending: What `state` will be once the run is closed, as soon as nothing is left to do but that.
+        ending: What `state` will be once the run is closed, as soon as nothing is left to do but
+            that.
         error: Why the run failed; None unless `ending` is FAILED.
         spent_ns: Time in `process`, by node.
     """
@@ -53,7 +54,9 @@ class Run:
     @property
     def wake_ns(self) -> int | None:
         """Monotonic time at which a node wants to be called again, if one does."""
-        return min((node.wake_ns for node in self._unfinished if node.wake_ns is not None), default=None)
+        return min(
+            (node.wake_ns for node in self._unfinished if node.wake_ns is not None), default=None
+        )
 
     @property
     def under_way(self) -> bool:
@@ -61,7 +64,9 @@ class Run:
         return any(node.under_way for node in self._unfinished)
 
     def start(self) -> None:
-        """Open every node, those that others read from last, so that nothing is heard before all can hear."""
+        """Open every node, those that others read from last, so that nothing is heard before all
+        can hear.
+        """
         self._unfinished = list(self.graph.order)
         for node in reversed(self.graph.order):
             try:
@@ -72,7 +77,9 @@ class Run:
         self.state = State.RUNNING
 
     def advance(self) -> bool:
-        """Call every node once; returns whether that may be worth while again before anything arrives."""
+        """Call every node once; returns whether that may be worth while again before anything
+        arrives.
+        """
         again = progress = blocked = False
         if self._stopping:
             self.ending = State.STOPPED
@@ -118,7 +125,9 @@ class Run:
         for node in self.graph.order:
             try:
                 node.stop()
-            except Exception:  # a node that cannot close must not keep the others open, here or elsewhere
+            except (
+                Exception
+            ):  # a node that cannot close must not keep the others open, here or elsewhere
                 log.exception("%s: could not be stopped", node.name)
         for stream in self.graph.streams():
             stream.release()

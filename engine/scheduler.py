@@ -1,9 +1,9 @@
 """Who calls the nodes, and when.
 
-Offline: one graph, from end to end, as fast as it goes. Live: worker threads that each own a set of graphs,
-call those for which something has arrived or whose time has come, in turn, and sleep while there is none.
-Capture has threads of its own, in the input nodes; opening and closing, which may wait for a device or a
-server, have a few of theirs.
+Offline: one graph, from end to end, as fast as it goes. Live: worker threads that each own a set of
+graphs, call those for which something has arrived or whose time has come, in turn, and sleep while
+there is none. Capture has threads of its own, in the input nodes; opening and closing, which may
+wait for a device or a server, have a few of theirs.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from engine.errors import AuricleError
-from engine.graph import Graph
-from engine.overload import Ladder
-from engine.run import Run
+from auricle.engine.graph import Graph
+from auricle.engine.overload import Ladder
+from auricle.engine.run import Run
+from auricle.errors import AuricleError
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ def usable_cores() -> int:
 def passes(graph: Graph) -> Iterator[Run]:
     """Run `graph` to its end, stopping after every pass over its nodes.
 
-    The source must not wait for time to pass. What nodes have done on other threads is waited for here.
-    Closing the iterator stops the graph.
+    The source must not wait for time to pass. What nodes have done on other threads is waited for
+    here. Closing the iterator stops the graph.
 
     Yields:
         The run, after each pass.
@@ -87,7 +87,10 @@ class LiveScheduler:
     """
 
     def __init__(
-        self, graphs: Iterable[Graph] = (), workers: int = 1, ended: Callable[[Run], None] | None = None
+        self,
+        graphs: Iterable[Graph] = (),
+        workers: int = 1,
+        ended: Callable[[Run], None] | None = None,
     ) -> None:
         self.ladder = Ladder()
         self._ended = ended
@@ -144,7 +147,11 @@ class LiveScheduler:
 
     def stop(self, name: str | None = None) -> bool:
         """Ask the graph of this name to stop, or all; returns whether there was one."""
-        found = [task for task in self._tasks if name in (None, task.run.graph.name) and not task.run.over]
+        found = [
+            task
+            for task in self._tasks
+            if name in (None, task.run.graph.name) and not task.run.over
+        ]
         for task in found:
             task.run.request_stop()
         for task in found:
@@ -176,7 +183,9 @@ class LiveScheduler:
             self._close(task)
 
     def _finish(self, task: _Task) -> None:
-        """Close a run that has ended, elsewhere than on its worker, which the others are waiting for."""
+        """Close a run that has ended, elsewhere than on its worker, which the others are waiting
+        for.
+        """
         self._openers.submit(self._close, task)
 
     def _close(self, task: _Task) -> None:
@@ -230,7 +239,8 @@ class _Task:
 
 
 class _Worker:
-    """Advances the runs it owns, those that have something to do in turn, on a thread while it owns any.
+    """Advances the runs it owns, those that have something to do in turn, on a thread while it owns
+    any.
 
     Attributes:
         owned: Runs it owns.

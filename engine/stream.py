@@ -1,8 +1,8 @@
 """Streams: one writer, any number of readers, tokens of one type at one rate.
 
-Indices are absolute Python integers and never wrap. The writer may be on another thread than the readers;
-tokens become visible when `written` moves, after they are in place. A full stream refuses tokens: what to
-do then (wait, or drop and mark) is the writer's decision.
+Indices are absolute Python integers and never wrap. The writer may be on another thread than the
+readers; tokens become visible when `written` moves, after they are in place. A full stream refuses
+tokens: what to do then (wait, or drop and mark) is the writer's decision.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.clock import SourceClock
-from engine.marks import Mark
-from engine.reader import Reader
-from engine.ring import Ring
+from auricle.engine.clock import SourceClock
+from auricle.engine.marks import Mark
+from auricle.engine.reader import Reader
+from auricle.engine.ring import Ring
 
 LOG_LENGTH = 512
 """Commits whose times a stream remembers; at 20 ms a block, ten seconds."""
@@ -93,7 +93,11 @@ class TokenType:
     def __str__(self) -> str:
         kind = self.dtype.name if isinstance(self.dtype, np.dtype) else self.dtype.__name__
         axes = " x ".join(map(str, self.axes))
-        return f"{kind} {axes} at {format_rate(self.rate)}" if axes else f"{kind} at {format_rate(self.rate)}"
+        return (
+            f"{kind} {axes} at {format_rate(self.rate)}"
+            if axes
+            else f"{kind} at {format_rate(self.rate)}"
+        )
 
 
 def format_rate(rate: Fraction) -> str:
@@ -105,9 +109,9 @@ def format_rate(rate: Fraction) -> str:
 class Lineage:
     """How the tokens of a stream come from those of the stream before it.
 
-    Token `k`, counted from the start of its stream, is computed from `size` tokens of `upstream` that begin
-    at its token `k * hop`. Tokens of history before that (half of the first analysis window, say) are left
-    out: they are heard, but no token's place is given by them.
+    Token `k`, counted from the start of its stream, is computed from `size` tokens of `upstream`
+    that begin at its token `k * hop`. Tokens of history before that (half of the first analysis
+    window, say) are left out: they are heard, but no token's place is given by them.
     """
 
     upstream: Stream
@@ -152,13 +156,14 @@ class Stream:
         self.ring = Ring(capacity, tuple(axis.size for axis in token_type.axes), dtype)
         self._marks: list[Mark] = []
         self._mark_lock = threading.Lock()
-        # Of every commit `written` after it, and the fields of `Commit`, the level by its number. All of its
-        # memory is taken at once, so that an engine with hundreds of streams does not grow for minutes.
+        # Of every commit `written` after it, and the fields of `Commit`, the level by its number.
+        # All of its memory is taken at once, so that an engine with hundreds of streams does not
+        # grow for minutes.
         self._log = array("q", bytes(LOG_LENGTH * FIELDS * 8))
         self._levels = [""]
         self._logged = 0
 
-    # -- writing ------------------------------------------------------------------------------------
+    # -- writing -----------------------------------------------------------------------------------
 
     def room(self) -> int:
         """Tokens that can be written now."""
@@ -169,7 +174,9 @@ class Stream:
         return max(0, self.ring.capacity - (written - oldest))  # released: none
 
     def reserve(self, count: int) -> NDArray[Any]:
-        """View to write the next `count` tokens into, `count <= room()`; they count from `commit` on."""
+        """View to write the next `count` tokens into, `count <= room()`; they count from `commit`
+        on.
+        """
         return self.ring.window(self.written, count)
 
     def commit(
@@ -206,8 +213,12 @@ class Stream:
         self._logged += 1
         self.written = written
 
-    def write(self, tokens: NDArray[Any], began_ns: int | None = None, done_ns: int | None = None) -> int:
-        """Write as many of `tokens` as there is room for, with times as for `commit`; returns how many."""
+    def write(
+        self, tokens: NDArray[Any], began_ns: int | None = None, done_ns: int | None = None
+    ) -> int:
+        """Write as many of `tokens` as there is room for, with times as for `commit`; returns how
+        many.
+        """
         count = min(len(tokens), self.room())
         if count:
             self.reserve(count)[:] = tokens[:count]
@@ -219,7 +230,9 @@ class Stream:
         with self._mark_lock:
             self._marks.append(mark)
             self.marked += 1
-            unseen = self.marked - min((reader.marks_seen for reader in self.readers), default=self.marked)
+            unseen = self.marked - min(
+                (reader.marks_seen for reader in self.readers), default=self.marked
+            )
             del self._marks[: len(self._marks) - unseen]
 
     def marks_since(self, seen: int) -> list[Mark]:
@@ -234,20 +247,21 @@ class Stream:
     def release(self) -> None:
         """Let go of the tokens; counts stay. Nobody reads or writes any more.
 
-        Graphs are cycles of objects, few and large: it may be long until the garbage collector looks at one.
+        Graphs are cycles of objects, few and large: it may be long until the garbage collector
+            looks at one.
         """
         self.ring = Ring(1, (), np.dtype(np.int8))
 
-    # -- reading ------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     def attach(self, frame_size: int = 1, hop_size: int = 1, before: int = 0) -> Reader:
-        """Add a reader of windows of `frame_size` tokens every `hop_size`, the first one beginning `before`
-        tokens ahead of the stream's start, where it reads zeros."""
+        """Add a reader of windows of `frame_size` tokens every `hop_size`, the first one beginning
+        `before` tokens ahead of the stream's start, where it reads zeros."""
         reader = Reader(self, frame_size, hop_size, before)
         self.readers.append(reader)
         return reader
 
-    # -- time ---------------------------------------------------------------------------------------
+    # -- time --------------------------------------------------------------------------------------
 
     def committed(self, token: int) -> Commit:
         """When and how `token` was made; that of the oldest one known, if it is older."""
@@ -290,4 +304,6 @@ class Stream:
         if self.lineage is None:
             return self.token_type.rate, 1 / self.token_type.rate
         _, length = self.lineage.upstream._nominal
-        return self.token_type.rate, (self.lineage.size - 1) / self.lineage.upstream.token_type.rate + length
+        return self.token_type.rate, (
+            self.lineage.size - 1
+        ) / self.lineage.upstream.token_type.rate + length

@@ -7,18 +7,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from engine.marks import Gap, Skip
-from engine.node import Node, Status
-from engine.reader import Reader
-from engine.stream import Stream
+from auricle.engine.marks import Gap, Skip
+from auricle.engine.node import Node, Status
+from auricle.engine.reader import Reader
+from auricle.engine.stream import Stream
 
 
 class Transform(Node):
     """A node with one input, whose windows each give one token of every output.
 
-    A subclass declares the ports, the input first, and computes. What travels beside the tokens is looked
-    after here: marks go to every token whose window they touch, state is forgotten at gaps, windows over
-    skipped tokens are skipped, and the end is handed on when all is done.
+    A subclass declares the ports, the input first, and computes. What travels beside the tokens is
+    looked after here: marks go to every token whose window they touch, state is forgotten at gaps,
+    windows over skipped tokens are skipped, and the end is handed on when all is done.
     """
 
     rest = 0
@@ -33,7 +33,8 @@ class Transform(Node):
         """Turn windows into tokens.
 
         Args:
-            windows: The tokens of `count` windows, which overlap where the hop is shorter than the frame.
+            windows: The tokens of `count` windows, which overlap where the hop is shorter than the
+                frame.
             outputs: By port, room for `count` tokens.
         """
         raise NotImplementedError
@@ -55,8 +56,8 @@ class Transform(Node):
         return count, None
 
     def anticipate(self) -> bool:
-        """Do ahead, while the next window is incomplete, what can be done of it; returns whether there was
-        anything to do."""
+        """Do ahead, while the next window is incomplete, what can be done of it; returns whether
+        there was anything to do."""
         return False
 
     def room(self, streams: dict[str, Stream]) -> int:
@@ -112,7 +113,8 @@ class Transform(Node):
     def serve(self, count: int, streams: dict[str, Stream]) -> None:
         """Turn the next `count` windows into tokens."""
         self.compute(
-            self.reader.view(count), {name: stream.reserve(count) for name, stream in streams.items()}
+            self.reader.view(count),
+            {name: stream.reserve(count) for name, stream in streams.items()},
         )
         for stream in streams.values():
             stream.commit(count, self.began_ns, self.rung, level=self.level)

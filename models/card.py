@@ -1,9 +1,9 @@
 """The model card: what a model takes, gives and comes from, as JSON beside the model file.
 
-The form is that of the JSON files on Essentia's model site (https://essentia.upf.edu/models.html): `name`,
-`type`, `version`, `classes`, `schema` and so on. Ours adds the front end, segment sizes, patchout levels, the
-model file with its hash, the licence and the source. All additions are optional, so Essentia's own files load
-as they are; keys we do not know are ignored.
+The form is that of the JSON files on Essentia's model site (https://essentia.upf.edu/models.html):
+`name`, `type`, `version`, `classes`, `schema` and so on. Ours adds the front end, segment sizes,
+patchout levels, the model file with its hash, the licence and the source. All additions are
+optional, so Essentia's own files load as they are; keys we do not know are ignored.
 """
 
 import json
@@ -15,9 +15,9 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from models.errors import ModelError
-from models.files import write_atomically
-from models.patchout import PatchGrid, PatchoutLevel
+from auricle.errors import ModelError
+from auricle.models.files import write_atomically
+from auricle.models.patchout import PatchGrid, PatchoutLevel
 
 CARD_NAME: Final = "card.json"
 MODEL_SUFFIXES: Final = (".onnx", ".safetensors")
@@ -40,8 +40,8 @@ class TensorSpec(_Part):
     shape: tuple[Dimension, ...] = ()
     op: str | None = None
     output_purpose: str | None = None
-    # Of embeddings that are tokens (batch, tokens, size): how one vector is made of them. "cls_dist_mean" is
-    # the two special tokens and the mean of all others, side by side.
+    # Of embeddings that are tokens (batch, tokens, size): how one vector is made of them.
+    # "cls_dist_mean" is the two special tokens and the mean of all others, side by side.
     pooling: Literal["cls_dist_mean"] | None = None
 
 
@@ -53,7 +53,9 @@ class Schema(_Part):
 
 
 class EmbeddingModel(_Part):
-    """For a head: the backbone whose embeddings it takes, and the hash of its file if that is known."""
+    """For a head: the backbone whose embeddings it takes, and the hash of its file if that is
+    known.
+    """
 
     model_name: str
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
@@ -86,7 +88,8 @@ class FrontEnd(BaseModel):
 
 
 class Deviation(BaseModel):
-    """How far an exported file is from the network it was made of, the worst of what it was tried on.
+    """How far an exported file is from the network it was made of, the worst of what it was tried
+    on.
 
     Attributes:
         activations: Largest difference of an activation; None without activations.
@@ -125,7 +128,8 @@ class Card(_Part):
     front_end: FrontEnd | None = None
     segment_size: Size | None = None
     segment_hop_size: Size | None = None
-    # Of a transformer whose patches can be left out: how it cuts, and settings from the best to the cheapest.
+    # Of a transformer whose patches can be left out: how it cuts, and settings from the best to the
+    # cheapest.
     patch_grid: PatchGrid | None = None
     patchout: tuple[PatchoutLevel, ...] = ()
     # The same network as `torch.export.save` writes it, and its hash: what torch-tensorrt compiles.
@@ -140,19 +144,26 @@ class Card(_Part):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.classes and self.output("embeddings") is None:
-            raise PydanticCustomError("card", "'classes': none, and no output for embeddings either")
+            raise PydanticCustomError(
+                "card", "'classes': none, and no output for embeddings either"
+            )
         return self
 
     @model_validator(mode="after")
     def _classes_differ(self) -> Self:
         if (label := first_repeated(self.classes)) is not None:
-            raise PydanticCustomError("card", "'classes': {label} is there twice", {"label": repr(label)})
+            raise PydanticCustomError(
+                "card", "'classes': {label} is there twice", {"label": repr(label)}
+            )
         return self
 
     @model_validator(mode="after")
     def _patches_fit(self) -> Self:
         bands = None if self.front_end is None else self.front_end.n_mels
-        for along, key, length in (("columns", "segment_size", self.segment_size), ("rows", "n_mels", bands)):
+        for along, key, length in (
+            ("columns", "segment_size", self.segment_size),
+            ("rows", "n_mels", bands),
+        ):
             if self.patch_grid is None or length is None:
                 continue
             said, fit = getattr(self.patch_grid, along), self.patch_grid.patches(length)
@@ -190,8 +201,12 @@ class Card(_Part):
         raise ModelError(f"{self.name}: no patchout level {name!r}; levels are: {known}")
 
     def output(self, purpose: str) -> TensorSpec | None:
-        """The output with this `output_purpose` ("predictions", "embeddings"), if the card names one."""
-        return next((output for output in self.io.outputs if output.output_purpose == purpose), None)
+        """The output with this `output_purpose` ("predictions", "embeddings"), if the card names
+        one.
+        """
+        return next(
+            (output for output in self.io.outputs if output.output_purpose == purpose), None
+        )
 
     @property
     def embedding_size(self) -> int | None:
@@ -202,7 +217,9 @@ class Card(_Part):
 
     @property
     def input_size(self) -> int | None:
-        """Length of the last axis of the first input: bands for a backbone, embedding length for a head."""
+        """Length of the last axis of the first input: bands for a backbone, embedding length for a
+        head.
+        """
         return _last_dimension(self.io.inputs[0])
 
 
@@ -212,7 +229,8 @@ def first_repeated(names: Sequence[str]) -> str | None:
 
 
 def card_path(path: Path) -> Path:
-    """Where the card is: `path` itself if it is a file, else `card.json` or the only JSON file in the folder.
+    """Where the card is: `path` itself if it is a file, else `card.json` or the only JSON file in
+    the folder.
 
     Raises:
         ModelError: there is none, or more than one and none is called `card.json`.
@@ -255,8 +273,8 @@ def load_card(path: str | Path) -> Card:
 def model_path(path: str | Path, card: Card) -> Path:
     """The model file that a card speaks of.
 
-    Essentia's cards do not name it; their model lies beside the card and has the same name but for the
-    ending.
+    Essentia's cards do not name it; their model lies beside the card and has the same name but for
+    the ending.
 
     Args:
         path: what the card was loaded from, folder or file.

@@ -1,8 +1,8 @@
 """Getting the `musicnn` wheel, through the user's own pip.
 
-pip runs as a subprocess, so whatever index, proxy or certificate the user has configured for it holds here
-too. The wheel is checked against a pinned hash each time it is used and stays in the cache, because it serves
-four models.
+pip runs as a subprocess, so whatever index, proxy or certificate the user has configured for it
+holds here too. The wheel is checked against a pinned hash each time it is used and stays in the
+cache, because it serves four models.
 """
 
 import os
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from models.errors import ModelError
-from models.files import sha256
+from auricle.errors import ModelError
+from auricle.models.files import sha256
 
 REQUIREMENT: Final = "musicnn==0.1.0"
 WHEEL_NAME: Final = "musicnn-0.1.0-py3-none-any.whl"
@@ -63,14 +63,17 @@ def _pip_download(folder: Path) -> Path:
         raise ModelError(f"{REQUIREMENT}: download failed: {_reason(result.stderr)}")
     found = list(folder.glob("*.whl"))
     if len(found) != 1:
-        raise ModelError(f"{REQUIREMENT}: pip downloaded {len(found)} wheels into {folder}, expected one")
+        raise ModelError(
+            f"{REQUIREMENT}: pip downloaded {len(found)} wheels into {folder}, expected one"
+        )
     return found[0]
 
 
 def _reason(output: str) -> str:
     """What pip complains about, in one line.
 
-    When the network is down pip's last word is that no version was found; why is in the warnings before it.
+    When the network is down pip's last word is that no version was found; why is in the warnings
+    before it.
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]

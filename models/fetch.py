@@ -7,8 +7,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, Final
 
-from models.download import Progress
-from models.errors import ModelError
+from auricle.errors import ModelError
+from auricle.models.download import Progress
 
 TIMEOUT_S: Final = 60
 """Longest silence of the server."""
@@ -24,8 +24,8 @@ def fetch(url: str, path: Path, progress: Progress) -> None:
     A download that fails leaves `path` as far as it came: it belongs into a temporary folder.
 
     Raises:
-        ModelError: no answer, an answer that is none, or fewer bytes than the server announced; the message
-            begins with the URL.
+        ModelError: no answer, an answer that is none, or fewer bytes than the server announced; the
+            message begins with the URL.
         OSError: the file cannot be written.
     """
     with _open(url) as response, path.open("xb") as file:
@@ -59,4 +59,6 @@ def _chunks(response: IO[bytes], url: str) -> Iterator[bytes]:
         while chunk := response.read(_CHUNK):
             yield chunk
     except (OSError, HTTPException) as error:
-        raise ModelError(f"{url}: the download was cut off: {error or type(error).__name__}") from error
+        raise ModelError(
+            f"{url}: the download was cut off: {error or type(error).__name__}"
+        ) from error

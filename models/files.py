@@ -32,8 +32,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 def new_folder(target: Path) -> Iterator[Path]:
     """Fill a temporary folder beside `target`; when the block ends well it becomes `target`.
 
-    A folder that was there before is replaced. When the block raises, nothing has changed. A killed process
-    leaves at most a folder whose name starts with a dot. Raises OSError.
+    A folder that was there before is replaced. When the block raises, nothing has changed. A killed
+    process leaves at most a folder whose name starts with a dot. Raises OSError.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -50,7 +50,8 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: Path, wait: Callable[[], object]) -> Iterator[None]:
-    """Keep others out, in this process and elsewhere, until the block ends; the system releases it too.
+    """Keep others out, in this process and elsewhere, until the block ends; the system releases it
+    too.
 
     Args:
         path: The file that stands for the lock. Its folder is made.

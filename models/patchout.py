@@ -1,15 +1,16 @@
 """Structured patchout at inference: which patches of the spectrogram a transformer looks at.
 
-A spectrogram transformer cuts its input into patches, `rows` along frequency and `columns` along time, each
-of which becomes a token. Alonso-Jimenez's thesis (2024, section 6.3.8) leaves patches out at inference, too:
-only every so-manyth column, and none of some rows. Work falls faster than the number of tokens.
+A spectrogram transformer cuts its input into patches, `rows` along frequency and `columns` along
+time, each of which becomes a token. Alonso-Jimenez's thesis (2024, section 6.3.8) leaves patches
+out at inference, too: only every so-manyth column, and none of some rows. Work falls faster than
+the number of tokens.
 """
 
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import ModelError
+from auricle.errors import ModelError
 
 KEEP_T: Final = "keep_t"
 """Input of an exported model: indices of the kept columns, int64, rising."""
@@ -30,7 +31,9 @@ class Patchout(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    keep_every: int = Field(1, ge=1, description="One column of patches in so many is kept; the first is.")
+    keep_every: int = Field(
+        1, ge=1, description="One column of patches in so many is kept; the first is."
+    )
     drop_rows: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (), description="Rows of patches that are left out; 0 is the lowest in frequency."
     )
@@ -81,7 +84,9 @@ class PatchGrid(BaseModel):
             raise ModelError(f"drop_rows: no row {beyond[0]}; rows are 0 to {self.rows - 1}")
         rows = tuple(row for row in range(self.rows) if row not in patchout.drop_rows)
         if not rows:
-            raise ModelError(f"drop_rows: all {self.rows} rows are dropped; one at least has to stay")
+            raise ModelError(
+                f"drop_rows: all {self.rows} rows are dropped; one at least has to stay"
+            )
         return tuple(range(0, self.columns, patchout.keep_every)), rows
 
     def tokens(self, patchout: Patchout) -> int:
@@ -97,5 +102,5 @@ THESIS_LEVELS: Final = (
     PatchoutLevel(name="t5-f3", keep_every=5, drop_rows=(0, 7, 8)),
     PatchoutLevel(name="t10-f4", keep_every=10, drop_rows=(0, 1, 7, 8)),
 )
-"""Settings of the thesis, from the one nearest to the whole model to the cheapest: rows lose the lowest and
-the two highest, or the two lowest and the two highest."""
+"""Settings of the thesis, from the one nearest to the whole model to the cheapest: rows lose the
+lowest and the two highest, or the two lowest and the two highest."""

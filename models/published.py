@@ -1,34 +1,40 @@
-"""The models that Essentia's site publishes as ONNX with a JSON beside each, by the names that we give them.
+"""The models that Essentia's site publishes as ONNX with a JSON beside each, by the names that we
+give them.
 
 A table and nothing else: a model more is a line more. Left out is what Auricle cannot run:
 
-- Backbones with a fixed batch of 64 and the heads on them, and the genre heads on MAEST, which take all
-  tokens of its last block and give again what MAEST itself gives.
-- `audioset-vggish` and the heads on it. Its JSON says 96 frames of 64 bands, its ONNX file takes 64 x 96, and
-  those who run it do not agree whether the values have to be turned or only given another shape.
+- Backbones with a fixed batch of 64 and the heads on them, and the genre heads on MAEST, which take
+  all tokens of its last block and give again what MAEST itself gives.
+- `audioset-vggish` and the heads on it. Its JSON says 96 frames of 64 bands, its ONNX file takes 64
+  x 96, and those who run it do not agree whether the values have to be turned or only given another
+  shape.
 - OpenL3 and the heads on it: it hears 128 bands at 48 kHz, a front end that Auricle does not have.
 
-Left out, too, is what nobody was found to list on the site or to get from there as ONNX (`moods_mirex`, some
-tasks on `msd-musicnn` and `audioset-yamnet`) or to have run (`fs_loop_ds-msd-musicnn`, which is larger than a
-head of its kind), and first versions where there are second ones. `genre_discogs400-discogs-effnet` is
-published without ONNX; its 400 styles are the activations of `discogs-effnet`.
+Left out, too, is what nobody was found to list on the site or to get from there as ONNX
+(`moods_mirex`, some tasks on `msd-musicnn` and `audioset-yamnet`) or to have run
+(`fs_loop_ds-msd-musicnn`, which is larger than a head of its kind), and first versions where there
+are second ones. `genre_discogs400-discogs-effnet` is published without ONNX; its 400 styles are the
+activations of `discogs-effnet`.
 
-Essentia publishes no hashes. Those here are of ONNX files as two or more projects, independent of each other
-and of us, pin them. The others are trusted on first use: see `models.essentia`.
+Essentia publishes no hashes. Those here are of ONNX files as two or more projects, independent of
+each other and of us, pin them. The others are trusted on first use: see
+`auricle.models.convert.essentia`.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-from models.card import FrontEnd
-from models.convert import FRONT_END, SEGMENT_HOP_SIZE
-from models.musicnn import SEGMENT_SIZE
+from auricle.models.card import FrontEnd
+from auricle.models.convert.musicnn import SEGMENT_SIZE
+from auricle.models.convert.wheel import FRONT_END, SEGMENT_HOP_SIZE
 
 BASE_URL: Final = "https://essentia.upf.edu/models"
 LICENCE: Final = "CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/)"
 
 
-MAEST_FRONT_END: Final = FRONT_END.model_copy(update={"mean": 2.06755686098554, "std": 2 * 1.268292820667291})
+MAEST_FRONT_END: Final = FRONT_END.model_copy(
+    update={"mean": 2.06755686098554, "std": 2 * 1.268292820667291}
+)
 """What MAEST was trained on. Its code divides by twice the deviation, and so do all who run it."""
 
 VGGISH_FRONT_END: Final = FrontEnd(
@@ -40,7 +46,9 @@ VGGISH_FRONT_END: Final = FrontEnd(
     window="hann symmetric",
     compression="ln(0.01 + 1 * x)",
 )
-"""What Essentia gives YAMNet, and what its heads were trained on. YAMNet itself has learnt 0.001 for 0.01."""
+"""What Essentia gives YAMNet, and what its heads were trained on. YAMNet itself has learnt 0.001
+for 0.01.
+"""
 
 
 @dataclass(frozen=True, slots=True)

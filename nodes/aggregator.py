@@ -8,11 +8,12 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from engine.node import NodeParams
-from engine.port import InputPort, OutputPort
-from engine.stream import Stream
-from engine.transform import Transform
-from nodes.aggregation import (
+from auricle.engine.node import NodeParams
+from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.stream import Stream
+from auricle.engine.transform import Transform
+from auricle.nodes.predictions import Event, Events, Prediction, Scores
+from auricle.nodes.signal.aggregation import (
     Change,
     Hysteresis,
     Smoother,
@@ -20,7 +21,6 @@ from nodes.aggregation import (
     mean_smoother,
     median_smoother,
 )
-from nodes.predictions import Event, Events, Prediction, Scores
 
 
 class EventRule(NodeParams):
@@ -43,19 +43,25 @@ class EventRule(NodeParams):
 class Aggregator(Transform):
     """Scores smoothed over time, head by head, and labels that come on and go off.
 
-    The time of an event is the middle of the segment that began it: the centre of what the model heard.
-    Smoothing and events begin anew after a gap; what was on then goes off at the gap.
+    The time of an event is the middle of the segment that began it: the centre of what the model
+    heard. Smoothing and events begin anew after a gap; what was on then goes off at the gap.
     """
 
     class Params(NodeParams):
         """Parameters."""
 
-        smoothing: Literal["none", "mean", "exponential", "median"] = Field("mean", description="Over time.")
+        smoothing: Literal["none", "mean", "exponential", "median"] = Field(
+            "mean", description="Over time."
+        )
         window_s: float = Field(
             6.0, gt=0, description="Seconds it looks back; the time constant, if exponential."
         )
-        top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
-        events: tuple[EventRule, ...] = Field((), description="Labels to tell the coming and going of.")
+        top_k: int | None = Field(
+            None, gt=0, description="Labels a prediction names, strongest first."
+        )
+        events: tuple[EventRule, ...] = Field(
+            (), description="Labels to tell the coming and going of."
+        )
 
     stage = "aggregation"
 
@@ -65,7 +71,9 @@ class Aggregator(Transform):
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         scores = self.add_input(InputPort("predictions", "Scores of any heads.", Prediction))
-        self.add_output(OutputPort("predictions", "The same, smoothed.", Prediction, follows=scores))
+        self.add_output(
+            OutputPort("predictions", "The same, smoothed.", Prediction, follows=scores)
+        )
         self.add_output(OutputPort("events", "What came on and went off.", Events, follows=scores))
         self._rules = {rule.label: rule for rule in self.params.events}
         self._smoothers: dict[str, Smoother] = {}
@@ -80,7 +88,9 @@ class Aggregator(Transform):
         for row, prediction in enumerate(windows):
             at = _middle(stream, stream.written + row)
             smoothed = tuple(self._smooth(scores) for scores in prediction.scores)
-            events = self._pending + [event for scores in smoothed for event in self._changes(scores, at)]
+            events = self._pending + [
+                event for scores in smoothed for event in self._changes(scores, at)
+            ]
             self._pending = []
             outputs["predictions"][row] = Prediction(smoothed)
             outputs["events"][row] = Events(tuple(events))

@@ -13,26 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator
 
-from engine.deferring import Deferring, Job
-from engine.errors import AuricleError, ConfigError
-from engine.node import NodeParams, describe
-from engine.port import InputPort, OutputPort
-from engine.stream import Axis, Origin
-from engine.wire import KIND
-from models.card import TensorSpec
-from models.errors import ModelError, ProviderError
-from models.patchout import Kept, Patchout
-from models.registry import find, info
-from nodes.incremental import IncrementalInference
-from nodes.inference import Inference, WholeInference
-from nodes.inference_owner import Request, Seat
-from nodes.mel import FRONT_ENDS
-from nodes.mel_spectrogram import mel_axis
-from nodes.open_owner import open_owner
-from nodes.patch_inference import PatchInference, tell_if_unshared
-from nodes.predictions import FLOAT32, Prediction, Scores
-from nodes.providers import ACCELERATORS, full_name, in_turn
-from nodes.session import open_patch_session, open_session, open_split_session
+from auricle.engine.deferring import Deferring, Job
+from auricle.engine.node import NodeParams, describe
+from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.stream import Axis, Origin
+from auricle.errors import AuricleError, ConfigError, ModelError, ProviderError
+from auricle.models.card import TensorSpec
+from auricle.models.inference.incremental import IncrementalInference
+from auricle.models.inference.open_owner import open_owner
+from auricle.models.inference.owner import Request, Seat
+from auricle.models.inference.patches import PatchInference, tell_if_unshared
+from auricle.models.inference.providers import ACCELERATORS, full_name, in_turn
+from auricle.models.inference.sessions import open_patch_session, open_session, open_split_session
+from auricle.models.inference.whole import Inference, WholeInference
+from auricle.models.patchout import Kept, Patchout
+from auricle.models.registry import find, info
+from auricle.nodes.mel_spectrogram import mel_axis
+from auricle.nodes.predictions import FLOAT32, Prediction, Scores
+from auricle.nodes.signal.mel import FRONT_ENDS
+from auricle.wire.codec import KIND
 
 log = logging.getLogger(__name__)
 
@@ -47,22 +46,23 @@ BATCH = 16
 """Segments of the largest batch on an accelerator, where nobody says."""
 
 LIVE_PLACES = 2
-"""Segments that a live stream may have with the owner of the session: more would wait there, unseen by who
-measures lateness."""
+"""Segments that a live stream may have with the owner of the session: more would wait there, unseen
+by who measures lateness."""
 
 
 class Backbone(Deferring):
     """A model from segments of mel frames to embeddings and activations.
 
-    On a CPU each segment is a view of the ring that goes into ONNX Runtime as it is; what overlapping
-    segments share is computed once where the model allows it, as the frames come. On an accelerator, or
-    where `batch` says so, segments go to the owner of the session, who runs those of all streams together:
-    see `nodes.inference_owner`. With a live source that is ahead of the
-    machine, segments are left out, never samples: see `engine.overload`. Segments that lie wholly in a gap
-    are skipped too. All of that is counted by reason and marked.
+    On a CPU each segment is a view of the ring that goes into ONNX Runtime as it is; what
+    overlapping segments share is computed once where the model allows it, as the frames come. On an
+    accelerator, or where `batch` says so, segments go to the owner of the session, who runs those
+    of all streams together: see `auricle.models.inference.owner`. With a live source that is ahead
+    of the machine, segments are left out, never samples: see `auricle.engine.overload`. Segments
+    that lie wholly in a gap are skipped too. All of that is counted by reason and marked.
 
     Raises:
-        ConfigError: A model that is not there, or whose card does not say or have what is needed here.
+        ConfigError: A model that is not there, or whose card does not say or have what is needed
+            here.
     """
 
     class Params(NodeParams):
@@ -76,7 +76,9 @@ class Backbone(Deferring):
             "patches if it is a multiple of the frames from patch to patch: 10 for MAEST.",
         )
         kind: str = Field("tags", pattern=f"^{KIND}$", description="Name of its predictions.")
-        top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
+        top_k: int | None = Field(
+            None, gt=0, description="Labels a prediction names, strongest first."
+        )
         providers: tuple[str, ...] = Field(
             ("cpu",),
             min_length=1,
@@ -84,7 +86,8 @@ class Backbone(Deferring):
             "and others), or torch-tensorrt. Those that are not there, or fail, are passed over.",
         )
         incremental: bool = Field(
-            True, description="Compute what overlapping segments share once, where the model allows it."
+            True,
+            description="Compute what overlapping segments share once, where the model allows it.",
         )
         threads: int = Field(1, gt=0, description="Threads that share one inference.")
         batch: int | None = Field(
@@ -95,7 +98,10 @@ class Backbone(Deferring):
             f"{BATCH} on a GPU, and on a CPU each stream by itself.",
         )
         batch_wait_s: float = Field(
-            0.005, ge=0, le=1, description="Longest time for which a segment waits for others in its batch."
+            0.005,
+            ge=0,
+            le=1,
+            description="Longest time for which a segment waits for others in its batch.",
         )
         patchout: str | Patchout | None = Field(
             None,
@@ -103,7 +109,8 @@ class Backbone(Deferring):
             "drop_rows; the card's first level, or all.",
         )
         adaptive: bool = Field(
-            False, description="Live: go to cheaper levels of the card while there is not enough time."
+            False,
+            description="Live: go to cheaper levels of the card while there is not enough time.",
         )
         deadline_s: float | None = Field(
             None,
@@ -117,7 +124,9 @@ class Backbone(Deferring):
         @classmethod
         def _by_its_form(cls, value: Any) -> Any:
             """What is no name is a setting, so that an error speaks of one of them only."""
-            return value if value is None or isinstance(value, str) else Patchout.model_validate(value)
+            return (
+                value if value is None or isinstance(value, str) else Patchout.model_validate(value)
+            )
 
     stage = "inference"
 
@@ -130,14 +139,18 @@ class Backbone(Deferring):
         front_end, segment_size = self.card.front_end, self.card.segment_size
         hop_size = self.params.hop_size or self.card.segment_hop_size
         if front_end is None or segment_size is None or hop_size is None:
-            what = f"{self.card.name}: its card has no front_end and segment sizes; is it a backbone?"
+            what = (
+                f"{self.card.name}: its card has no front_end and segment sizes; is it a backbone?"
+            )
             raise ConfigError(what, node=name)
         known = FRONT_ENDS[front_end.name]
         for field in ("sample_rate", "frame_size", "hop_size", "n_mels", "window", "compression"):
             said, has = getattr(front_end, field), getattr(known, field)
             if said != has:
                 where = f"{self.card.name}: its card says {field}={said!r}"
-                raise ConfigError(f"{where}, and the front end {known.name!r} has {has!r}", node=name)
+                raise ConfigError(
+                    f"{where}, and the front end {known.name!r} has {has!r}", node=name
+                )
         self.segment_size = segment_size
         self._seat: Seat | None = None
         """With the owner of the session, who runs the segments then."""
@@ -146,7 +159,9 @@ class Backbone(Deferring):
         self._level: Patchout | None = None
         """The one in use."""
         hop_s = float(hop_size / known.rate)
-        self.deadline_s = self.params.deadline_s or min(max(LEAST_DEADLINE_S, hop_s), LONGEST_DEADLINE_S)
+        self.deadline_s = self.params.deadline_s or min(
+            max(LEAST_DEADLINE_S, hop_s), LONGEST_DEADLINE_S
+        )
         mel = self.add_input(
             InputPort(
                 "mel",
@@ -160,7 +175,9 @@ class Backbone(Deferring):
             )
         )
         burst_s = 1.0
-        if self.params.batch or any(full_name(each) in ACCELERATORS for each in self.params.providers):
+        if self.params.batch or any(
+            full_name(each) in ACCELERATORS for each in self.params.providers
+        ):
             # Room for all that may be under way, or a file would not fill its batches.
             burst_s = max(burst_s, _places(self._most) * hop_s)
         card = self.card
@@ -203,7 +220,9 @@ class Backbone(Deferring):
             raise AuricleError(str(error), node=self.name) from error
 
     def _begin(self, folder: Path, choices: tuple[tuple[str, ...], ...]) -> None:
-        """Get ready on the first providers that do not fail; those that do are passed over with one line."""
+        """Get ready on the first providers that do not fail; those that do are passed over with one
+        line.
+        """
         (first, *_), *others = choices
         try:
             if self.params.batch is not None or first in ACCELERATORS:
@@ -217,7 +236,9 @@ class Backbone(Deferring):
             self._begin(folder, choices[1:])
 
     def levels_for(
-        self, patchout: str | Patchout | Mapping[str, Any] | None = None, adaptive: bool | None = None
+        self,
+        patchout: str | Patchout | Mapping[str, Any] | None = None,
+        adaptive: bool | None = None,
     ) -> tuple[Patchout, ...]:
         """The level to use while there is time, then the cheaper ones that may be used.
 
@@ -229,21 +250,30 @@ class Backbone(Deferring):
             Nothing for a model without patches.
 
         Raises:
-            ConfigError: A level that is not there, or a model without patches; or what is no such value.
+            ConfigError: A level that is not there, or a model without patches; or what is no such
+                value.
         """
         if not isinstance(adaptive, bool | None):  # from the control socket, it may be anything
-            raise ConfigError(f"adaptive={adaptive!r}: input should be true or false", node=self.name)
+            raise ConfigError(
+                f"adaptive={adaptive!r}: input should be true or false", node=self.name
+            )
         card, grid = self.card, self.card.patch_grid
         if grid is None:
             if patchout is not None or adaptive:
-                raise ConfigError(f"{card.name}: not a model whose patches can be left out", node=self.name)
+                raise ConfigError(
+                    f"{card.name}: not a model whose patches can be left out", node=self.name
+                )
             return ()
         if patchout is None:
             patchout = next(iter((*self._levels, *card.patchout)), Patchout())
         if adaptive is None:
             adaptive = len(self._levels) > 1
         try:
-            level = card.level(patchout) if isinstance(patchout, str) else Patchout.model_validate(patchout)
+            level = (
+                card.level(patchout)
+                if isinstance(patchout, str)
+                else Patchout.model_validate(patchout)
+            )
             tokens = grid.tokens(level)
         except ValidationError as error:
             raise ConfigError(describe(error, "patchout"), node=self.name) from None
@@ -301,12 +331,15 @@ class Backbone(Deferring):
         return WholeInference(open_session(folder, providers, params.threads))
 
     def _join(self, folder: Path, providers: tuple[str, ...]) -> Seat:
-        """A seat with the owner of the session, who has run all that can be asked for while it runs.
+        """A seat with the owner of the session, who has run all that can be asked for while it
+        runs.
 
         A patchout that no level of the card is has to be there before the owner's other streams.
         """
         params, card, names = self.params, self.card, tuple(self._names)
-        owner = open_owner(folder, providers, params.threads, names, self._most, params.batch_wait_s)
+        owner = open_owner(
+            folder, providers, params.threads, names, self._most, params.batch_wait_s
+        )
         owner.warm([self._kept(level) for level in (*self._levels, *card.patchout)] or [None])
         self._offer()
         self.places = LIVE_PLACES if self.live else _places(owner.sizes[-1])
@@ -387,11 +420,15 @@ class Backbone(Deferring):
         card, params = self.card, self.params
         if "predictions" in results:
             activations = results["predictions"][0]
-            scores = Scores(params.kind, card.name, card.version, card.classes, activations, params.top_k)
+            scores = Scores(
+                params.kind, card.name, card.version, card.classes, activations, params.top_k
+            )
             outputs["predictions"][0] = Prediction((scores,))
         if "embeddings" in results:
             values = results["embeddings"]
-            outputs["embeddings"][:] = _pooled(values) if self._given["embeddings"].pooling else values
+            outputs["embeddings"][:] = (
+                _pooled(values) if self._given["embeddings"].pooling else values
+            )
 
     @property
     def _most(self) -> int:
@@ -405,7 +442,9 @@ class Backbone(Deferring):
     def _scaled(self, frames: NDArray[Any]) -> NDArray[Any]:
         """Frames as the model was trained on them."""
         mean, std = self._scale
-        return frames if (mean, std) == (0.0, 1.0) else (frames - np.float32(mean)) / np.float32(std)
+        return (
+            frames if (mean, std) == (0.0, 1.0) else (frames - np.float32(mean)) / np.float32(std)
+        )
 
     def stop(self) -> None:
         super().stop()
@@ -431,7 +470,9 @@ def _tell_passed_over(node: str, failed: str, following: str, why: str) -> None:
 
 
 def _places(most: int) -> int:
-    """Segments that a file may have with the owner of the session: a batch that runs, and the next one."""
+    """Segments that a file may have with the owner of the session: a batch that runs, and the next
+    one.
+    """
     return 2 * most
 
 

@@ -10,32 +10,35 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.errors import ConfigError
-from engine.node import NodeParams
-from engine.port import InputPort, OutputPort
-from engine.stream import Axis, Origin
-from engine.transform import Transform
-from engine.wire import KIND, KINDS
-from models.head import Mlp, load_head
-from models.registry import find
-from nodes.head_bank import HeadBank, shared_bank
-from nodes.predictions import FLOAT32, Prediction, Scores
+from auricle.engine.node import NodeParams
+from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.stream import Axis, Origin
+from auricle.engine.transform import Transform
+from auricle.errors import ConfigError
+from auricle.models.heads.bank import HeadBank, shared_bank
+from auricle.models.heads.head import Mlp, load_head
+from auricle.models.registry import find
+from auricle.nodes.predictions import FLOAT32, Prediction, Scores
+from auricle.wire.codec import KIND, KINDS
 
 
 class Heads(Transform):
-    """Any number of shallow heads on one backbone, run as one product; they come and go while it runs.
+    """Any number of shallow heads on one backbone, run as one product; they come and go while it
+    runs.
 
     Raises:
         ModelError: A head that is not there, or not a plain MLP.
-        ConfigError: A head that takes embeddings of another length or, if its card has a hash, of another
-            backbone; or a second one of the same name.
+        ConfigError: A head that takes embeddings of another length or, if its card has a hash, of
+            another backbone; or a second one of the same name.
     """
 
     class Params(NodeParams):
         """Parameters."""
 
         heads: tuple[str, ...] = Field((), description="Installed heads by name, or their folders.")
-        top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
+        top_k: int | None = Field(
+            None, gt=0, description="Labels a prediction names, strongest first."
+        )
 
     stage = "heads"
 
@@ -85,7 +88,8 @@ class Heads(Transform):
         if name in KINDS or not re.fullmatch(KIND, name):
             what = f"head {name!r} cannot be published by this name"
             raise ConfigError(
-                f"{what}: letters, digits and _.:- only, and none of {', '.join(KINDS)}", node=self.name
+                f"{what}: letters, digits and _.:- only, and none of {', '.join(KINDS)}",
+                node=self.name,
             )
         size = self._size()
         if size not in (None, head.input_size):
@@ -119,7 +123,8 @@ class Heads(Transform):
         with self._lock:
             if name not in self.names():
                 raise ConfigError(
-                    f"no head {name!r}; heads are: {', '.join(self.names()) or 'none'}", node=self.name
+                    f"no head {name!r}; heads are: {', '.join(self.names()) or 'none'}",
+                    node=self.name,
                 )
             rest = [head for head in self._loaded() if head.card.name != name]
             self._bank = shared_bank(rest) if rest else None

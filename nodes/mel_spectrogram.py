@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.node import NodeParams
-from engine.port import InputPort, OutputPort
-from engine.stream import Axis, Stream
-from engine.transform import Transform
-from nodes.mel import FRONT_ENDS, FrontEnd, MelKernel
-from nodes.predictions import FLOAT32
+from auricle.engine.node import NodeParams
+from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.stream import Axis, Stream
+from auricle.engine.transform import Transform
+from auricle.nodes.predictions import FLOAT32
+from auricle.nodes.signal.mel import FRONT_ENDS, FrontEnd, MelKernel
 
 
 def mel_axis(front_end: FrontEnd) -> Axis:
@@ -31,7 +31,9 @@ class MelSpectrogram(Transform):
     class Params(NodeParams):
         """Parameters."""
 
-        front_end: Literal["musicnn", "vggish"] = Field("musicnn", description="As the model was trained on.")
+        front_end: Literal["musicnn", "vggish"] = Field(
+            "musicnn", description="As the model was trained on."
+        )
 
     stage = "mel"
 
@@ -52,7 +54,9 @@ class MelSpectrogram(Transform):
                 before=front_end.padding,
             )
         )
-        self.add_output(OutputPort("mel", "Mel frames.", FLOAT32, (mel_axis(front_end),), follows=audio))
+        self.add_output(
+            OutputPort("mel", "Mel frames.", FLOAT32, (mel_axis(front_end),), follows=audio)
+        )
         self._kernel: MelKernel | None = None
 
     def start(self) -> None:

@@ -1,7 +1,7 @@
 """What the nodes behind a backbone hand to each other: scores of labels, and events.
 
-One token of a stream of predictions belongs to one segment. It holds the scores of any number of heads,
-since heads come and go while the graph runs.
+One token of a stream of predictions belongs to one segment. It holds the scores of any number of
+heads, since heads come and go while the graph runs.
 """
 
 from __future__ import annotations

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from models import registry
-from models.errors import ModelError
+from auricle.errors import ModelError
+from auricle.models import registry
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
 def musicnn() -> str:
-    """Name of a real model, got into the user's cache as `make demo` does; skipped where it cannot be had."""
+    """Name of a real model, got into the user's cache as `make demo` does; skipped where it cannot
+    be had.
+    """
     try:
         registry.pull("musicnn-mtt")
     except ModelError as error:

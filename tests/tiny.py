@@ -9,12 +9,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.card import Card, FrontEnd, Schema, TensorSpec, save_card
-from models.card import Inference as Inferred
-from models.files import sha256
-from models.head import save_head
-from models.mlp import Layer
-from models.patchout import KEEP_F, KEEP_T, PATCHES, PatchGrid, PatchoutLevel
+from auricle.models.card import Card, FrontEnd, Schema, TensorSpec, save_card
+from auricle.models.card import Inference as Inferred
+from auricle.models.files import sha256
+from auricle.models.heads.head import save_head
+from auricle.models.heads.mlp import Layer
+from auricle.models.patchout import KEEP_F, KEEP_T, PATCHES, PatchGrid, PatchoutLevel
 
 LABELS = ("drums", "voice", "piano")
 SIZE = 8
@@ -26,8 +26,8 @@ LAYERS = ((7, 38), (32, 1), (16, 1))
 
 
 def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed: int = 1) -> Path:
-    """A model folder. The network begins as MusiCNN does, with layers local in time; embeddings are products
-    of the features' means, activations products of those."""
+    """A model folder. The network begins as MusiCNN does, with layers local in time; embeddings are
+    products of the features' means, activations products of those."""
     rng = np.random.default_rng(seed)
     weights, ops, maps = {"axis": np.array([1], np.int64)}, [], []
     ops.append(helper.make_node("Unsqueeze", ["mel", "axis"], ["image"]))
@@ -37,7 +37,9 @@ def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed
         conv = helper.make_node(
             "Conv", ["image", f"kernel_{i}"], [f"conv_{i}"], kernel_shape=[frames, bands], pads=pads
         )
-        pool = helper.make_node("MaxPool", [f"conv_{i}"], [f"pool_{i}"], kernel_shape=[1, 96 - bands + 1])
+        pool = helper.make_node(
+            "MaxPool", [f"conv_{i}"], [f"pool_{i}"], kernel_shape=[1, 96 - bands + 1]
+        )
         ops += [conv, pool]
         maps.append(f"pool_{i}")
     weights["to_embedding"] = rng.normal(0, 0.3, (4 * len(LAYERS), SIZE))
@@ -67,7 +69,9 @@ def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed
 
 
 def make_head(folder: Path, size: int = SIZE, seed: int = 0, backbone: str | None = None) -> Path:
-    """The folder of a head of one layer and two labels, called like the folder; `backbone` is a hash."""
+    """The folder of a head of one layer and two labels, called like the folder; `backbone` is a
+    hash.
+    """
     rng = np.random.default_rng(seed)
     layer = Layer(rng.normal(size=(size, 2)), rng.normal(size=2), "softmax")
     save_head(
@@ -90,7 +94,9 @@ LEVELS = (
 
 
 def make_transformer(folder: Path, hop_size: int = 20, seed: int = 2) -> Path:
-    """A model folder. Patches, projection and positions are as in MAEST; a mean stands for the blocks."""
+    """A model folder. Patches, projection and positions are as in MAEST; a mean stands for the
+    blocks.
+    """
     rng = np.random.default_rng(seed)
     weights = {
         "steps": np.arange(GRID.size),
@@ -145,13 +151,17 @@ def make_transformer(folder: Path, hop_size: int = 20, seed: int = 2) -> Path:
         ],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
         value_info=[
-            helper.make_tensor_value_info(PATCHES, floats, ["batch", "kept_rows", "kept_columns", SIZE]),
+            helper.make_tensor_value_info(
+                PATCHES, floats, ["batch", "kept_rows", "kept_columns", SIZE]
+            ),
         ],
     )
     return _save(folder, graph, segment_size, hop_size, patch_grid=GRID, patchout=LEVELS)
 
 
-def _save(folder: Path, graph: onnx.GraphProto, segment_size: int, hop_size: int, **more: Any) -> Path:
+def _save(
+    folder: Path, graph: onnx.GraphProto, segment_size: int, hop_size: int, **more: Any
+) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     folder.mkdir(parents=True)
     onnx.save(model, folder / "model.onnx")
@@ -163,7 +173,9 @@ def _save(folder: Path, graph: onnx.GraphProto, segment_size: int, hop_size: int
         schema=Schema(
             inputs=(TensorSpec(name="mel", shape=("batch", segment_size, 96)),),
             outputs=(
-                TensorSpec(name="activations", shape=("batch", len(LABELS)), output_purpose="predictions"),
+                TensorSpec(
+                    name="activations", shape=("batch", len(LABELS)), output_purpose="predictions"
+                ),
                 TensorSpec(name="embeddings", shape=("batch", SIZE), output_purpose="embeddings"),
             ),
         ),

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import InputError
-from engine.marks import Gap, Mark
-from engine.node import Node, NodeParams, Source, Status
-from engine.port import InputPort, OutputPort
-from engine.stream import Axis
-from engine.transform import Transform
+from auricle.engine.marks import Gap, Mark
+from auricle.engine.node import Node, NodeParams, Source, Status
+from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.stream import Axis
+from auricle.engine.transform import Transform
+from auricle.errors import InputError
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -32,7 +32,9 @@ class Counter(Source):
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
-        self.out = self.add_output(OutputPort("numbers", "Whole numbers.", FLOAT32, rate=self.params.rate))
+        self.out = self.add_output(
+            OutputPort("numbers", "Whole numbers.", FLOAT32, rate=self.params.rate)
+        )
         self.clock.sample_rate = int(self.params.rate)
         self.given = 0
         self.calls = 0
@@ -55,7 +57,12 @@ class Counter(Source):
         while self.gaps and self.gaps[0][0] < self.given + len(values):
             first, count, reason = self.gaps.pop(0)
             stream.mark(
-                Gap(stream.start + first, stream.start + first + count, reason, (first, first + count))
+                Gap(
+                    stream.start + first,
+                    stream.start + first + count,
+                    reason,
+                    (first, first + count),
+                )
             )
         self.given += stream.write(values)
         return Status.OK if len(values) else Status.NO_ROOM
@@ -73,8 +80,12 @@ class Sums(Transform):
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         p = self.params
-        port = InputPort("numbers", "Numbers.", FLOAT32, None, None, p.frame_size, p.hop_size, p.before)
-        self.add_output(OutputPort("sums", "Sums.", FLOAT32, (Axis("sum", 1),), follows=self.add_input(port)))
+        port = InputPort(
+            "numbers", "Numbers.", FLOAT32, None, None, p.frame_size, p.hop_size, p.before
+        )
+        self.add_output(
+            OutputPort("sums", "Sums.", FLOAT32, (Axis("sum", 1),), follows=self.add_input(port))
+        )
         self.memory = 0.0
         self.resets: list[int] = []
         self.skipping: dict[int, str] = {}
@@ -140,7 +151,9 @@ class Player(Source):
         live: bool = False,
     ) -> None:
         super().__init__(name)
-        self.out = self.add_output(OutputPort("audio", "Samples.", FLOAT32, rate=Fraction(16000), burst_s=4))
+        self.out = self.add_output(
+            OutputPort("audio", "Samples.", FLOAT32, rate=Fraction(16000), burst_s=4)
+        )
         self.samples = samples.astype(np.float32).copy()
         for first, count, _ in gaps:
             self.samples[first : first + count] = 0
@@ -160,7 +173,12 @@ class Player(Source):
         while self.gaps and self.gaps[0][0] < self.given + len(values):
             first, count, reason = self.gaps.pop(0)
             stream.mark(
-                Gap(stream.start + first, stream.start + first + count, reason, (first, first + count))
+                Gap(
+                    stream.start + first,
+                    stream.start + first + count,
+                    reason,
+                    (first, first + count),
+                )
             )
         self.given += stream.write(values)
         self.clock.observe(self.given, self.began_ns)
@@ -172,7 +190,9 @@ class Recorder(Node):
 
     def __init__(self, name: str, dtype: Any = None) -> None:
         super().__init__(name)
-        self.port = self.add_input(InputPort("tokens", "Anything.", dtype, axes=() if dtype else None))
+        self.port = self.add_input(
+            InputPort("tokens", "Anything.", dtype, axes=() if dtype else None)
+        )
         self.tokens: dict[int, Any] = {}
         self.marks: list[Mark] = []
 
@@ -186,6 +206,8 @@ class Recorder(Node):
         count, skip = reader.stretch(count)
         if skip is None:
             for row, token in enumerate(reader.view(count)):
-                self.tokens[reader.number + row] = token.copy() if isinstance(token, np.ndarray) else token
+                self.tokens[reader.number + row] = (
+                    token.copy() if isinstance(token, np.ndarray) else token
+                )
         reader.release(count)
         return Status.OK

@@ -27,9 +27,9 @@ class Engine:
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        from auricle.service import Service
-        from engine.config import GraphFile
-        from models.registry import info
+        from auricle.models.registry import info
+        from auricle.service.graph_file import GraphFile
+        from auricle.service.service import Service
 
         self.model = settings["model"]
         card = info(self.model)
@@ -40,7 +40,11 @@ class Engine:
         nodes = [
             {"id": "input", "class": "FileInput", "params": {"path": self.file, "realtime": True}},
             {"id": "mel", "class": "MelSpectrogram", "params": {"front_end": card.front_end.name}},
-            {"id": "backbone", "class": "Backbone", "params": {"model": self.model, "hop_size": self.hop}},
+            {
+                "id": "backbone",
+                "class": "Backbone",
+                "params": {"model": self.model, "hop_size": self.hop},
+            },
             {"id": "publish", "class": "Publisher"},
         ]
         content = {
@@ -62,10 +66,10 @@ class Engine:
 
     def raw(self, seconds: float) -> dict[str, Any]:
         """Segments a second of the model's own sessions, a thread a worker, with nothing else."""
-        from models.incremental import FEATURES, FRAMES
-        from models.registry import find
-        from nodes.incremental import chunk_size
-        from nodes.session import open_session, open_split_session
+        from auricle.models.inference.incremental import chunk_size
+        from auricle.models.inference.sessions import open_session, open_split_session
+        from auricle.models.inference.split import FEATURES, FRAMES
+        from auricle.models.registry import find
 
         folder = find(self.model)
         split = open_split_session(folder, self.hop, ("cpu",), 1)
@@ -121,7 +125,7 @@ class Engine:
 
     def measure(self, seconds: float) -> dict[str, Any]:
         """Counts of a time, and memory and rung during it."""
-        from engine.histogram import Latencies
+        from auricle.engine.histogram import Latencies
 
         before = {run.graph.name: _counts(run) for run in self.service.runs}
         latencies = self.service.server.latencies = Latencies()
@@ -133,7 +137,8 @@ class Engine:
         passed = time.monotonic() - began
         after = {run.graph.name: _counts(run) for run in self.service.runs}
         streams = {
-            name: {k: after[name][k] - each.get(k, 0) for k in after[name]} for name, each in before.items()
+            name: {k: after[name][k] - each.get(k, 0) for k in after[name]}
+            for name, each in before.items()
         }
         total = latencies.of_all("total")
         return {
@@ -157,7 +162,10 @@ def _counts(run: Any) -> dict[str, int]:
     backbone = run.graph.nodes["backbone"]
     stream = backbone.outputs["predictions"].stream
     left_out: Counter[str] = backbone.counts
-    return {**{reason: left_out[reason] for reason in ("hop", "overload")}, "offered": stream.written}
+    return {
+        **{reason: left_out[reason] for reason in ("hop", "overload")},
+        "offered": stream.written,
+    }
 
 
 def _cpu_s() -> float:
@@ -166,7 +174,8 @@ def _cpu_s() -> float:
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
     """See `Engine`; the request `address` asks where it publishes."""
-    # As `auricle run` does: a worker that comes back from inference must not wait 5 ms for another's Python.
+    # As `auricle run` does: a worker that comes back from inference must not wait 5 ms for
+    # another's Python.
     sys.setswitchinterval(0.0005)
     engine = Engine(settings)
     return {"address": engine.service.server.addresses["publish"]}, engine.answer

@@ -1,4 +1,6 @@
-"""A subscriber that notes when each prediction came, by the clock that all processes of a machine share."""
+"""A subscriber that notes when each prediction came, by the clock that all processes of a machine
+share.
+"""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from protocol import Answer, serve  # type: ignore[import-not-found]
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
     """Settings: `model`, `hop_frames`. A request answers with the addresses, `publish` and `pcm`."""
-    from auricle.service import Service
-    from engine.config import GraphFile
-    from models.registry import info
+    from auricle.models.registry import info
+    from auricle.service.graph_file import GraphFile
+    from auricle.service.service import Service
 
     sys.setswitchinterval(0.0005)  # as `auricle run` does
     front_end = info(settings["model"]).front_end

@@ -14,14 +14,15 @@ LOOKED_AT = 20_000
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `file`, a manifest. Requests: `association` and `epoch`; none, to load the manifest.
+    """Settings: `file`, a manifest. Requests: `association` and `epoch`; none, to load the
+    manifest.
 
-    Answers: `seconds`, `peak_mb` of the process until now, and, of an epoch, `pairs` and how many of those
-    looked at are `wrong`.
+    Answers: `seconds`, `peak_mb` of the process until now, and, of an epoch, `pairs` and how many
+    of those looked at are `wrong`.
     """
+    from auricle.training.data.catalogue import Catalogue
+    from auricle.training.sampling.pairs import draw_pairs
     from bench.machine import peak_mb
-    from training.catalogue import Catalogue
-    from training.pairs import draw_pairs
 
     # What is measured is not the compiler.
     nobody = Catalogue.of_tracks([])
@@ -33,11 +34,17 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
         began = time.perf_counter()
         if not request:
             catalogue = Catalogue.load(Path(settings["file"]))
-            return {"seconds": time.perf_counter() - began, "tracks": len(catalogue), "peak_mb": peak_mb()}
+            return {
+                "seconds": time.perf_counter() - began,
+                "tracks": len(catalogue),
+                "peak_mb": peak_mb(),
+            }
         association = request["association"]
         pairs = draw_pairs(catalogue, association, 0, request["epoch"])
         seconds, peak = time.perf_counter() - began, peak_mb()
-        wrong = sum(not _complies(catalogue, association, *pair) for pair in pairs[:LOOKED_AT].tolist())
+        wrong = sum(
+            not _complies(catalogue, association, *pair) for pair in pairs[:LOOKED_AT].tolist()
+        )
         return {"seconds": seconds, "peak_mb": peak, "pairs": len(pairs), "wrong": wrong}
 
     return {"pyarrow": version("pyarrow")}, answer

@@ -18,19 +18,19 @@ LONGEST_GAP_S = 8.0
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
     """Settings: `model`, `hop_frames`, `seconds` of stream time. A request goes on to `until_s`.
 
-    Answers: memory, and what was counted: `samples`, `frames`, `segments` (given and skipped), `misplaced`
-    segments, `gaps`, and `wrong_gaps` that were not told, or not made, or told twice.
+    Answers: memory, and what was counted: `samples`, `frames`, `segments` (given and skipped),
+    `misplaced` segments, `gaps`, and `wrong_gaps` that were not told, or not made, or told twice.
     """
+    from auricle.engine.graph import Graph
+    from auricle.engine.marks import Gap
+    from auricle.engine.node import Node, Source, Status
+    from auricle.engine.port import InputPort, OutputPort
+    from auricle.engine.scheduler import passes
+    from auricle.nodes.aggregator import Aggregator
+    from auricle.nodes.backbone import Backbone
+    from auricle.nodes.mel_spectrogram import MelSpectrogram
+    from auricle.nodes.predictions import FLOAT32, Prediction
     from bench.machine import resident_mb
-    from engine.graph import Graph
-    from engine.marks import Gap
-    from engine.node import Node, Source, Status
-    from engine.port import InputPort, OutputPort
-    from engine.scheduler import passes
-    from nodes.aggregator import Aggregator
-    from nodes.backbone import Backbone
-    from nodes.mel_spectrogram import MelSpectrogram
-    from nodes.predictions import FLOAT32, Prediction
 
     total = round(settings["seconds"] * RATE)
 
@@ -60,7 +60,9 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
             start = self.given % (len(self.noise) - BLOCK)
             block = self.noise[start : start + count]
             if not self.silence and self.gap_at <= self.given:
-                self.silence = min(int(self.rng.uniform(0.001, LONGEST_GAP_S) * RATE), total - self.given)
+                self.silence = min(
+                    int(self.rng.uniform(0.001, LONGEST_GAP_S) * RATE), total - self.given
+                )
                 place = (self.given, self.given + self.silence)
                 stream.mark(Gap(stream.start + place[0], stream.start + place[1], "hole", place))
                 self.made.append(place)

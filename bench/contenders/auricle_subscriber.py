@@ -14,11 +14,12 @@ PATIENCE_S = 20.0
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `address`, `topic`, `bare`. Requests: `round`, of which messages are taken up to the last.
-
-    The last message of a round has `last`. Answers: `latencies_us` of messages other than the last, `values`
-    and `lost` (known by their numbers) when the last had come, `seconds` from the first to the one before
+    """Settings: `address`, `topic`, `bare`. Requests: `round`, of which messages are taken up to
     the last.
+
+    The last message of a round has `last`. Answers: `latencies_us` of messages other than the last,
+    `values` and `lost` (known by their numbers) when the last had come, `seconds` from the first to
+    the one before the last.
     """
     received = _bare(settings) if settings["bare"] else _subscribed(settings)
 

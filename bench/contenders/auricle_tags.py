@@ -10,7 +10,9 @@ from protocol import Answer, serve  # type: ignore[import-not-found]
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `file`, `model`, `threads`. Requests: `hop_frames`, and `output` for the activations."""
+    """Settings: `file`, `model`, `threads`. Requests: `hop_frames`, and `output` for the
+    activations.
+    """
     from auricle import FileTagger
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Essentia's mel front end, streaming: MonoLoader, FrameCutter, TensorflowInputMusiCNN.
 
-Streaming, Essentia takes its samples from a file; from memory (VectorInput) they go one by one, which takes
-twenty times as long and would be unfair. What the loader takes by itself is measured too and taken off.
+Streaming, Essentia takes its samples from a file; from memory (VectorInput) they go one by one,
+which takes twenty times as long and would be unfair. What the loader takes by itself is measured
+too and taken off.
 """
 
 from __future__ import annotations

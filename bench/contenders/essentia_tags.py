@@ -1,4 +1,5 @@
-"""Essentia-TensorFlow, streaming: MonoLoader into TensorflowPredictMusiCNN, as its documentation does it.
+"""Essentia-TensorFlow, streaming: MonoLoader into TensorflowPredictMusiCNN, as its documentation
+does it.
 
 Essentia is AGPL: a program that is run here to be compared with, in an environment of its own.
 """
@@ -18,7 +19,9 @@ from protocol import Answer, serve  # type: ignore[import-not-found]
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
     """Settings: `file` and `graph`. Requests: `hop_frames`, and `output` for the activations."""
     if not Path(settings["graph"]).is_file():
-        raise FileNotFoundError(f"no frozen graph {settings['graph']}; make those there are with: make peers")
+        raise FileNotFoundError(
+            f"no frozen graph {settings['graph']}; make those there are with: make peers"
+        )
     essentia: Any = importlib.import_module("essentia")
     streaming: Any = importlib.import_module("essentia.streaming")
     essentia.log.infoActive = essentia.log.warningActive = False
@@ -27,7 +30,9 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
     def network(hop_frames: int) -> tuple[Any, Any]:
         """Made once for each hop, so that TensorFlow's session is warm, as ours is."""
         if hop_frames not in networks:
-            loader = streaming.MonoLoader(filename=settings["file"], sampleRate=16000, resampleQuality=4)
+            loader = streaming.MonoLoader(
+                filename=settings["file"], sampleRate=16000, resampleQuality=4
+            )
             # A segment is called a patch there.
             predict = streaming.TensorflowPredictMusiCNN(
                 graphFilename=settings["graph"],

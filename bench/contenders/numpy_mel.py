@@ -1,4 +1,6 @@
-"""Mel frames as people write them with NumPy: all frames of a call in one product, float32 throughout."""
+"""Mel frames as people write them with NumPy: all frames of a call in one product, float32
+throughout.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ FRAME_SIZE, HOP_SIZE, GAIN = 512, 256, 10000
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
     """Settings: `samples` and `bank`, .npy files: padded samples, and weights (bins, bands).
 
-    Requests: `at_a_time`, frames of a call; `calls`, how often the first of them is timed, 0 for not at
-    all; `output`, for all frames.
+    Requests: `at_a_time`, frames of a call; `calls`, how often the first of them is timed, 0 for
+    not at all; `output`, for all frames.
     """
     # SciPy's transform where there is one, which is a little faster.
     found = importlib.util.find_spec("scipy")
@@ -36,7 +38,9 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
         span = FRAME_SIZE + (count - 1) * HOP_SIZE
         if not request["calls"]:
             step = count * HOP_SIZE
-            parts = [samples[at : at + span] for at in range(0, len(samples) - FRAME_SIZE + 1, step)]
+            parts = [
+                samples[at : at + span] for at in range(0, len(samples) - FRAME_SIZE + 1, step)
+            ]
             np.save(request["output"], np.concatenate([compute(part) for part in parts]))
             return {}
         part = samples[:span]

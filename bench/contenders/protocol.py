@@ -1,8 +1,8 @@
 """How a contender talks with the bench: JSON, one object a line.
 
-The settings are the script's one argument. When all is loaded it says `{"versions": {...}}`. Each line that
-it then reads is a request, and each is answered by one line. `{"error": "..."}` in place of an answer ends
-it, and so does the end of its input.
+The settings are the script's one argument. When all is loaded it says `{"versions": {...}}`. Each
+line that it then reads is a request, and each is answered by one line. `{"error": "..."}` in place
+of an answer ends it, and so does the end of its input.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ Answer = Callable[[dict[str, Any]], dict[str, Any]]
 """Does what a request asks for."""
 
 Prepare = Callable[[dict[str, Any]], tuple[dict[str, str], Answer]]
-"""Takes the settings, loads everything, and returns the versions of what takes part, and what answers."""
+"""Takes the settings, loads everything, and returns the versions of what takes part, and what
+answers.
+"""
 
 
 def serve(prepare: Prepare) -> None:

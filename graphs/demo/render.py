@@ -1,12 +1,15 @@
-"""Render `demo.ogg`: four bars of Bach in three dresses, so that a live tagger has something to notice.
+"""Render `demo.ogg`: four bars of Bach in three dresses, so that a live tagger has something to
+notice.
 
-Score: Johann Sebastian Bach, Prelude in C major, BWV 846, bars 1 to 4 (1722, public domain; the notes below
-were written out from the score, the two later arrangements are ours). Scene 1 (0 to 8.64 s) is a piano
-alone, scene 2 (to 17.28 s) a string orchestra with a choir, scene 3 (to the end) techno.
+Score: Johann Sebastian Bach, Prelude in C major, BWV 846, bars 1 to 4 (1722, public domain; the
+notes below were written out from the score, the two later arrangements are ours). Scene 1 (0 to
+8.64 s) is a piano alone, scene 2 (to 17.28 s) a string orchestra with a choir, scene 3 (to the end)
+techno.
 
 Sound: FluidR3_GM.sf2 of Frank Wen and others, MIT licence (see LICENSE.md beside this file).
 
-Debian packages: fluidsynth, fluid-soundfont-gm, ffmpeg. Python: the standard library only. Run it with
+Debian packages: fluidsynth, fluid-soundfont-gm, ffmpeg. Python: the standard library only. Run it
+with
 
     python graphs/demo/render.py [OUTPUT.ogg]
 
@@ -59,7 +62,9 @@ class Note:
 
 
 def piano(start: int, bar: int) -> list[Note]:
-    """Scene 1: the figure once a bar, bass and tenor held as written, the bass doubled an octave below."""
+    """Scene 1: the figure once a bar, bass and tenor held as written, the bass doubled an octave
+    below.
+    """
     step = bar // len(FIGURE)
     notes = []
     for i, chord in enumerate(BARS):
@@ -72,7 +77,9 @@ def piano(start: int, bar: int) -> list[Note]:
 
 
 def strings(start: int, bar: int) -> list[Note]:
-    """Scene 2: the chords held by strings and a growing choir, violin on the top voice, cello on the bass."""
+    """Scene 2: the chords held by strings and a growing choir, violin on the top voice, cello on
+    the bass.
+    """
     notes = []
     for i, chord in enumerate(BARS):
         at, half = start + i * bar, bar // 2
@@ -85,7 +92,9 @@ def strings(start: int, bar: int) -> list[Note]:
 
 
 def techno(start: int, bar: int) -> list[Note]:
-    """Scene 3: drums, a bass in sixteenths, a lead that plays the figure twice a bar, and a last beat."""
+    """Scene 3: drums, a bass in sixteenths, a lead that plays the figure twice a bar, and a last
+    beat.
+    """
     step = bar // 16
     notes = [Note(start, step, DRUMS, CRASH, 120)]
     for i, chord in enumerate(BARS):
@@ -100,11 +109,15 @@ def techno(start: int, bar: int) -> list[Note]:
 
 
 def drums(at: int, step: int) -> list[Note]:
-    """One bar: kick on the quarters, snare on two and four, open hat off the beat, closed hat throughout."""
+    """One bar: kick on the quarters, snare on two and four, open hat off the beat, closed hat
+    throughout.
+    """
     kicks = [Note(at + j * step, step, DRUMS, KICK, 127) for j in (0, 4, 8, 12)]
     snares = [Note(at + j * step, step, DRUMS, SNARE, 124) for j in (4, 12)]
     open_hats = [Note(at + j * step, step, DRUMS, OPEN_HAT, 100) for j in (2, 6, 10, 14)]
-    closed_hats = [Note(at + j * step, step, DRUMS, CLOSED_HAT, 70 if j % 2 else 100) for j in range(16)]
+    closed_hats = [
+        Note(at + j * step, step, DRUMS, CLOSED_HAT, 70 if j % 2 else 100) for j in range(16)
+    ]
     return kicks + snares + open_hats + closed_hats
 
 
@@ -148,9 +161,29 @@ def render(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         score, sound = Path(folder, "demo.mid"), Path(folder, "demo.wav")
         score.write_bytes(midi(compose()))
-        synthesise = ["fluidsynth", "-q", "-n", "-i", "-r", "44100", "-g", "0.44", "-T", "wav", "-O", "s16"]
+        synthesise = [
+            "fluidsynth",
+            "-q",
+            "-n",
+            "-i",
+            "-r",
+            "44100",
+            "-g",
+            "0.44",
+            "-T",
+            "wav",
+            "-O",
+            "s16",
+        ]
         encode = ["ffmpeg", "-v", "error", "-y", "-i", sound, "-t", str(DURATION_S)]
-        encode += ["-af", f"afade=out:st={DURATION_S - 0.5}:d=0.5", "-c:a", "libvorbis", "-q:a", "4"]
+        encode += [
+            "-af",
+            f"afade=out:st={DURATION_S - 0.5}:d=0.5",
+            "-c:a",
+            "libvorbis",
+            "-q:a",
+            "4",
+        ]
         # Without these the encoder writes its version and a random stream number.
         encode += ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact"]
         encode += ["-metadata", "TITLE=Prelude in C, BWV 846, bars 1-4, three ways", out]
@@ -158,7 +191,9 @@ def render(out: Path) -> None:
             try:
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             except FileNotFoundError as error:
-                raise SystemExit(f"{command[0]}: not installed (apt-get install {command[0]})") from error
+                raise SystemExit(
+                    f"{command[0]}: not installed (apt-get install {command[0]})"
+                ) from error
 
 
 if __name__ == "__main__":

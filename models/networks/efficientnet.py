@@ -1,11 +1,12 @@
 """EfficientNet-B0 for mel spectrograms, the network of DiscogsEffNet.
 
-Sources: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML 2019),
-table 1; the blocks are those of Sandler et al., "MobileNetV2" (CVPR 2018), with the squeeze and excitation of
-Hu et al. (CVPR 2018); settings that the paper leaves open (batch norm, dropped paths, padding) follow its
-TensorFlow code. As a music tagger: Alonso-Jimenez et al., "Music Representation Learning Based on Editorial
-Metadata from Discogs" (ISMIR 2022): one input channel, 128 x 96 log-mel segments of 2.048 s, 400 styles, and
-the 1280 pooled values of the last convolution as the embedding.
+Sources: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks"
+(ICML 2019), table 1; the blocks are those of Sandler et al., "MobileNetV2" (CVPR 2018), with the
+squeeze and excitation of Hu et al. (CVPR 2018); settings that the paper leaves open (batch norm,
+dropped paths, padding) follow its TensorFlow code. As a music tagger: Alonso-Jimenez et al., "Music
+Representation Learning Based on Editorial Metadata from Discogs" (ISMIR 2022): one input channel,
+128 x 96 log-mel segments of 2.048 s, 400 styles, and the 1280 pooled values of the last convolution
+as the embedding.
 """
 
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.networks.same_conv import SameConv2d
+from auricle.models.networks.same_conv import SameConv2d
 
 
 class _Stage(NamedTuple):
@@ -46,22 +47,28 @@ _BatchNorm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 class EfficientNetB0(nn.Module):
     """EfficientNet-B0 and a linear classifier.
 
-    Parameters with one input channel: 4,006,972 in `features`, and 1281 a class; 4,519,372 with 400 classes.
-    Convolutions are padded as TensorFlow's "same": any number of frames and bands goes in, and 32 x 32 of
-    them (rounded up) make one position of the last feature map, 4 x 3 of which a 128 x 96 segment has.
+    Parameters with one input channel: 4,006,972 in `features`, and 1281 a class; 4,519,372 with 400
+    classes. Convolutions are padded as TensorFlow's "same": any number of frames and bands goes in,
+    and 32 x 32 of them (rounded up) make one position of the last feature map, 4 x 3 of which a 128
+    x 96 segment has.
 
     Args:
         n_classes: number of logits.
         in_channels: 1 for a mel spectrogram.
-        dropout: probability that a value of the embedding is zeroed before the classifier, in training.
-        drop_path: in training, an example skips block i of the 16, counted from 0, with a probability of
+        dropout: probability that a value of the embedding is zeroed before the classifier, in
+        training. drop_path: in training, an example skips block i of the 16, counted from 0, with a
+        probability of
             `drop_path` * i / 16, if the block has a residual connection.
     """
 
     embedding_size: Final = 1280
 
     def __init__(
-        self, n_classes: int = 400, in_channels: int = 1, dropout: float = 0.2, drop_path: float = 0.2
+        self,
+        n_classes: int = 400,
+        in_channels: int = 1,
+        dropout: float = 0.2,
+        drop_path: float = 0.2,
     ) -> None:
         super().__init__()
         self.features = nn.Sequential(
@@ -98,7 +105,9 @@ def _blocks(drop_path: float) -> list["_InvertedBottleneck"]:
 
 
 class _InvertedBottleneck(nn.Module):
-    """MobileNetV2's block: expand 1 x 1, convolve each channel, weigh the channels, project 1 x 1, add."""
+    """MobileNetV2's block: expand 1 x 1, convolve each channel, weigh the channels, project 1 x 1,
+    add.
+    """
 
     def __init__(self, in_channels: int, stage: _Stage, stride: int, drop_path: float) -> None:
         super().__init__()
@@ -143,16 +152,21 @@ def _conv_norm(
     in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
     if stride > 1:
-        conv: nn.Conv2d = SameConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
+        conv: nn.Conv2d = SameConv2d(
+            in_channels, out_channels, kernel, stride, groups=groups, bias=False
+        )
     else:
-        conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, groups=groups, bias=False)
+        conv = nn.Conv2d(
+            in_channels, out_channels, kernel, padding=kernel // 2, groups=groups, bias=False
+        )
     return nn.Sequential(conv, _BatchNorm(out_channels))
 
 
 def _drop_path(x: Tensor, rate: float) -> Tensor:
     """Zero whole examples of x (batch, ...), and scale the others so that the expectation stays.
 
-    Huang et al., "Deep Networks with Stochastic Depth" (ECCV 2016), per example as in the TensorFlow code.
+    Huang et al., "Deep Networks with Stochastic Depth" (ECCV 2016), per example as in the
+    TensorFlow code.
     """
     kept = torch.empty(len(x), 1, 1, 1, dtype=x.dtype, device=x.device).bernoulli_(1 - rate)
     return x * kept / (1 - rate)

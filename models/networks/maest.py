@@ -1,16 +1,17 @@
 """MAEST: a transformer over patches of the mel spectrogram, of which it can do without many.
 
-P. Alonso-Jiménez, X. Serra, D. Bogdanov, "Efficient supervised training of audio transformers for music
-representation learning" (ISMIR 2023), and chapter 6 of Alonso-Jiménez' thesis (2024). It is the vision
-transformer ViT-B with DeiT's distillation token, and with PaSST's separate position encodings of time and
-frequency (Koutini et al., "Efficient training of audio transformers with patchout", Interspeech 2022).
+P. Alonso-Jiménez, X. Serra, D. Bogdanov, "Efficient supervised training of audio transformers for
+music representation learning" (ISMIR 2023), and chapter 6 of Alonso-Jiménez' thesis (2024). It is
+the vision transformer ViT-B with DeiT's distillation token, and with PaSST's separate position
+encodings of time and frequency (Koutini et al., "Efficient training of audio transformers with
+patchout", Interspeech 2022).
 
-Patches of 16 frames by 16 bands are cut every 10 frames and 10 bands. Columns of patches follow each other in
-time, rows in frequency; "patchout" leaves out whole columns and rows. Names and shapes of the parameters are
-those of the published checkpoints.
+Patches of 16 frames by 16 bands are cut every 10 frames and 10 bands. Columns of patches follow
+each other in time, rows in frequency; "patchout" leaves out whole columns and rows. Names and
+shapes of the parameters are those of the published checkpoints.
 
-The work is split where a stream needs it: `project` depends on the 16 frames of a column alone, so a live
-segment can keep the columns it shares with the one before; `encode` does the rest.
+The work is split where a stream needs it: `project` depends on the 16 frames of a column alone, so
+a live segment can keep the columns it shares with the one before; `encode` does the rest.
 """
 
 from collections import OrderedDict
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.errors import ModelError
+from auricle.errors import ModelError
 
 PATCH_SIZE: Final = 16
 """Frames, and bands, of a patch."""
@@ -31,7 +32,8 @@ STRIDE: Final = 10
 """Frames, and bands, from one patch to the next."""
 
 EMBEDDING_BLOCK: Final = 6
-"""Whose tokens make the best embedding: the seventh block (thesis, section 6.3.4, counts from one)."""
+"""Whose tokens make the best embedding: the seventh block (thesis, section 6.3.4, counts from one).
+"""
 
 Kind = Literal["cls", "dist", "avg"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -47,8 +49,8 @@ class MaestConfig:
     """Sizes of a network.
 
     Attributes:
-        frames: Of the segments that it was made for, 16 ms each. They set how many columns have a position
-            encoding: `frames // 10`, which is one more than the patches that fit.
+        frames: Of the segments that it was made for, 16 ms each. They set how many columns have a
+            position encoding: `frames // 10`, which is one more than the patches that fit.
         n_classes: Outputs of the head.
         width: Values of a token.
         depth: Blocks.
@@ -72,11 +74,15 @@ class MaestConfig:
             if value < least:
                 raise ModelError(f"MAEST: {name}={value} must be at least {least}")
         if self.width % self.n_heads:
-            raise ModelError(f"MAEST: width={self.width} must be a multiple of n_heads={self.n_heads}")
+            raise ModelError(
+                f"MAEST: width={self.width} must be a multiple of n_heads={self.n_heads}"
+            )
 
     @classmethod
     def small(cls, frames: int, n_classes: int = 400) -> "MaestConfig":
-        """A network of the size of DeiT-Ti, 16 times smaller. Still 12 deep, so block 6 keeps its place."""
+        """A network of the size of DeiT-Ti, 16 times smaller. Still 12 deep, so block 6 keeps its
+        place.
+        """
         return cls(frames, n_classes, width=192, n_heads=3)
 
     @property
@@ -102,7 +108,8 @@ CONFIGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RandomPatchout:
-    """What training leaves out at random, by the papers' names; one draw for all segments of a batch.
+    """What training leaves out at random, by the papers' names; one draw for all segments of a
+    batch.
 
     Attributes:
         s_patchout_t: Columns.
@@ -119,11 +126,12 @@ NO_PATCHOUT: Final = RandomPatchout()
 
 
 class Maest(nn.Module):
-    """The network. In training mode it leaves out patches and moves the segment in time, both at random.
+    """The network. In training mode it leaves out patches and moves the segment in time, both at
+    random.
 
-    Differences from the published code: segments are (batch, frames, bands), not (batch, 1, bands, frames);
-    patches that are left out are never projected; patchout at inference is two arguments rather than four
-    options of the constructor.
+    Differences from the published code: segments are (batch, frames, bands), not (batch, 1, bands,
+    frames); patches that are left out are never projected; patchout at inference is two arguments
+    rather than four options of the constructor.
 
     Args:
         config: Sizes.
@@ -164,14 +172,16 @@ class Maest(nn.Module):
 
         Args:
             mel: (batch, frames, bands), normalised: (mel - mean) / std of the model card.
-            keep_t: Indices of the columns to look at, int64; None for all (in training: a random choice).
+            keep_t: Indices of the columns to look at, int64; None for all (in training: a random
+                choice).
             keep_f: Of the rows, likewise.
 
         Returns:
             logits (batch, n_classes), and features (batch, width): the mean of both tokens.
 
         Raises:
-            ModelError: A segment of the wrong shape, or with more columns than there are position encodings.
+            ModelError: A segment of the wrong shape, or with more columns than there are position
+                encodings.
         """
         cls, dist = self._summary(mel, keep_t, keep_f)
         features = (cls + dist) / 2
@@ -180,15 +190,17 @@ class Maest(nn.Module):
     def separated(
         self, mel: Tensor, keep_t: Tensor | None = None, keep_f: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `forward`, each token with its head, the second of which learns from a teacher. For training.
+        """As `forward`, each token with its head, the second of which learns from a teacher. For
+        training.
 
-        What a network says is `forward`, whether it was taught or not. The authors' network that was taught
-        (`discogs-maest-30s-pw-73e-ts`) is run by one head on the mean of both tokens as the others are, and
-        published on Hugging Face without `head_dist`; DeiT takes the mean of both heads instead. What the
-        distillation token learned is in that mean.
+        What a network says is `forward`, whether it was taught or not. The authors' network that
+        was taught (`discogs-maest-30s-pw-73e-ts`) is run by one head on the mean of both tokens as
+        the others are, and published on Hugging Face without `head_dist`; DeiT takes the mean of
+        both heads instead. What the distillation token learned is in that mean.
 
         Returns:
-            logits of the class token and of the distillation token, each (batch, n_classes), and features.
+            logits of the class token and of the distillation token, each (batch, n_classes), and
+            features.
         """
         cls, dist = self._summary(mel, keep_t, keep_f)
         return self.head(cls), self.head_dist(dist), (cls + dist) / 2
@@ -221,7 +233,8 @@ class Maest(nn.Module):
             keep_f: As for `forward`.
 
         Returns:
-            (batch, 2 + kept_f * kept_t, width): class token, distillation token, then patches row by row.
+            (batch, 2 + kept_f * kept_t, width): class token, distillation token, then patches row
+            by row.
 
         Raises:
             ModelError: As for `forward`; or there is no such block.
@@ -247,7 +260,9 @@ class Maest(nn.Module):
         projected: Tensor = self.patch_embed(mel, keep_t, keep_f)
         return projected
 
-    def encode(self, projected: Tensor, keep_t: Tensor, keep_f: Tensor, block: int | None = None) -> Tensor:
+    def encode(
+        self, projected: Tensor, keep_t: Tensor, keep_f: Tensor, block: int | None = None
+    ) -> Tensor:
         """Add positions and run the blocks.
 
         Args:
@@ -260,7 +275,8 @@ class Maest(nn.Module):
             As `tokens`.
 
         Raises:
-            ModelError: The indices are not as many as the columns and rows; or there is no such block.
+            ModelError: The indices are not as many as the columns and rows; or there is no such
+                block.
         """
         blocks = self._blocks(block)
         tokens: Tensor = blocks(self._placed(projected, keep_t, keep_f))
@@ -315,10 +331,14 @@ class Maest(nn.Module):
         return self.blocks[: depth if block is None else block + 1]
 
     def _placed(self, projected: Tensor, keep_t: Tensor, keep_f: Tensor) -> Tensor:
-        """Both summary tokens and the patches with their positions, (batch, 2 + kept_f * kept_t, width)."""
+        """Both summary tokens and the patches with their positions, (batch, 2 + kept_f * kept_t,
+        width).
+        """
         given = (keep_f.shape[0], keep_t.shape[0])
         if projected.shape[1] != given[0] or projected.shape[2] != given[1]:
-            raise ModelError(f"MAEST: indices for {given} rows and columns, patches {tuple(projected.shape)}")
+            raise ModelError(
+                f"MAEST: indices for {given} rows and columns, patches {tuple(projected.shape)}"
+            )
         time = self.time_new_pos_embed.index_select(3, keep_t)
         freq = self.freq_new_pos_embed.index_select(2, keep_f)
         x = (projected + (time + freq).permute(0, 2, 3, 1)).flatten(1, 2)
@@ -330,10 +350,16 @@ class Maest(nn.Module):
     def _check(self, mel: Tensor) -> None:
         n_mels = self.config.n_mels
         if mel.ndim != 3 or mel.shape[2] != n_mels:
-            raise ModelError(f"MAEST: mel of shape {tuple(mel.shape)} must be (batch, frames, {n_mels})")
+            raise ModelError(
+                f"MAEST: mel of shape {tuple(mel.shape)} must be (batch, frames, {n_mels})"
+            )
 
-    def _summary(self, mel: Tensor, keep_t: Tensor | None, keep_f: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Class token and distillation token behind the last block, normalised, each (batch, width)."""
+    def _summary(
+        self, mel: Tensor, keep_t: Tensor | None, keep_f: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Class token and distillation token behind the last block, normalised, each (batch,
+        width).
+        """
         columns, rows, positions = self._choose(mel, keep_t, keep_f)
         x = self.finish(self._placed(self.project(mel, columns, rows), positions, rows), -1)
         return x[:, 0], x[:, 1]
@@ -350,7 +376,8 @@ class Maest(nn.Module):
         patchout, offset = NO_PATCHOUT, None
         if self.training:
             patchout = self.patchout
-            # A short segment may lie anywhere in the grid; else the grid's end would never be trained.
+            # A short segment may lie anywhere in the grid; else the grid's end would never be
+            # trained.
             offset = torch.randint(grid - n_columns + 1, (1,)).to(mel.device)
         if keep_t is None:
             keep_t = _draw(n_columns, patchout.s_patchout_t, mel.device)
@@ -364,7 +391,8 @@ def pool(tokens: Tensor, kinds: Sequence[Kind] = KINDS) -> Tensor:
 
     Args:
         tokens: (batch, n, width), from `Maest.tokens` or `Maest.encode`.
-        kinds: What to join, in this order: the class token, the distillation token, the mean of all others.
+        kinds: What to join, in this order: the class token, the distillation token, the mean of all
+            others.
 
     Returns:
         (batch, len(kinds) * width).
@@ -391,20 +419,27 @@ class _PatchEmbedding(nn.Module):
         bands = (keep_f[:, None] * STRIDE + inside).flatten()
         x = mel.index_select(1, frames).index_select(2, bands)
         x = x.unflatten(2, (-1, PATCH_SIZE)).unflatten(1, (-1, PATCH_SIZE))
-        # (batch, kept_t, 16 frames, kept_f, 16 bands); the kernel is (width, 1, 16 bands, 16 frames).
+        # (batch, kept_t, 16 frames, kept_f, 16 bands); the kernel is (width, 1, 16 bands, 16
+        # frames).
         x = x.permute(0, 3, 1, 4, 2).flatten(3)
         return functional.linear(x, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class _Block(nn.Module):
-    """Attention, then a perceptron on each token; both see the normalised stream and add to the raw one."""
+    """Attention, then a perceptron on each token; both see the normalised stream and add to the raw
+    one.
+    """
 
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = _Attention(width, n_heads)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        layers = {"fc1": nn.Linear(width, 4 * width), "act": nn.GELU(), "fc2": nn.Linear(4 * width, width)}
+        layers = {
+            "fc1": nn.Linear(width, 4 * width),
+            "act": nn.GELU(),
+            "fc2": nn.Linear(4 * width, width),
+        }
         self.mlp = nn.Sequential(OrderedDict(layers))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -412,12 +447,15 @@ class _Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
     def first(self, x: Tensor, n: int) -> Tensor:
-        """The first `n` tokens as `forward` would give them, (batch, n, width): the others are only asked."""
+        """The first `n` tokens as `forward` would give them, (batch, n, width): the others are only
+        asked.
+        """
         x = x[:, :n] + self.attn(self.norm1(x), n)
         return x + self.mlp(self.norm2(x))
 
     def summary(self, x: Tensor) -> Tensor:
-        """The first two tokens and the mean of the others, (batch, 3, width), as `forward` would give them.
+        """The first two tokens and the mean of the others, (batch, 3, width), as `forward` would
+        give them.
 
         The mean is taken before the last layer, which is affine: a third of the block is saved.
         """
@@ -428,8 +466,8 @@ class _Block(nn.Module):
 
 def _first_two_and_mean(tokens: Tensor) -> Tensor:
     rest = tokens[:, 2:]
-    # As a product: ONNX Runtime's mean over an axis in the middle takes ten times as long. Divided before it
-    # is summed: sums over all patches may be more than half precision holds.
+    # As a product: ONNX Runtime's mean over an axis in the middle takes ten times as long. Divided
+    # before it is summed: sums over all patches may be more than half precision holds.
     mean = (rest.new_full((1, rest.shape[1]), 1.0) / rest.shape[1]) @ rest
     return torch.cat((tokens[:, :2], mean), 1)
 
@@ -447,7 +485,8 @@ class _Attention(nn.Module):
         """What the first `n` tokens get of all, (batch, n, width); None for all of them."""
         query, key, value = self.qkv(x).chunk(3, dim=2)
         heads = (  # (batch, heads, tokens, width / heads) each
-            each.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for each in (query[:, :n], key, value)
+            each.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+            for each in (query[:, :n], key, value)
         )
         x = functional.scaled_dot_product_attention(*heads).transpose(1, 2)
         projected: Tensor = self.proj(x.flatten(2))

@@ -1,13 +1,15 @@
-"""Weights for MAEST: published networks as they are, and those of its relatives to start training from.
+"""Weights for MAEST: published networks as they are, and those of its relatives to start training
+from.
 
-Networks are read from the authors' torch checkpoints, bare or inside a Lightning module, and from the files
-of the Hugging Face models `mtg-upf/discogs-maest-*`. The latter differ in three ways. They have no head of
-the distillation token, which becomes zero. They have one position encoding for each patch, the sum of a row's
-and a column's, which is taken apart again. And there the norm before the classifier has an epsilon of 1e-6;
-here it is 1e-5, as in the network that was trained, so logits differ a little.
+Networks are read from the authors' torch checkpoints, bare or inside a Lightning module, and from
+the files of the Hugging Face models `mtg-upf/discogs-maest-*`. The latter differ in three ways.
+They have no head of the distillation token, which becomes zero. They have one position encoding for
+each patch, the sum of a row's and a column's, which is taken apart again. And there the norm before
+the classifier has an epsilon of 1e-6; here it is 1e-5, as in the network that was trained, so
+logits differ a little.
 
-Training starts from a distilled DeiT (ImageNet), a PaSST (AudioSet) or another MAEST, as in section 6.2 of
-P. Alonso-Jiménez' thesis (2024).
+Training starts from a distilled DeiT (ImageNet), a PaSST (AudioSet) or another MAEST, as in section
+6.2 of P. Alonso-Jiménez' thesis (2024).
 
 No file is unpickled: torch reads tensors and plain containers, and refuses the rest.
 """
@@ -25,8 +27,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from models.errors import ModelError
-from models.networks.maest import CONFIGS, PATCH_SIZE, STRIDE, Maest, MaestConfig
+from auricle.errors import ModelError
+from auricle.models.networks.maest import CONFIGS, PATCH_SIZE, STRIDE, Maest, MaestConfig
 
 Weights = dict[str, Tensor]
 
@@ -60,7 +62,8 @@ _HF_BLOCK: Final = {
 def load_maest(path: str | Path, *, n_heads: int | None = None) -> Maest:
     """Read a network; its sizes are those of its arrays.
 
-    Where a Lightning checkpoint has both, the averaged weights (`net_swa`) are taken, not the last ones.
+    Where a Lightning checkpoint has both, the averaged weights (`net_swa`) are taken, not the last
+    ones.
 
     Args:
         path: A torch checkpoint or a safetensors file.
@@ -70,8 +73,8 @@ def load_maest(path: str | Path, *, n_heads: int | None = None) -> Maest:
         The network in float32, in evaluation mode.
 
     Raises:
-        ModelError: The file cannot be read, or does not hold exactly the arrays of a MAEST; the message names
-            the file and the first wrong key.
+        ModelError: The file cannot be read, or does not hold exactly the arrays of a MAEST; the
+            message names the file and the first wrong key.
     """
     file = Path(path)
     weights = _translate(_load(file), file)
@@ -87,9 +90,9 @@ def load_maest(path: str | Path, *, n_heads: int | None = None) -> Maest:
 def initialise(model: Maest, path: str | Path) -> None:
     """Start from the weights of another network: all but the heads.
 
-    Position encodings are interpolated to the model's grid. Those of a DeiT, one for each patch of an image,
-    are averaged over the columns for the rows and over the rows for the columns; the weights of its three
-    colours are summed.
+    Position encodings are interpolated to the model's grid. Those of a DeiT, one for each patch of
+    an image, are averaged over the columns for the rows and over the rows for the columns; the
+    weights of its three colours are summed.
 
     Args:
         model: Is changed in place, and only if nothing is wrong. Heads keep what they have.
@@ -115,7 +118,9 @@ def initialise(model: Maest, path: str | Path) -> None:
                     f"{file}: '{name}' of shape {tuple(grid.shape)} is not one {what} of encodings"
                 )
             weights[name] = _interpolate(grid, size)
-    body = {name: value for name, value in model.state_dict().items() if not name.startswith("head")}
+    body = {
+        name: value for name, value in model.state_dict().items() if not name.startswith("head")
+    }
     _check(weights, body, file)
     model.load_state_dict(weights, strict=False)
 
@@ -150,7 +155,9 @@ def _arrays(content: Any, file: Path) -> Weights:
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ModelError(f"{file}: holds no named arrays")
     for prefix in ("net_swa.", "net."):
-        inside = {name[len(prefix) :]: value for name, value in content.items() if name.startswith(prefix)}
+        inside = {
+            name[len(prefix) :]: value for name, value in content.items() if name.startswith(prefix)
+        }
         if inside:
             content = inside
             break
@@ -162,10 +169,15 @@ def _arrays(content: Any, file: Path) -> Weights:
             raise ModelError(f"{file}: '{name}' is of type {type(value).__name__}, not an array")
         if value.layout != torch.strided or not value.is_floating_point():
             kind = f"{value.layout} of {value.dtype}".replace("torch.", "")
-            raise ModelError(f"{file}: '{name}' is {kind}; a MAEST's are strided of a floating point type")
-        # Always a copy: arrays of a safetensors file are not aligned in memory, which changes roundings.
+            raise ModelError(
+                f"{file}: '{name}' is {kind}; a MAEST's are strided of a floating point type"
+            )
+        # Always a copy: arrays of a safetensors file are not aligned in memory, which changes
+        # roundings.
         weights[name] = value.to(torch.float32, copy=True)
-        if not weights[name].isfinite().all():  # after the conversion, since doubles can be too large for it
+        if (
+            not weights[name].isfinite().all()
+        ):  # after the conversion, since doubles can be too large for it
             raise ModelError(f"{file}: '{name}' has values that are not finite in float32")
     if not weights:
         raise ModelError(f"{file}: holds no arrays")
@@ -177,7 +189,9 @@ def _translate(weights: Weights, file: Path) -> Weights:
     if _HF_POSITIONS not in weights:
         return weights
     names = _hugging_face_names(_depth(weights))
-    _check_names(weights, {_HF_POSITIONS, *(name for parts in names.values() for name in parts)}, file)
+    _check_names(
+        weights, {_HF_POSITIONS, *(name for parts in names.values() for name in parts)}, file
+    )
     ours = {}
     for name, parts in names.items():
         arrays = [weights[part] for part in parts]
@@ -199,15 +213,18 @@ def _hugging_face_names(depth: int) -> dict[str, tuple[str, ...]]:
         for block in range(depth):
             for ours, parts in _HF_BLOCK.items():
                 layer = f"{_HF}.encoder.layer.{block}"
-                names[f"blocks.{block}.{ours}.{kind}"] = tuple(f"{layer}.{part}.{kind}" for part in parts)
+                names[f"blocks.{block}.{ours}.{kind}"] = tuple(
+                    f"{layer}.{part}.{kind}" for part in parts
+                )
     return names
 
 
 def _split_positions(table: Tensor, file: Path) -> Weights:
-    """Encodings of tokens, rows and columns, from those of tokens and patches (1, 2 + rows * columns, width).
+    """Encodings of tokens, rows and columns, from those of tokens and patches (1, 2 + rows *
+    columns, width).
 
-    Any constant could move from the rows to the columns. We give the columns all of it: the encodings of the
-    rows have a mean of zero.
+    Any constant could move from the rows to the columns. We give the columns all of it: the
+    encodings of the rows have a mean of zero.
     """
     if table.shape[1] <= 2 or (table.shape[1] - 2) % _FREQ_GRID:
         raise ModelError(
@@ -218,7 +235,9 @@ def _split_positions(table: Tensor, file: Path) -> Weights:
     freq = grid.mean(3, keepdim=True) - grid.mean((2, 3), keepdim=True)
     # Half precision keeps three digits; sums that were never sums are off by far more.
     if (time + freq - grid).abs().max() > 1e-3 * grid.abs().max():
-        raise ModelError(f"{file}: '{_HF_POSITIONS}' is not a sum of one encoding a row and one a column")
+        raise ModelError(
+            f"{file}: '{_HF_POSITIONS}' is not a sum of one encoding a row and one a column"
+        )
     return {
         "new_pos_embed": table[:, :2].clone(),
         "freq_new_pos_embed": freq.float(),
@@ -253,7 +272,9 @@ def _interpolate(grid: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _infer_config(weights: Weights, file: Path, n_heads: int | None) -> MaestConfig:
     if "pos_embed" in weights:
-        raise ModelError(f"{file}: 'pos_embed' is that of a network for images; use it with initialise()")
+        raise ModelError(
+            f"{file}: 'pos_embed' is that of a network for images; use it with initialise()"
+        )
     rows = _get(weights, "freq_new_pos_embed", 4, file).shape[2]
     if rows != _FREQ_GRID:
         raise ModelError(
@@ -262,7 +283,9 @@ def _infer_config(weights: Weights, file: Path, n_heads: int | None) -> MaestCon
         )
     n_columns = _get(weights, "time_new_pos_embed", 4, file).shape[3]
     if n_columns * STRIDE < PATCH_SIZE:
-        raise ModelError(f"{file}: 'time_new_pos_embed' is for {n_columns} columns of patches; it takes two")
+        raise ModelError(
+            f"{file}: 'time_new_pos_embed' is for {n_columns} columns of patches; it takes two"
+        )
     n_classes = _get(weights, "head.1.weight", 2, file).shape[0]
     width = _get(weights, "patch_embed.proj.weight", 4, file).shape[0]
     if n_heads is None and width % _HEAD_WIDTH:
@@ -292,7 +315,9 @@ def _depth(weights: Weights) -> int:
 
 def _get(weights: Weights, name: str, ndim: int, file: Path) -> Tensor:
     if name not in weights:
-        raise ModelError(f"{file}: not a MAEST: '{name}' is missing; it has '{min(weights)}' and others")
+        raise ModelError(
+            f"{file}: not a MAEST: '{name}' is missing; it has '{min(weights)}' and others"
+        )
     if weights[name].ndim != ndim:
         raise ModelError(
             f"{file}: '{name}' of shape {tuple(weights[name].shape)} must have {ndim} dimensions"

@@ -1,8 +1,9 @@
 """MusiCNN in PyTorch, to train or to start from the published weights.
 
-Sources as in `models.musicnn`, which makes the ONNX graph: Pons et al., "End-to-end learning for music audio
-tagging at scale" (ISMIR 2018), and the layer order of the `musicnn` 0.1.0 wheel. Here the layers are in that
-order, so that training sees what the authors trained; the graph's rearrangements hold for inference only.
+Sources as in `auricle.models.convert.musicnn`, which makes the ONNX graph: Pons et al., "End-to-end
+learning for music audio tagging at scale" (ISMIR 2018), and the layer order of the `musicnn` 0.1.0
+wheel. Here the layers are in that order, so that training sees what the authors trained; the
+graph's rearrangements hold for inference only.
 """
 
 from typing import Final, Self
@@ -11,16 +12,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from models.musicnn import MUSICNN_EMBEDDING, MUSICNN_PARAMETERS, N_CLASSES, Weights, check_weights
-from models.networks.pons import BatchNorm1d, BatchNorm2d, conv_norm, load_conv_norm, load_layer, load_norm
-from models.networks.same_conv import SameConv2d
+from auricle.models.convert.musicnn import (
+    MUSICNN_EMBEDDING,
+    MUSICNN_PARAMETERS,
+    N_CLASSES,
+    Weights,
+    check_weights,
+)
+from auricle.models.networks.pons import (
+    BatchNorm1d,
+    BatchNorm2d,
+    conv_norm,
+    load_conv_norm,
+    load_layer,
+    load_norm,
+)
+from auricle.models.networks.same_conv import SameConv2d
 
 # 0.4 and 0.7 of the 96 bands: the height of an instrument's spectral envelope.
 _TIMBRAL_BANDS: Final = (38, 67)
 _TIMBRAL_CHANNELS: Final = 204
 _TEMPORAL_FRAMES: Final = (128, 64, 32)
 _TEMPORAL_CHANNELS: Final = 51
-_FRONT_CHANNELS: Final = len(_TIMBRAL_BANDS) * _TIMBRAL_CHANNELS + len(_TEMPORAL_FRAMES) * _TEMPORAL_CHANNELS
+_FRONT_CHANNELS: Final = (
+    len(_TIMBRAL_BANDS) * _TIMBRAL_CHANNELS + len(_TEMPORAL_FRAMES) * _TEMPORAL_CHANNELS
+)
 _MIDDLE_CHANNELS: Final = 64
 _SPAN: Final = 7  # frames, of the kernels that are not temporal
 
@@ -28,9 +44,10 @@ _SPAN: Final = 7  # frames, of the kernels that are not temporal
 class MusiCNN(nn.Module):
     """MusiCNN; 787,159 parameters with 50 classes.
 
-    Padding: every convolution is "same" in time as TensorFlow has it (the even kernels of the temporal layers
-    get the odd zero at the end) and has no padding in frequency, over which the maximum is taken. Any number
-    of frames goes in; the published weights were trained with 187 (3 s).
+    Padding: every convolution is "same" in time as TensorFlow has it (the even kernels of the
+    temporal layers get the odd zero at the end) and has no padding in frequency, over which the
+    maximum is taken. Any number of frames goes in; the published weights were trained with 187 (3
+    s).
 
     Args:
         n_classes: number of logits.
@@ -83,13 +100,16 @@ class MusiCNN(nn.Module):
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 200).
 
-        The embedding is the penultimate layer before its ReLU and batch norm, as in `models.musicnn`.
+        The embedding is the penultimate layer before its ReLU and batch norm, as in
+        `auricle.models.convert.musicnn`.
 
         Args:
             mel: (batch, frames, 96).
         """
         x = self.mel_norm(mel.unsqueeze(1))
-        front = torch.cat([layer(x).amax(dim=3) for layer in self.front], dim=1)  # (batch, 561, frames)
+        front = torch.cat(
+            [layer(x).amax(dim=3) for layer in self.front], dim=1
+        )  # (batch, 561, frames)
         mid1 = self.middle[0](front)
         mid2 = self.middle[1](mid1) + mid1
         mid3 = self.middle[2](mid2) + mid2

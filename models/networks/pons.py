@@ -1,7 +1,8 @@
-"""What MusiCNN and the VGG of Pons and Serra share: the order of a layer, and loading from the checkpoints.
+"""What MusiCNN and the VGG of Pons and Serra share: the order of a layer, and loading from the
+checkpoints.
 
-A checkpoint comes as arrays under its own names, read by `models.tensor_bundle` and rid of the optimizer's
-slots by `models.musicnn.model_arrays`.
+A checkpoint comes as arrays under its own names, read by `auricle.models.convert.tensor_bundle` and
+rid of the optimizer's slots by `auricle.models.convert.musicnn.model_arrays`.
 """
 
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.musicnn import BN_EPSILON, Weights, norm_name
+from auricle.models.convert.musicnn import BN_EPSILON, Weights, norm_name
 
 # TensorFlow's momentum of 0.99 is what the running statistics keep; PyTorch's is what they take.
 _MOMENTUM: Final = 0.01
@@ -36,8 +37,9 @@ def load_layer(layer: nn.Conv1d | nn.Conv2d | nn.Linear, weights: Weights, name:
     """Fill a convolution or dense layer from `name/kernel` and `name/bias`.
 
     Kernels are (window, in, out) in TensorFlow, where the window may have no, one or two axes, and
-    (out, in, window) in PyTorch. MusiCNN's middle layers are convolutions over time and all features of an
-    image of one channel, (time, features, 1, out); here they are over time, and features are channels.
+    (out, in, window) in PyTorch. MusiCNN's middle layers are convolutions over time and all
+    features of an image of one channel, (time, features, 1, out); here they are over time, and
+    features are channels.
     """
     kernel = weights[f"{name}/kernel"]
     if isinstance(layer, nn.Conv1d):
@@ -47,7 +49,10 @@ def load_layer(layer: nn.Conv1d | nn.Conv2d | nn.Linear, weights: Weights, name:
 
 def load_norm(norm: nn.Module, weights: Weights, index: int) -> None:
     """Fill a batch norm from the checkpoint's batch norm number `index`."""
-    _load(norm, {ours: weights[f"{norm_name(index)}/{theirs}"] for theirs, ours in _NORM_PARTS.items()})
+    _load(
+        norm,
+        {ours: weights[f"{norm_name(index)}/{theirs}"] for theirs, ours in _NORM_PARTS.items()},
+    )
 
 
 def load_conv_norm(layer: nn.Module, weights: Weights, name: str, index: int) -> None:

@@ -1,9 +1,10 @@
 """ResNet-50 for mel spectrograms, pooled by maximum and mean.
 
-Sources: He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), table 1 and figure 5, with the
-stride in the 3 x 3 convolution of a block, as in all common implementations ("v1.5"), not in its first 1 x 1.
-One input channel and the two poolings side by side: Alonso-Jimenez et al., "Pre-training Strategies Using
-Contrastive Learning and Playlist Information for Music Classification and Similarity" (ICASSP 2023).
+Sources: He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), table 1 and figure
+5, with the stride in the 3 x 3 convolution of a block, as in all common implementations ("v1.5"),
+not in its first 1 x 1. One input channel and the two poolings side by side: Alonso-Jimenez et al.,
+"Pre-training Strategies Using Contrastive Learning and Playlist Information for Music
+Classification and Similarity" (ICASSP 2023).
 """
 
 from typing import Final, NamedTuple
@@ -29,9 +30,9 @@ _EXPANSION: Final = 4
 class ResNet50(nn.Module):
     """ResNet-50 and a linear classifier.
 
-    Parameters with one input channel: 23,501,760 in `features`, and 4097 a class. Padding is PyTorch's, half
-    the kernel on each side whatever the stride: any number of frames and bands goes in, and 32 x 32 of them
-    (rounded up) make one position of the last feature map.
+    Parameters with one input channel: 23,501,760 in `features`, and 4097 a class. Padding is
+    PyTorch's, half the kernel on each side whatever the stride: any number of frames and bands goes
+    in, and 32 x 32 of them (rounded up) make one position of the last feature map.
 
     Args:
         n_classes: number of logits.
@@ -51,7 +52,8 @@ class ResNet50(nn.Module):
         self.classifier = nn.Linear(self.embedding_size, n_classes)
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 4096): maxima, then means.
+        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 4096): maxima, then
+        means.
 
         Args:
             mel: (batch, frames, bands), or (batch, in_channels, frames, bands).
@@ -72,7 +74,9 @@ def _blocks() -> list["_Bottleneck"]:
 
 
 class _Bottleneck(nn.Module):
-    """Narrow 1 x 1, convolve 3 x 3, widen 1 x 1, and add the input, projected where its shape differs."""
+    """Narrow 1 x 1, convolve 3 x 3, widen 1 x 1, and add the input, projected where its shape
+    differs.
+    """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()

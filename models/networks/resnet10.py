@@ -1,10 +1,10 @@
 """A small residual network for mel spectrograms, to be taught by larger ones.
 
-Sources: the basic blocks of He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), figure 5,
-one in each of four stages, which is ten layers with weights. Ours: half their channels or fewer; a stem of
-5 x 5 without pooling behind it; every stage halves the resolution, the first too; and what is left of the
-frequency axis is not pooled, since a band is not like another one. Over time it is pooled by maximum and
-mean, as MusiCNN (Pons et al., ISMIR 2018).
+Sources: the basic blocks of He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016),
+figure 5, one in each of four stages, which is ten layers with weights. Ours: half their channels or
+fewer; a stem of 5 x 5 without pooling behind it; every stage halves the resolution, the first too;
+and what is left of the frequency axis is not pooled, since a band is not like another one. Over
+time it is pooled by maximum and mean, as MusiCNN (Pons et al., ISMIR 2018).
 """
 
 from itertools import pairwise
@@ -18,14 +18,16 @@ _STRIDES: Final = 32  # frames and bands, rounded up, to a position of the last 
 
 
 class ResNet10(nn.Module):
-    """Four basic blocks, an embedding and a linear classifier; 3,978,380 parameters with 100 classes.
+    """Four basic blocks, an embedding and a linear classifier; 3,978,380 parameters with 100
+    classes.
 
     Args:
         n_classes: number of logits.
         widths: channels of the stem and of each stage.
         embedding_size: values of the embedding.
         n_mels: bands, of which the embedding depends on each `32` apart.
-        dropout: probability that a value of the embedding is zeroed before the classifier, in training.
+        dropout: probability that a value of the embedding is zeroed before the classifier, in
+            training.
     """
 
     def __init__(

@@ -5,14 +5,15 @@ from torch.nn.functional import pad
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution of ceil(size / stride) outputs, centred as TensorFlow's `padding="same"` centres it.
+    """A convolution of ceil(size / stride) outputs, centred as TensorFlow's `padding="same"`
+    centres it.
 
-    Of an odd number of zeros the larger half comes last. So the padding of a strided convolution depends on
-    the size: a kernel of 3 with stride 2 gets (0, 1) zeros on even sizes and (1, 1) on odd ones, where the
-    usual `padding=1` of PyTorch sees even sizes shifted by one.
+    Of an odd number of zeros the larger half comes last. So the padding of a strided convolution
+    depends on the size: a kernel of 3 with stride 2 gets (0, 1) zeros on even sizes and (1, 1) on
+    odd ones, where the usual `padding=1` of PyTorch sees even sizes shifted by one.
 
-    With stride 1 and odd kernels, `nn.Conv2d(..., padding=kernel // 2)` is the same and copies nothing.
-    Dilation is not considered.
+    With stride 1 and odd kernels, `nn.Conv2d(..., padding=kernel // 2)` is the same and copies
+    nothing. Dilation is not considered.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
 """The VGG baseline of Pons and Serra in PyTorch, to train or to start from the published weights.
 
-Sources as in `models.musicnn`, which makes the ONNX graph.
+Sources as in `auricle.models.convert.musicnn`, which makes the ONNX graph.
 """
 
 from typing import Final, Self
 
 from torch import Tensor, nn
 
-from models.musicnn import (
+from auricle.models.convert.musicnn import (
     N_CLASSES,
     VGG_EMBEDDING,
     VGG_MTT_POOLS,
@@ -16,7 +16,13 @@ from models.musicnn import (
     Weights,
     check_weights,
 )
-from models.networks.pons import BatchNorm2d, conv_norm, load_conv_norm, load_layer, load_norm
+from auricle.models.networks.pons import (
+    BatchNorm2d,
+    conv_norm,
+    load_conv_norm,
+    load_layer,
+    load_norm,
+)
 
 _CHANNELS: Final = 128
 
@@ -24,13 +30,13 @@ _CHANNELS: Final = 128
 class VGG(nn.Module):
     """Five convolutions with poolings and a dense layer; 605,748 parameters with 50 classes.
 
-    Convolutions are 3 x 3 with one zero on each side, which is "same"; poolings have no padding and leave out
-    what does not fill a window.
+    Convolutions are 3 x 3 with one zero on each side, which is "same"; poolings have no padding and
+    leave out what does not fill a window.
 
     Args:
         n_classes: number of logits.
-        pools: size and stride of each layer's pooling; those of `models.musicnn`, which turn 187 x 96 into
-            2 x 1.
+        pools: size and stride of each layer's pooling; those of `auricle.models.convert.musicnn`,
+            which turn 187 x 96 into 2 x 1.
     """
 
     embedding_size: Final = VGG_EMBEDDING
@@ -68,7 +74,8 @@ class VGG(nn.Module):
         return network
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 256), the last pooling.
+        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 256), the last
+        pooling.
 
         Args:
             mel: (batch, 187, 96); the dense layer allows no other size.

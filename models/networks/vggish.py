@@ -1,10 +1,11 @@
 """VGGish, for AudioSet's 64-band segments and for the 96-band segments of playlist training.
 
-Sources: Hershey et al., "CNN Architectures for Large-Scale Audio Classification" (ICASSP 2017); layer sizes,
-the order of the flattened features and the embedding follow `vggish_slim.py` of AudioSet's published code.
-The 96-band form is that of Alonso-Jimenez et al., "Pre-training Strategies Using Contrastive Learning and
-Playlist Information for Music Classification and Similarity" (ICASSP 2023): 256 frames x 96 bands, and a
-first pooling of 4 x 4 in place of 2 x 2, behind which the dense layers find the 12,288 values they expect.
+Sources: Hershey et al., "CNN Architectures for Large-Scale Audio Classification" (ICASSP 2017);
+layer sizes, the order of the flattened features and the embedding follow `vggish_slim.py` of
+AudioSet's published code. The 96-band form is that of Alonso-Jimenez et al., "Pre-training
+Strategies Using Contrastive Learning and Playlist Information for Music Classification and
+Similarity" (ICASSP 2023): 256 frames x 96 bands, and a first pooling of 4 x 4 in place of 2 x 2,
+behind which the dense layers find the 12,288 values they expect.
 """
 
 from itertools import pairwise
@@ -21,13 +22,15 @@ _DENSE: Final = 4096
 class VGGish(nn.Module):
     """VGGish and a linear classifier behind its embedding.
 
-    `VGGish(n)` is AudioSet's form, `VGGish(n, frames=256, bands=96, first_pool=4)` that of playlist training.
-    Both have 72,141,184 parameters up to the embedding: 4,499,712 in the six convolutions, 67,641,472 in the
-    three dense layers (12,288 -> 4096 -> 4096 -> 128). The classifier adds 129 a class.
+    `VGGish(n)` is AudioSet's form, `VGGish(n, frames=256, bands=96, first_pool=4)` that of playlist
+    training. Both have 72,141,184 parameters up to the embedding: 4,499,712 in the six
+    convolutions, 67,641,472 in the three dense layers (12,288 -> 4096 -> 4096 -> 128). The
+    classifier adds 129 a class.
 
-    Convolutions are 3 x 3 with one zero on each side, poolings have no padding; as sizes have to divide, that
-    is "same" for both. Weights start as He et al. (ICCV 2015) have them: without batch norm, the deviation of
-    0.01 of AudioSet's code leaves next to nothing of the signal behind nine layers.
+    Convolutions are 3 x 3 with one zero on each side, poolings have no padding; as sizes have to
+    divide, that is "same" for both. Weights start as He et al. (ICCV 2015) have them: without batch
+    norm, the deviation of 0.01 of AudioSet's code leaves next to nothing of the signal behind nine
+    layers.
 
     Args:
         n_classes: number of logits.
@@ -41,12 +44,16 @@ class VGGish(nn.Module):
 
     embedding_size: Final = 128
 
-    def __init__(self, n_classes: int, frames: int = 96, bands: int = 64, first_pool: int = 2) -> None:
+    def __init__(
+        self, n_classes: int, frames: int = 96, bands: int = 64, first_pool: int = 2
+    ) -> None:
         super().__init__()
         shrink = first_pool * 2 ** (len(_STAGES) - 1)
         for name, size in (("frames", frames), ("bands", bands)):
             if size < 1 or size % shrink:
-                raise ValueError(f"VGGish: {name}={size} must be a multiple of {shrink}, for the poolings")
+                raise ValueError(
+                    f"VGGish: {name}={size} must be a multiple of {shrink}, for the poolings"
+                )
         layers: list[nn.Module] = []
         channels = 1
         for index, stage in enumerate(_STAGES):
@@ -64,13 +71,15 @@ class VGGish(nn.Module):
         self.apply(_initialise)
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 128), before the ReLU.
+        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 128), before the
+        ReLU.
 
         Args:
             mel: (batch, frames, bands), of the sizes the network was made for.
         """
         x = self.features(mel.unsqueeze(1))
-        # Time, frequency, channel, as TensorFlow flattens: the order the published dense weights are in.
+        # Time, frequency, channel, as TensorFlow flattens: the order the published dense weights
+        # are in.
         embeddings = self.dense(x.permute(0, 2, 3, 1).flatten(1))
         return self.classifier(relu(embeddings)), embeddings
 

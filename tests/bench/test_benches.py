@@ -1,4 +1,6 @@
-"""Each measurement with little work: its rows, and that its error column is right and sees what is wrong."""
+"""Each measurement with little work: its rows, and that its error column is right and sees what is
+wrong.
+"""
 
 from fractions import Fraction
 
@@ -6,13 +8,13 @@ import av
 import numpy as np
 import pytest
 
+from auricle.engine.ring import Ring
+from auricle.errors import ConfigError, InputError
+from auricle.models.heads.bank import HeadBank
+from auricle.nodes.signal.mel import mel_spectrogram
 from bench import backbone, heads, mel, pipeline, ring, wire
 from bench.audio import clip, decode, write_wav
 from bench.replay import Kept, Replay, run_through
-from engine.errors import ConfigError, InputError
-from engine.ring import Ring
-from nodes.head_bank import HeadBank
-from nodes.mel import mel_spectrogram
 from tests.conftest import ROOT
 from tests.tiny import make_backbone
 
@@ -23,7 +25,7 @@ def errors(report):
     return [row["error"] for row in report.rows.values() if row.get("error") is not None]
 
 
-# -- ring -----------------------------------------------------------------------------------------------
+# -- ring ------------------------------------------------------------------------------------------
 
 
 def test_ring():
@@ -42,7 +44,7 @@ def test_a_ring_that_is_not_mirrored_is_wrong(monkeypatch):
     assert len(report.wrong) == 2
 
 
-# -- mel ------------------------------------------------------------------------------------------------
+# -- mel -------------------------------------------------------------------------------------------
 
 
 def test_mel_without_essentia(tmp_path):
@@ -57,19 +59,25 @@ def test_mel_without_essentia(tmp_path):
 
 
 def test_a_wrong_mel_is_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr(mel, "mel_spectrogram", lambda *args: mel_spectrogram(*args) + np.float32(0.01))
+    monkeypatch.setattr(
+        mel, "mel_spectrogram", lambda *args: mel_spectrogram(*args) + np.float32(0.01)
+    )
     report = mel.measure(environment=tmp_path, runs=1, run_s=0.001)
     assert report.rows[mel.NODE]["error"] == pytest.approx(0.01, abs=1e-4)
     assert len(report.wrong) == 1
 
 
-# -- backbone and heads ---------------------------------------------------------------------------------
+# -- backbone and heads ----------------------------------------------------------------------------
 
 
 def test_backbone(tmp_path):
     model = str(make_backbone(tmp_path / "tiny"))
     report = backbone.measure(model, hops=(8, 40), segments=5, runs=2)
-    assert list(report.rows)[:3] == [backbone.PLAIN, "session.run, 2 threads", "2 workers, 1 thread each"]
+    assert list(report.rows)[:3] == [
+        backbone.PLAIN,
+        "session.run, 2 threads",
+        "2 workers, 1 thread each",
+    ]
     hops = {name: row["hop"] for name, row in report.rows.items() if "hop" in row}
     assert hops == {
         "hop 8, whole segments": 8,
@@ -110,7 +118,7 @@ def test_heads_are_of_all_sizes(tmp_path):
     assert {head.layers[0].size for head in made} == {100}
 
 
-# -- pipeline -------------------------------------------------------------------------------------------
+# -- pipeline --------------------------------------------------------------------------------------
 
 
 def test_pipeline_parts_add_up(tmp_path):
@@ -118,9 +126,14 @@ def test_pipeline_parts_add_up(tmp_path):
     report = pipeline.measure(REFERENCE, model, runs=1)
     rows = report.rows
     assert report.settings["audio_s"] == 12.4
-    assert (report.settings["segments"], report.settings["hop_frames"]) == ((776 - 40) // 13 + 1, 13)
+    assert (report.settings["segments"], report.settings["hop_frames"]) == (
+        (776 - 40) // 13 + 1,
+        13,
+    )
     whole = rows[pipeline.WHOLE]
-    assert sum(rows[part]["s"].median for part in pipeline.PARTS) == pytest.approx(whole["s"].median)
+    assert sum(rows[part]["s"].median for part in pipeline.PARTS) == pytest.approx(
+        whole["s"].median
+    )
     assert sum(rows[part]["% of the time"].median for part in pipeline.PARTS) == pytest.approx(100)
     assert whole["x real time"].median == pytest.approx(12.4 / whole["s"].median)
     # The same products over the same frames, to rounding.
@@ -141,14 +154,17 @@ def test_a_wrong_pipeline_is_seen(tmp_path, monkeypatch):
     assert len(report.wrong) == 1
 
 
-# -- wire -----------------------------------------------------------------------------------------------
+# -- wire ------------------------------------------------------------------------------------------
 
 
 def test_wire():
     report = wire.measure(messages=20, burst=50, labels=3, runs=1, drain_s=0.05)
     assert list(report.rows) == [wire.OURS, wire.BARE]
     assert errors(report) == [0, 0]
-    assert {name: len(values) for name, values in report.series.items()} == {wire.OURS: 20, wire.BARE: 20}
+    assert {name: len(values) for name, values in report.series.items()} == {
+        wire.OURS: 20,
+        wire.BARE: 20,
+    }
     assert report.wrong == []
     ours = report.rows[wire.OURS]
     assert 0 < ours["p50 us"].median <= ours["p99 us"].median <= ours["max us"]
@@ -178,14 +194,18 @@ def test_wire_at_full_speed():
     assert report.wrong == []
 
 
-# -- what they stand on ---------------------------------------------------------------------------------
+# -- what they stand on ----------------------------------------------------------------------------
 
 
 def test_a_clip_of_any_length_and_a_file_as_it_is(tmp_path):
     with clip(None, 31.5) as path:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0]
-            assert (stream.rate, stream.channels, stream.codec_context.name) == (16000, 1, "pcm_s16le")
+            assert (stream.rate, stream.channels, stream.codec_context.name) == (
+                16000,
+                1,
+                "pcm_s16le",
+            )
         samples = decode(path)
         assert len(samples) == round(31.5 * 16000)
         once = 26 * 16000

@@ -1,4 +1,6 @@
-"""The bench of accelerators, with the CPU in the place of one: its rows, and that it sees wrong numbers."""
+"""The bench of accelerators, with the CPU in the place of one: its rows, and that it sees wrong
+numbers.
+"""
 
 import json
 from types import SimpleNamespace
@@ -6,12 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from auricle.errors import ConfigError
+from auricle.models.inference.onnx_runner import OnnxRunner
+from auricle.models.inference.owner import InferenceOwner
+from auricle.models.inference.providers import trouble
 from bench import gpu
-from engine.errors import ConfigError
-from nodes.inference_owner import InferenceOwner
-from nodes.onnx_runner import OnnxRunner
-from nodes.providers import trouble
-from tests.auricle.command import assert_one_line, auricle
+from tests.cli.command import assert_one_line, auricle
 from tests.tiny import make_backbone, make_transformer
 
 PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "torch-tensorrt")
@@ -90,7 +92,9 @@ def test_seconds_of_a_segment_through_an_owner(monkeypatch):
     monkeypatch.setattr(gpu, "time", clock)
     latencies = []
     segments = np.zeros((2, 3, 2), np.float32)
-    assert gpu._through(owner, 3, segments, None, latencies) == 2.0, "24 s for four segments of each of three"
+    assert gpu._through(owner, 3, segments, None, latencies) == 2.0, (
+        "24 s for four segments of each of three"
+    )
     assert len(latencies) == 12
 
 
@@ -103,7 +107,9 @@ def test_wrong_numbers_are_seen(model, monkeypatch):
 
     monkeypatch.setattr(OnnxRunner, "run", leaning)
     report = gpu.measure([model], ("cpu",), (1, 2), ("full",), runs=1)
-    assert [target.what for target in report.wrong] == ["cpu, fp32, full, batch 2: cosine to the CPU"]
+    assert [target.what for target in report.wrong] == [
+        "cpu, fp32, full, batch 2: cosine to the CPU"
+    ]
 
 
 def test_a_batch_that_has_no_place_is_left_out_with_a_note(model, monkeypatch):
@@ -133,4 +139,6 @@ def test_what_cannot_be_measured(model, tmp_path):
 def test_without_a_gpu_it_says_so_in_one_line():
     if any(trouble(provider) is None for provider in PROVIDERS):
         pytest.skip("there is a GPU")
-    assert_one_line(auricle("bench", "gpu"), "no GPU to measure: cuda: ", "; torch-tensorrt: ", code=2)
+    assert_one_line(
+        auricle("bench", "gpu"), "no GPU to measure: cuda: ", "; torch-tensorrt: ", code=2
+    )

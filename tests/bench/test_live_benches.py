@@ -1,13 +1,15 @@
-"""Measurements with engines of their own, with little work: their counts add up, and see what does not."""
+"""Measurements with engines of their own, with little work: their counts add up, and see what does
+not.
+"""
 
 from pathlib import Path
 
 import pytest
 
+from auricle.errors import InputError
+from auricle.models.registry import info
 from bench import drawings, fleet, latency, overload, soak, streams
 from bench.report import Report
-from engine.errors import InputError
-from models.registry import info
 from tests.tiny import make_backbone
 
 
@@ -74,7 +76,9 @@ def test_overload(model: str, tmp_path: Path) -> None:
     assert drawings.overload(report, tmp_path).stat().st_size > 0
 
 
-def test_windows_that_are_not_accounted_for_are_seen(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_that_are_not_accounted_for_are_seen(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shrink = fleet.Fleet.shrink
 
     def one_more(self: fleet.Fleet, count: int) -> dict:

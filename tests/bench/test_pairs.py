@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from auricle.errors import ConfigError
 from bench import pairs
-from engine.errors import ConfigError
 
 pytest.importorskip("pyarrow", reason="manifests are Parquet files")
-from training.catalogue import Catalogue
+from auricle.training.data.catalogue import Catalogue
 
 
 def test_pairs():
@@ -22,7 +22,8 @@ def test_pairs():
 def test_pairs_that_do_not_comply_are_wrong(monkeypatch, tmp_path):
     script = pairs.CONTENDERS / "auricle_pairs.py"
     broken = script.read_text().replace(
-        "draw_pairs(catalogue, association,", 'draw_pairs(catalogue, "release" if association else "",'
+        "draw_pairs(catalogue, association,",
+        'draw_pairs(catalogue, "release" if association else "",',
     )
     (tmp_path / "auricle_pairs.py").write_text(broken)
     (tmp_path / "protocol.py").write_text((script.parent / "protocol.py").read_text())
@@ -51,5 +52,7 @@ def test_made_up_metadata(tmp_path):
 
 def test_without_pyarrow(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ConfigError, match=r"pyarrow is needed for manifests: pip install 'auricle\[train\]'"):
+    with pytest.raises(
+        ConfigError, match=r"pyarrow is needed for manifests: pip install 'auricle\[train\]'"
+    ):
         pairs.measure(tracks=10)

@@ -14,12 +14,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from auricle.errors import ConfigError
+from auricle.models.inference.patches import PatchInference
+from auricle.models.patchout import KEEP_F, KEEP_T, Patchout
 from bench import drawings, patchout
 from bench.report import Report
 from bench.timing import silent
-from engine.errors import ConfigError
-from models.patchout import KEEP_F, KEEP_T, Patchout
-from nodes.patch_inference import PatchInference
 from tests.tiny import GRID, make_transformer
 
 ROWS = len(patchout.KEEP_EVERY) * len(patchout.DROPPED)
@@ -37,7 +37,9 @@ def precise(folder: Path, precision: str, seed: int, *, labelled: bool) -> str:
 
 
 def embedding(folder: str, every: int, dropped: int) -> np.ndarray:
-    session = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        f"{folder}/model.onnx", providers=["CPUExecutionProvider"]
+    )
     columns, rows = GRID.kept(Patchout(keep_every=every, drop_rows=patchout.DROPPED[dropped]))
     mel = patchout._music(76)[None]
     inputs = {"mel": mel, KEEP_T: np.array(columns), KEEP_F: np.array(rows)}
@@ -51,7 +53,8 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 def test_closeness_is_that_of_the_labelled_exports(tmp_path: Path) -> None:
     timed = [precise(tmp_path / name, name, 1, labelled=False) for name in ("fp32", "int8")]
     labelled = [
-        precise(tmp_path / f"{name}-all", name, n, labelled=True) for n, name in ((2, "fp32"), (3, "int8"))
+        precise(tmp_path / f"{name}-all", name, n, labelled=True)
+        for n, name in ((2, "fp32"), (3, "int8"))
     ]
     report = patchout.measure(timed, live_s=0, runs=1, labelled=labelled)
     assert len(report.rows) == 2 * ROWS
@@ -68,13 +71,19 @@ def test_closeness_is_that_of_the_labelled_exports(tmp_path: Path) -> None:
 
 
 def test_models_without_activations_have_no_labels_in_common(tmp_path: Path) -> None:
-    report = patchout.measure([precise(tmp_path / "a", "fp32", 1, labelled=False)], live_s=0, runs=1)
+    report = patchout.measure(
+        [precise(tmp_path / "a", "fp32", 1, labelled=False)], live_s=0, runs=1
+    )
     assert report.rows["fp32, every 1, 0 rows out"]["cosine"] == pytest.approx(1)
     assert "top 5" not in report.columns()
 
 
-def test_figures_are_those_of_the_times_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The segment of 76 frames has 1.216 s; the transformer takes 4 ms each time, EfficientNet 6 and 8."""
+def test_figures_are_those_of_the_times_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The segment of 76 frames has 1.216 s; the transformer takes 4 ms each time, EfficientNet 6
+    and 8.
+    """
     model = precise(tmp_path / "a", "fp32", 1, labelled=True)
 
     def taken(measurements: Mapping[str, object], runs: int, **_: Any) -> dict[str, list[float]]:
@@ -86,17 +95,23 @@ def test_figures_are_those_of_the_times_taken(tmp_path: Path, monkeypatch: pytes
     row, beside = report.rows["fp32, every 2, 3 rows out"], report.rows[patchout.EFFICIENTNET]
     assert (row["ms"].median, beside["ms"].median) == (pytest.approx(4), pytest.approx(7))
     assert row["x real time"].median == pytest.approx(1.216 / 0.004)
-    assert (row["times EfficientNet"].low, row["times EfficientNet"].high) == pytest.approx((1.5, 2))
+    assert (row["times EfficientNet"].low, row["times EfficientNet"].high) == pytest.approx(
+        (1.5, 2)
+    )
 
     panels: dict[str, Any] = {}
-    monkeypatch.setattr(drawings, "stacked", lambda path, title, x, drawn, marks: panels.update(drawn))
+    monkeypatch.setattr(
+        drawings, "stacked", lambda path, title, x, drawn, marks: panels.update(drawn)
+    )
     drawings.patchout(report, tmp_path)
     points = panels["1 - cosine of embeddings"]["fp32, 3 rows out"]
     assert points[1] == (row["x real time"].median, 1 - row["cosine"])
 
 
 def test_two_models_of_one_precision_have_rows_of_their_own(tmp_path: Path) -> None:
-    models = [precise(tmp_path / name, "fp32", seed, labelled=True) for seed, name in enumerate("ab")]
+    models = [
+        precise(tmp_path / name, "fp32", seed, labelled=True) for seed, name in enumerate("ab")
+    ]
     for name, model in zip("ab", models, strict=True):
         card = json.loads(Path(model, "card.json").read_text()) | {"name": name}
         Path(model, "card.json").write_text(json.dumps(card))
@@ -105,7 +120,9 @@ def test_two_models_of_one_precision_have_rows_of_their_own(tmp_path: Path) -> N
     assert report.rows["b, every 1, 0 rows out"]["cosine"] < 0.999
 
 
-def test_each_run_of_a_segment_projects_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_run_of_a_segment_projects_it_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[PatchInference] = []
 
     def keep(*arguments: Any) -> PatchInference:
@@ -163,16 +180,24 @@ def test_rows_left_out_are_the_thesis() -> None:
 def test_segments_left_out_are_counted_for_whatever_reason() -> None:
     port = SimpleNamespace(stream=SimpleNamespace(written=12))
     node: Any = SimpleNamespace(
-        outputs={"embeddings": port}, counts={"hop": 2, "overload": 1}, elsewhere_ns={"inference": 3_000_000}
+        outputs={"embeddings": port},
+        counts={"hop": 2, "overload": 1},
+        elsewhere_ns={"inference": 3_000_000},
     )
     assert patchout._counts(node) == (12, 3, 0.003)
 
 
-def test_a_live_stream_that_left_segments_out_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_stream_that_left_segments_out_misses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(patchout, "_played", lambda *_: (12, 2, 0.05))
     report = Report("patchout", "", {})
-    patchout._live(report, precise(tmp_path / "a", "fp32", 1, labelled=True), 60, Patchout(keep_every=2), 1)
-    assert list(report.rows.values()) == [{"predictions": 10, "left out": 2, "ms": pytest.approx(5)}]
+    patchout._live(
+        report, precise(tmp_path / "a", "fp32", 1, labelled=True), 60, Patchout(keep_every=2), 1
+    )
+    assert list(report.rows.values()) == [
+        {"predictions": 10, "left out": 2, "ms": pytest.approx(5)}
+    ]
     assert [target.met for target in report.targets] == [False]
 
 
@@ -216,7 +241,9 @@ def adaptive(
     rungs: Iterator[int],
     processes: list[subprocess.Popen[bytes]] | None = None,
 ) -> tuple[Report, list[subprocess.Popen[bytes]]]:
-    """A run of which every look finds the next rung, the second process there from the second one on."""
+    """A run of which every look finds the next rung, the second process there from the second one
+    on.
+    """
     started = [] if processes is None else processes
     ladder = SimpleNamespace(rung=0)
 
@@ -281,7 +308,11 @@ def test_live_streams_are_compared_over_the_same_seconds(
     assert sorted(played) == [(transformer, 60)] * 2 + [(str(other), 19)] * 2
     row, beside = report.rows.values()
     assert (row["predictions"], row["left out"], row["ms"].median) == (8, 2, pytest.approx(12))
-    assert (beside["predictions"], beside["left out"], beside["ms"].median) == (20, 0, pytest.approx(18))
+    assert (beside["predictions"], beside["left out"], beside["ms"].median) == (
+        20,
+        0,
+        pytest.approx(18),
+    )
     assert row["times EfficientNet"].median == pytest.approx(1.5)
     assert [target.met for target in report.targets] == [False, False]
 

@@ -1,4 +1,6 @@
-"""Peers: the same work by others, who have to agree. Stand-ins take their place, made by a line of shell."""
+"""Peers: the same work by others, who have to agree. Stand-ins take their place, made by a line of
+shell.
+"""
 
 import os
 import sys
@@ -9,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from auricle.cli import cli
+from auricle.errors import AuricleError, ConfigError
 from bench import mel, peers
 from bench.peers import OURS, Peer, difference, measure
 from bench.workers import CONTENDERS, Worker, peers_python
-from engine.errors import AuricleError, ConfigError
-from tests.auricle.command import assert_one_line, auricle
+from tests.cli.command import assert_one_line, auricle
 from tests.conftest import ROOT
 from tests.tiny import make_backbone
 
@@ -64,13 +66,18 @@ def stand_in(tmp_path: Path, offset: float) -> Peer:
 def test_a_peer_that_agrees(tmp_path, environment):
     model = make_backbone(tmp_path / "tiny")
     report = measure(FILE, str(model), (13, 20), None, environment, 3, [stand_in(tmp_path, 0)])
-    assert list(report.rows) == [f"hop {hop}: {name}" for hop in (13, 20) for name in (OURS, "stand-in")]
+    assert list(report.rows) == [
+        f"hop {hop}: {name}" for hop in (13, 20) for name in (OURS, "stand-in")
+    ]
     theirs = report.rows["hop 13: stand-in"]
     assert theirs["x real time"].median == pytest.approx(12.4 / 0.125)
     assert theirs["segments"] == (776 - 40) // 13 + 1
     assert theirs["error"] == 0
     assert report.rows[f"hop 13: {OURS}"]["its time / ours"].median == 1
-    ratio, ours = theirs["its time / ours"].median, report.rows[f"hop 13: {OURS}"]["x real time"].median
+    ratio, ours = (
+        theirs["its time / ours"].median,
+        report.rows[f"hop 13: {OURS}"]["x real time"].median,
+    )
     assert ratio == pytest.approx(ours * 0.125 / 12.4)
     # A missed target of speed is no fault.
     assert [target.met for target in report.targets] == [True, False, True]
@@ -136,9 +143,13 @@ def test_a_file_that_is_not_there(environment, tmp_path):
 
 def test_an_environment_without_what_a_peer_needs(tmp_path, environment):
     script = tmp_path / "needy.py"
-    script.write_text("from protocol import serve\nserve(lambda settings: __import__('no_such_package'))\n")
+    script.write_text(
+        "from protocol import serve\nserve(lambda settings: __import__('no_such_package'))\n"
+    )
     (tmp_path / "protocol.py").write_text((CONTENDERS / "protocol.py").read_text())
-    with pytest.raises(ConfigError, match="needy: ModuleNotFoundError: No module named 'no_such_package'"):
+    with pytest.raises(
+        ConfigError, match="needy: ModuleNotFoundError: No module named 'no_such_package'"
+    ):
         Worker("needy", environment / "bin/python", script, {})
 
 

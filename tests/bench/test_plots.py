@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
+from auricle.errors import ConfigError
 from bench import drawings, plots
 from bench.report import Report
 from bench.timing import Spread
-from engine.errors import ConfigError
 
 PNG = b"\x89PNG"
 

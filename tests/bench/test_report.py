@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
+from auricle.errors import InputError
 from bench.report import Report, Target, format_number, results_folder
 from bench.timing import Spread
-from engine.errors import InputError
 from tests.conftest import ROOT
 
 
@@ -42,7 +42,9 @@ def test_it_says_where_and_with_what(tmp_path):
     assert len(content["machine"]["load_average"]) == 3
     assert {"cpu", "system"} <= set(content["machine"])
     assert content["versions"]["numpy"] == np.__version__
-    assert {"python", "auricle", "onnxruntime", "numba", "av", "soxr", "pyzmq"} <= set(content["versions"])
+    assert {"python", "auricle", "onnxruntime", "numba", "av", "soxr", "pyzmq"} <= set(
+        content["versions"]
+    )
     assert set(content["commit"]) == {"hash", "dirty"}
     if (ROOT / ".git").exists():
         assert len(content["commit"]["hash"]) == 40

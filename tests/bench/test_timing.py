@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from auricle.errors import ConfigError
 from bench.timing import Spread, alternate, calls_for, parse_cores, percentiles, pinned, ratios
-from engine.errors import ConfigError
 
 
 def test_spread_of_an_odd_and_an_even_number_of_values():

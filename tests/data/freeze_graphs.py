@@ -1,16 +1,18 @@
 """Freeze the MusiCNN and VGG checkpoints into TensorFlow graphs that Essentia can load.
 
 Essentia's wrappers take a frozen `.pb` with the nodes `model/Placeholder` (segments, 187, 96),
-`model/Sigmoid` (segments, 50) and, for MusiCNN, `model/dense/BiasAdd` (segments, 200). The `musicnn` 0.1.0
-wheel (ISC) holds TensorFlow 1 checkpoints and Keras 2 layers that current TensorFlow no longer has, so the
-networks are written out here in plain operations, for inference only; they give what the training graphs that
-the wheel carries (`.meta`) give for these weights, to 3e-6 in the activations.
+`model/Sigmoid` (segments, 50) and, for MusiCNN, `model/dense/BiasAdd` (segments, 200). The
+`musicnn` 0.1.0 wheel (ISC) holds TensorFlow 1 checkpoints and Keras 2 layers that current
+TensorFlow no longer has, so the networks are written out here in plain operations, for inference
+only; they give what the training graphs that the wheel carries (`.meta`) give for these weights, to
+3e-6 in the activations.
 
 This is the first of two steps, a process of its own because Essentia brings its own TensorFlow:
 
     pip download --no-deps musicnn==0.1.0
-    python tests/data/freeze_graphs.py musicnn-0.1.0-py3-none-any.whl GRAPHS    # needs tensorflow-cpu 2.21.0
-    python tests/data/make_reference.py GRAPHS                                  # the second step
+    python tests/data/freeze_graphs.py musicnn-0.1.0-py3-none-any.whl GRAPHS    # needs
+    tensorflow-cpu 2.21.0 python tests/data/make_reference.py GRAPHS
+    # the second step
 """
 
 import hashlib
@@ -27,8 +29,8 @@ WHEEL_SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa
 SEGMENT_SHAPE = (187, 96)  # frames, mel bands
 EPSILON = 1e-3  # of every batch normalisation
 
-# Essentia 2.1b6.dev1389 carries TensorFlow 2.5, which refuses attributes it does not know. These came later
-# and have no effect on inference.
+# Essentia 2.1b6.dev1389 carries TensorFlow 2.5, which refuses attributes it does not know. These
+# came later and have no effect on inference.
 LATER_ATTRIBUTES = ("grad_a", "grad_b")
 
 v1 = tf.compat.v1
@@ -55,7 +57,8 @@ def normalise(x, weights: Weights):
     """Batch normalisation over the last axis, with the moving statistics."""
     name = weights.next("batch_normalization")
     gamma, beta, mean, variance = (
-        weights.get(f"{name}/{part}") for part in ("gamma", "beta", "moving_mean", "moving_variance")
+        weights.get(f"{name}/{part}")
+        for part in ("gamma", "beta", "moving_mean", "moving_variance")
     )
     scale = gamma / np.sqrt(variance + EPSILON)
     return x * scale + (beta - mean * scale)
@@ -110,8 +113,8 @@ def vgg(mel, weights: Weights, pools):
     return dense(tf.reshape(x, [-1, 256]), weights)
 
 
-# Size and stride of the five poolings. MSD_vgg was trained with other ones than the wheel's models.py builds:
-# these are read from the training graphs that the wheel carries as `.meta`.
+# Size and stride of the five poolings. MSD_vgg was trained with other ones than the wheel's
+# models.py builds: these are read from the training graphs that the wheel carries as `.meta`.
 MTT_POOLS = [((4, 1), 2), (2, 2), (2, 2), (2, 2), (4, 4)]
 MSD_POOLS = [((4, 1), (4, 1)), ((1, 4), (1, 4)), (2, 2), (2, 2), (4, 4)]
 

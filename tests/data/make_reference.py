@@ -1,11 +1,11 @@
 """Make `reference.flac` and `reference.npz`: what Essentia-TensorFlow gives for a clip of our own.
 
-The clip is 12.4 s of graphs/demo/demo.ogg around both changes of scene, mixed down to 16 kHz mono, 16 bit.
-The arrays are float32; README.md beside this file lists them. Essentia is AGPL: a tool that is run here to
-get numbers, never imported by the project, nor by its tests.
+The clip is 12.4 s of graphs/demo/demo.ogg around both changes of scene, mixed down to 16 kHz mono,
+16 bit. The arrays are float32; README.md beside this file lists them. Essentia is AGPL: a tool that
+is run here to get numbers, never imported by the project, nor by its tests.
 
-Made with Python 3.11, essentia-tensorflow 2.1b6.dev1389, numpy 2.4.6 and ffmpeg 5.1.9 from graphs frozen by
-tensorflow-cpu 2.21.0. To make them again, in an environment of its own:
+Made with Python 3.11, essentia-tensorflow 2.1b6.dev1389, numpy 2.4.6 and ffmpeg 5.1.9 from graphs
+frozen by tensorflow-cpu 2.21.0. To make them again, in an environment of its own:
 
     python -m venv peers
     peers/bin/pip install essentia-tensorflow==2.1b6.dev1389 numpy==2.4.6 tensorflow-cpu==2.21.0
@@ -52,8 +52,8 @@ def cut_clip() -> None:
 def load(path: Path, quality: int = 4) -> np.ndarray:
     """The mean of the channels at 16 kHz.
 
-    Essentia's examples for these models ask for quality 4, which is libsamplerate's linear interpolation and
-    aliases; 0 is its best sinc filter.
+    Essentia's examples for these models ask for quality 4, which is libsamplerate's linear
+    interpolation and aliases; 0 is its best sinc filter.
     """
     return es.MonoLoader(filename=str(path), sampleRate=16000, resampleQuality=quality)()
 
@@ -66,7 +66,9 @@ def mel(samples: np.ndarray, compute, frame_size: int, hop_size: int) -> np.ndar
 
 def predict(samples: np.ndarray, graph: Path, output: str) -> np.ndarray:
     arguments = {"patchSize": 187, "patchHopSize": 93, "lastPatchMode": "discard"}
-    return es.TensorflowPredictMusiCNN(graphFilename=str(graph), output=output, **arguments)(samples)
+    return es.TensorflowPredictMusiCNN(graphFilename=str(graph), output=output, **arguments)(
+        samples
+    )
 
 
 def main(graphs: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import SourceClock
+from auricle.engine.clock import SourceClock
 
 
 @pytest.mark.parametrize("first", [0, 2**31 - 5, 2**53])
@@ -42,7 +42,9 @@ def test_no_drift_is_stated_too_early() -> None:
     delays_ms=st.lists(st.floats(0, 30), min_size=50, max_size=50),
 )
 def test_drift_is_found_under_jitter(ppm: float, first: int, delays_ms: list[float]) -> None:
-    """Ten minutes of 20 ms blocks of a source that is `ppm` fast; one block a second is not delayed."""
+    """Ten minutes of 20 ms blocks of a source that is `ppm` fast; one block a second is not
+    delayed.
+    """
     clock = SourceClock(48000, first)
     start_ns = 10**15
     for block in range(1, 600 * 50):
@@ -50,7 +52,8 @@ def test_drift_is_found_under_jitter(ppm: float, first: int, delays_ms: list[flo
         true_ns = samples / (48000 * (1 + ppm / 1e6)) * 1e9
         delay_ns = 0 if block % 50 == 0 else delays_ms[block % 50] * 1e6
         clock.observe(first + samples, start_ns + int(true_ns + delay_ns))
-    # One clean block in each second: what is left is the rounding of times to the second's promptest block.
+    # One clean block in each second: what is left is the rounding of times to the second's
+    # promptest block.
     assert clock.drift_ppm == pytest.approx(ppm, abs=1)
 
 

@@ -1,4 +1,6 @@
-"""Windows that others compute: the same tokens, marks and end as of a node that computes them itself."""
+"""Windows that others compute: the same tokens, marks and end as of a node that computes them
+itself.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.deferring import Deferring, Job
-from engine.errors import InputError
-from engine.graph import Graph
-from engine.marks import Gap, Mark, Skip
-from engine.node import NodeParams, Status
-from engine.port import InputPort, OutputPort
-from engine.run import State
-from engine.scheduler import LiveScheduler, passes, run_offline
-from engine.stream import Axis
+from auricle.engine.deferring import Deferring, Job
+from auricle.engine.graph import Graph
+from auricle.engine.marks import Gap, Mark, Skip
+from auricle.engine.node import NodeParams, Status
+from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.run import State
+from auricle.engine.scheduler import LiveScheduler, passes, run_offline
+from auricle.engine.stream import Axis
+from auricle.errors import InputError
 from tests.toys import FLOAT32, Counter, Sink
 
 FRAME, HOP = 10, 5
@@ -80,7 +82,9 @@ class Given(Deferring):
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         port = InputPort("numbers", "Numbers.", FLOAT32, None, None, FRAME, HOP)
-        self.add_output(OutputPort("sums", "Sums.", FLOAT32, (Axis("sum", 1),), follows=self.add_input(port)))
+        self.add_output(
+            OutputPort("sums", "Sums.", FLOAT32, (Axis("sum", 1),), follows=self.add_input(port))
+        )
         self.skipping: dict[int, str] = {}
         self.late: set[int] = set()
         self.breaks_at: int | None = None
@@ -133,7 +137,9 @@ class Given(Deferring):
 GAPS = ((23, 4, "xrun"), (61, 30, "reconnect"), (180, 1, "xrun"))
 
 
-def graph(name: str = "g", gaps: Any = GAPS, total: int = 300, **params: Any) -> tuple[Graph, Given, Sink]:
+def graph(
+    name: str = "g", gaps: Any = GAPS, total: int = 300, **params: Any
+) -> tuple[Graph, Given, Sink]:
     blocks = params.pop("blocks", (7,))
     source = Counter("in", total=total, blocks=blocks, gaps=gaps)
     node, sink = Given("sums", **params), Sink("out")

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import ConfigError, GraphError
-from engine.graph import Graph
-from engine.node import Node
-from engine.port import InputPort, OutputPort
-from engine.stream import Axis
-from engine.transform import Transform
+from auricle.engine.graph import Graph
+from auricle.engine.node import Node
+from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.stream import Axis
+from auricle.engine.transform import Transform
+from auricle.errors import ConfigError, GraphError
 from tests.toys import FLOAT32, Counter, Sink, Sums
 
 
@@ -72,7 +72,10 @@ def test_latency_adds_up() -> None:
         ([("a", "b"), ("b", "x")], "no node 'x' (in an edge); nodes are: a, b, c"),
         ([("a.nmbers", "b")], "a: no output 'nmbers'; outputs are: numbers"),
         ([("a", "b.left")], "b: no input 'left'; inputs are: numbers"),
-        ([("a", "b"), ("b", "c")], "more than one pair of ports fits, so name them; outputs are left, right"),
+        (
+            [("a", "b"), ("b", "c")],
+            "more than one pair of ports fits, so name them; outputs are left, right",
+        ),
         (
             [("a", "b"), ("b.left", "c"), ("b.right", "c")],
             "c.values: takes one stream, and b.right is another",

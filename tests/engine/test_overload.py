@@ -6,12 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from engine import overload
-from engine.overload import HOLD_S, LONGEST_HOLD_S, PARTS, QUIET_S, Ladder, Member
+from auricle.engine import overload
+from auricle.engine.overload import HOLD_S, LONGEST_HOLD_S, PARTS, QUIET_S, Ladder, Member
 
 
 class Machine:
-    """Serves the windows of streams one after the other, on a clock that only work and waiting move.
+    """Serves the windows of streams one after the other, on a clock that only work and waiting
+    move.
 
     Every stream has a window every second, due to be begun within a second.
     """
@@ -80,13 +81,17 @@ def test_nothing_is_left_out_while_there_is_time(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("streams", "load"), [(1, 1.2), (1, 2.0), (7, 1.2), (7, 5.0), (50, 1.2), (50, 2.0), (50, 5.0), (50, 12.0)]
+    ("streams", "load"),
+    [(1, 1.2), (1, 2.0), (7, 1.2), (7, 5.0), (50, 1.2), (50, 2.0), (50, 5.0), (50, 12.0)],
 )
-def test_too_much_is_left_out_fairly(monkeypatch: pytest.MonkeyPatch, streams: int, load: float) -> None:
+def test_too_much_is_left_out_fairly(
+    monkeypatch: pytest.MonkeyPatch, streams: int, load: float
+) -> None:
     machine = Machine(monkeypatch, streams, load / streams)
     machine.run(300)
     offered = [
-        s + o + late for s, o, late in zip(machine.served, machine.left_out, machine.late, strict=True)
+        s + o + late
+        for s, o, late in zip(machine.served, machine.left_out, machine.late, strict=True)
     ]
     assert offered == machine.next, "each window is served, left out or late"
     mean = sum(machine.served) / streams
@@ -107,7 +112,9 @@ def test_undone_when_load_falls_and_does_not_swing(monkeypatch: pytest.MonkeyPat
     machine.work_s = 0.01
     machine.run(LONGEST_HOLD_S + HOLD_S * len(PARTS) + LONGEST_HOLD_S)
     assert machine.ladder.rung == 0
-    assert all(b < a for (_, a), (_, b) in itertools.pairwise(machine.rungs[steps:])), "straight down"
+    assert all(b < a for (_, a), (_, b) in itertools.pairwise(machine.rungs[steps:])), (
+        "straight down"
+    )
 
 
 def test_short_load_is_undone_soon(monkeypatch: pytest.MonkeyPatch) -> None:

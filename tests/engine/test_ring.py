@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.ring import Ring
+from auricle.engine.ring import Ring
 
 
 @given(

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from engine.errors import AuricleError, InputError, NodeError
-from engine.graph import Graph
-from engine.marks import Gap, Skip
-from engine.node import Status
-from engine.run import Run, State
-from engine.scheduler import LiveScheduler, passes, run_offline
+from auricle.engine.graph import Graph
+from auricle.engine.marks import Gap, Skip
+from auricle.engine.node import Status
+from auricle.engine.run import Run, State
+from auricle.engine.scheduler import LiveScheduler, passes, run_offline
+from auricle.errors import AuricleError, InputError, NodeError
 from tests.toys import Counter, Sink, Sums
 
 STARTS = [0, 2**31 - 5, 2**53]
@@ -60,7 +60,9 @@ def test_live_equals_offline() -> None:
 @pytest.mark.parametrize("start", STARTS)
 def test_gap_resets_and_marks_what_touches_it(blocks: tuple[int, ...], start: int) -> None:
     """Numbers 41 to 47 are missing: windows 8, 9 and 10 (tokens 35..44, 40..49, 45..54) touch them."""
-    g, sink, sums = graph(start, sums={"remembers": True}, total=100, blocks=blocks, gaps=[(40, 7, "xrun")])
+    g, sink, sums = graph(
+        start, sums={"remembers": True}, total=100, blocks=blocks, gaps=[(40, 7, "xrun")]
+    )
     run_offline(g)
     assert sums.resets == [8]
     (mark,) = sink.marks
@@ -70,12 +72,18 @@ def test_gap_resets_and_marks_what_touches_it(blocks: tuple[int, ...], start: in
     heard = [n if not 40 < n <= 47 else 0 for n in range(1, 101)]
     windows = [sum(([0] * 5 + heard)[i : i + 10]) for i in range(0, 96, 5)]
     before, after = windows[:8], windows[8:]
-    sums_of = [sum(before[: k + 1]) for k in range(8)] + [sum(after[: k + 1]) for k in range(len(after))]
+    sums_of = [sum(before[: k + 1]) for k in range(8)] + [
+        sum(after[: k + 1]) for k in range(len(after))
+    ]
     assert sink.values == sums_of
 
 
 def test_skips_are_counted_marked_and_handed_on() -> None:
-    first, second, sink = Sums("first"), Sums("second", frame_size=1, hop_size=1, before=0), Sink("sink")
+    first, second, sink = (
+        Sums("first"),
+        Sums("second", frame_size=1, hop_size=1, before=0),
+        Sink("sink"),
+    )
     first.skipping = {2: "overload", 3: "overload", 7: "gap"}
     nodes = [Counter("numbers", total=60), first, second, sink]
     run_offline(Graph("g", nodes, [("numbers", "first"), ("first", "second"), ("second", "sink")]))
@@ -91,7 +99,9 @@ def test_error_stops_its_graph_and_no_other() -> None:
     bad, bad_sink, _ = graph(name="bad", total=1000, breaks_at=30)
     good, good_sink, _ = graph(name="good", total=20_000, blocks=(3,))
     ended: list[str] = []
-    scheduler = LiveScheduler([bad, good], workers=1, ended=lambda run: ended.append(run.graph.name))
+    scheduler = LiveScheduler(
+        [bad, good], workers=1, ended=lambda run: ended.append(run.graph.name)
+    )
     scheduler.start()
     assert scheduler.wait(60)
     broken, fine = scheduler.runs

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import SourceClock
-from engine.marks import Gap, Skip
-from engine.stream import Axis, Lineage, Stream, TokenType
+from auricle.engine.clock import SourceClock
+from auricle.engine.marks import Gap, Skip
+from auricle.engine.stream import Axis, Lineage, Stream, TokenType
 
 AUDIO = TokenType(np.dtype(np.float32), (), Fraction(16000))
 STARTS = [0, 2**31 - 5, 2**53]
@@ -63,7 +63,9 @@ def test_windows_worked_by_hand(start: int) -> None:
     hop=st.integers(1, 12),
     start=st.sampled_from(STARTS),
 )
-def test_full_stream_refuses_and_loses_nothing(blocks: list[int], frame: int, hop: int, start: int) -> None:
+def test_full_stream_refuses_and_loses_nothing(
+    blocks: list[int], frame: int, hop: int, start: int
+) -> None:
     s = stream(frame + hop + 3, start)
     slow, quick = s.attach(frame, hop), s.attach()
     given_, heard, windows = 0, [], []
@@ -80,7 +82,9 @@ def test_full_stream_refuses_and_loses_nothing(blocks: list[int], frame: int, ho
 
 
 def test_threads_hammer_a_stream() -> None:
-    """The writer on one thread, the reader on another: every token once, in order, and marks before them."""
+    """The writer on one thread, the reader on another: every token once, in order, and marks before
+    them.
+    """
     s = stream(64, 2**31 - 5)
     reader = s.attach()
     total, heard, marked = 20_000, [], set()
@@ -105,7 +109,9 @@ def test_threads_hammer_a_stream() -> None:
         new = reader.view(count).tolist()
         heard += new
         reader.release(count)
-        assert all(gap.stop > reader.position for gap in reader.gaps), "gaps that are passed are dropped"
+        assert all(gap.stop > reader.position for gap in reader.gaps), (
+            "gaps that are passed are dropped"
+        )
     thread.join()
     assert heard == list(range(total))
     assert marked, "no mark was made; the test shows nothing"
@@ -144,12 +150,19 @@ def test_stretches_stop_at_gaps_and_skips() -> None:
         count, skip = reader.stretch(ready)
         runs.append((reader.number, count, gap and gap.reason, skip and skip.reason))
         reader.release(count)
-    assert runs == [(0, 3, None, None), (3, 2, "xrun", None), (5, 2, None, "overload"), (7, 2, None, None)]
+    assert runs == [
+        (0, 3, None, None),
+        (3, 2, "xrun", None),
+        (5, 2, None, "overload"),
+        (7, 2, None, None),
+    ]
 
 
 @pytest.mark.parametrize("start", STARTS)
 def test_places_in_the_source(start: int) -> None:
-    """Mel frames of 512 samples every 256, the first centred on sample 0; segments of 187 frames every 93."""
+    """Mel frames of 512 samples every 256, the first centred on sample 0; segments of 187 frames
+    every 93.
+    """
     audio = stream(1024, start)
     mel = stream(400, start, Lineage(audio, 256, 512 - 256), Fraction(16000, 256))
     segments = stream(8, start, Lineage(mel, 93, 187), Fraction(16000, 256 * 93))

@@ -1,7 +1,7 @@
 """A writer of TensorFlow tensor bundles, so that the reader can be tested on data made here.
 
-Written from LevelDB's doc/table_format.md and TensorFlow's tensor_bundle.proto. Restart interval and block
-size are small, so that prefix compression, restarts and several blocks all occur.
+Written from LevelDB's doc/table_format.md and TensorFlow's tensor_bundle.proto. Restart interval
+and block size are small, so that prefix compression, restarts and several blocks all occur.
 """
 
 import struct
@@ -51,7 +51,9 @@ def block(entries: list[tuple[bytes, bytes]], kind: int = 0) -> bytes:
         else:
             while shared < min(len(key), len(previous)) and key[shared] == previous[shared]:
                 shared += 1
-        out += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        out += (
+            varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        )
         previous = key
     out += struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
     trailer = bytes([kind])
@@ -81,7 +83,9 @@ def table(entries: dict[bytes, bytes], kind: int = 0) -> bytes:
     return bytes(out) + handles.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
 
 
-def bundle(arrays: dict[str, np.ndarray], header: bytes | None = None, kind: int = 0) -> tuple[bytes, bytes]:
+def bundle(
+    arrays: dict[str, np.ndarray], header: bytes | None = None, kind: int = 0
+) -> tuple[bytes, bytes]:
     """(index, data shard) of a checkpoint with one shard."""
     entries = {b"": field(1, 1) if header is None else header}
     shard = bytearray()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from models.tensor_bundle import TensorBundle
+from auricle.models.convert.tensor_bundle import TensorBundle
 
 Arrays = dict[str, np.ndarray]
 
@@ -14,7 +14,9 @@ Arrays = dict[str, np.ndarray]
 def checkpoint(wheel: Path, name: str) -> Arrays:
     """All arrays of one of the wheel's checkpoints, the optimizer's too."""
     with zipfile.ZipFile(wheel) as archive:
-        parts = [archive.read(f"musicnn/{name}/{file}") for file in (".index", ".data-00000-of-00001")]
+        parts = [
+            archive.read(f"musicnn/{name}/{file}") for file in (".index", ".data-00000-of-00001")
+        ]
     bundle = TensorBundle(parts[0], parts[1:], name)
     return {tensor: bundle.read(tensor) for tensor in bundle.names()}
 

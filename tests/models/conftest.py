@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import download, registry
-from models.errors import ModelError
-from models.files import sha256
+from auricle.errors import ModelError
+from auricle.models import download, registry
+from auricle.models.files import sha256
 from tests.models import bundle_writer, plain_networks
 
 
@@ -17,7 +17,11 @@ def made_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel that looks like musicnn 0.1.0, with random weights and a few optimizer slots."""
     path = tmp_path_factory.mktemp("made") / download.WHEEL_NAME
     with zipfile.ZipFile(path, "w") as archive:
-        for checkpoint, network in (("MTT_musicnn", "musicnn"), ("MTT_vgg", "vgg"), ("MSD_vgg", "vgg")):
+        for checkpoint, network in (
+            ("MTT_musicnn", "musicnn"),
+            ("MTT_vgg", "vgg"),
+            ("MSD_vgg", "vgg"),
+        ):
             arrays = plain_networks.random_weights(network)
             arrays |= {f"{name}/Adam": value for name, value in arrays.items() if "bias" in name}
             arrays["beta1_power"] = np.array(0.9, np.float32)
@@ -26,11 +30,17 @@ def made_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             archive.writestr(f"musicnn/{checkpoint}/.data-00000-of-00001", shard)
         tags = {name: [f"{name} {i}" for i in range(50)] for name in ("MTT_LABELS", "MSD_LABELS")}
         # Would end the test if the file were executed.
-        settings = "raise SystemExit\n" + "\n".join(f"{name} = {labels!r}" for name, labels in tags.items())
+        settings = "raise SystemExit\n" + "\n".join(
+            f"{name} = {labels!r}" for name, labels in tags.items()
+        )
         archive.writestr("musicnn/configuration.py", settings)
         about = "musicnn-0.1.0.dist-info"
-        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: musicnn\nVersion: 0.1.0\n")
-        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{about}/METADATA", "Metadata-Version: 2.1\nName: musicnn\nVersion: 0.1.0\n"
+        )
+        archive.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"{about}/LICENSE.md", "the licence\n")
         archive.writestr(f"{about}/RECORD", "")
     return path

@@ -1,4 +1,6 @@
-"""A site like Essentia's on a local port: small models with its tensor names, and JSON files of its form."""
+"""A site like Essentia's on a local port: small models with its tensor names, and JSON files of its
+form.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.published import PUBLISHED
+from auricle.models.published import PUBLISHED
 
 LABELS = ["Blues---Boogie Woogie", "Electronic---House", "Rock---Surf"]
 EMBEDDING = 12
@@ -21,7 +23,9 @@ EMBEDDING = 12
 
 
 class Site:
-    """What is served, by path; a value is the content, or a function that answers the request itself."""
+    """What is served, by path; a value is the content, or a function that answers the request
+    itself.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes | Callable[[BaseHTTPRequestHandler], None]] = {}
@@ -71,9 +75,15 @@ def answer(request: BaseHTTPRequestHandler, content: bytes, length: int) -> None
     request.wfile.write(content)
 
 
-def card(name: str, inputs: list[Any], outputs: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+def card(
+    name: str, inputs: list[Any], outputs: list[dict[str, Any]], **more: Any
+) -> dict[str, Any]:
     """A JSON as beside the published models: it speaks of the TensorFlow graph."""
-    inference = {"sample_rate": 16000, "algorithm": "TensorflowPredict", **more.pop("inference", {})}
+    inference = {
+        "sample_rate": 16000,
+        "algorithm": "TensorflowPredict",
+        **more.pop("inference", {}),
+    }
     return {
         "name": name,
         "type": "multi-class classifier",
@@ -87,7 +97,11 @@ def card(name: str, inputs: list[Any], outputs: list[dict[str, Any]], **more: An
         "framework_version": "2.8.0",
         "classes": LABELS,
         "model_types": ["frozen_model", "onnx"],
-        "dataset": {"name": "Discogs-4M (unreleased)", "size": "4M tracks", "metrics": {"PR-AUC": 0.2}},
+        "dataset": {
+            "name": "Discogs-4M (unreleased)",
+            "size": "4M tracks",
+            "metrics": {"PR-AUC": 0.2},
+        },
         "schema": {"inputs": inputs, "outputs": outputs},
         "citation": "@inproceedings{...}",
         "inference": inference,
@@ -142,7 +156,9 @@ def yamnet() -> tuple[bytes, dict[str, Any]]:
     return plain_backbone(96, 64, ("embeddings", "activations")), said
 
 
-def plain_backbone(frames: int, bands: int, order: Sequence[str] = ("activations", "embeddings")) -> bytes:
+def plain_backbone(
+    frames: int, bands: int, order: Sequence[str] = ("activations", "embeddings")
+) -> bytes:
     """Means over time, through a matrix, through another; outputs in this order."""
     nodes = [
         helper.make_node("ReduceMean", ["melspectrogram"], ["means"], axes=[1], keepdims=0),
@@ -157,7 +173,9 @@ def plain_backbone(frames: int, bands: int, order: Sequence[str] = ("activations
 
 
 def maest(frames: int) -> tuple[bytes, dict[str, Any]]:
-    """`discogs-maest-*`: every frame a token, activations of their mean; the sizes of the tokens are open."""
+    """`discogs-maest-*`: every frame a token, activations of their mean; the sizes of the tokens
+    are open.
+    """
     nodes = [
         helper.make_node("MatMul", ["melspectrogram", "to_token"], ["layer_07_embeddings"]),
         helper.make_node("ReduceMean", ["layer_07_embeddings"], ["means"], axes=[1], keepdims=0),
@@ -194,7 +212,10 @@ def head() -> tuple[bytes, dict[str, Any]]:
     said = card(
         "mood sad",
         [tensor("model/Placeholder", [EMBEDDING])],
-        [tensor("model/Softmax", [2], "predictions", "Softmax"), tensor("model/dense/BiasAdd", [5])],
+        [
+            tensor("model/Softmax", [2], "predictions", "Softmax"),
+            tensor("model/dense/BiasAdd", [5]),
+        ],
         classes=["non_sad", "sad"],
         inference={"embedding_model": {"algorithm": "A", "model_name": "discogs-effnet-bs64-1"}},
     )
@@ -223,13 +244,18 @@ def regression() -> tuple[bytes, dict[str, Any]]:
 
 
 def model(
-    nodes: list[Any], weights: dict[str, tuple[int, int]], inputs: dict[str, Any], outputs: dict[str, Any]
+    nodes: list[Any],
+    weights: dict[str, tuple[int, int]],
+    inputs: dict[str, Any],
+    outputs: dict[str, Any],
 ) -> bytes:
     rng = np.random.default_rng(0)
     arrays = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in weights.items()}
 
     def infos(tensors: dict[str, Any]) -> list[Any]:
-        return [helper.make_tensor_value_info(name, TensorProto.FLOAT, s) for name, s in tensors.items()]
+        return [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, s) for name, s in tensors.items()
+        ]
 
     graph = helper.make_graph(
         nodes,

@@ -1,8 +1,8 @@
 """MusiCNN and VGG written down plainly in float64 numpy, and random weights of the right shapes.
 
-The forward passes follow the published TensorFlow definition step by step (convolution, ReLU, batch norm,
-pooling; time first, channels last; flattening as TensorFlow does it) and share nothing with the ONNX graphs
-under test.
+The forward passes follow the published TensorFlow definition step by step (convolution, ReLU, batch
+norm, pooling; time first, channels last; flattening as TensorFlow does it) and share nothing with
+the ONNX graphs under test.
 """
 
 import numpy as np
@@ -106,7 +106,8 @@ def mid_end(w: dict[str, np.ndarray], name: str, index: int, x: np.ndarray) -> n
 
 def norm(w: dict[str, np.ndarray], index: int, x: np.ndarray) -> np.ndarray:
     gamma, beta, mean, variance = (
-        w[f"{norm_name(index)}/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance")
+        w[f"{norm_name(index)}/{part}"]
+        for part in ("gamma", "beta", "moving_mean", "moving_variance")
     )
     return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from models.card import Card, FrontEnd, load_card, model_path, save_card
-from models.errors import ModelError
-from models.patchout import PatchGrid, PatchoutLevel
+from auricle.errors import ModelError
+from auricle.models.card import Card, FrontEnd, load_card, model_path, save_card
+from auricle.models.patchout import PatchGrid, PatchoutLevel
 
-# In the form of the metadata files on Essentia's model site, with keys of theirs that we have no use for.
+# In the form of the metadata files on Essentia's model site, with keys of theirs that we have no
+# use for.
 ESSENTIA_HEAD: dict[str, Any] = {
     "name": "mood happy",
     "type": "multi-class classifier",
@@ -24,7 +25,11 @@ ESSENTIA_HEAD: dict[str, Any] = {
     "framework_version": "2.8.0",
     "classes": ["happy", "non_happy"],
     "model_types": ["frozen_model", "onnx"],
-    "dataset": {"name": "in-house", "size": "302 tracks", "metrics": {"5-fold_cross_validation": 0.81}},
+    "dataset": {
+        "name": "in-house",
+        "size": "302 tracks",
+        "metrics": {"5-fold_cross_validation": 0.81},
+    },
     "schema": {
         "inputs": [{"name": "model/Placeholder", "type": "float", "shape": [200]}],
         "outputs": [
@@ -35,7 +40,12 @@ ESSENTIA_HEAD: dict[str, Any] = {
                 "op": "Softmax",
                 "output_purpose": "predictions",
             },
-            {"name": "model/dense/BiasAdd", "type": "float", "shape": [100], "op": "fully connected"},
+            {
+                "name": "model/dense/BiasAdd",
+                "type": "float",
+                "shape": [100],
+                "op": "fully connected",
+            },
         ],
     },
     "citation": "@inproceedings{...}",
@@ -123,7 +133,9 @@ def test_our_card_comes_back_as_it_was(tmp_path: Path) -> None:
     assert set(json.loads(path.read_text())["schema"]) == {"inputs", "outputs"}
 
 
-def test_saving_that_fails_leaves_the_old_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saving_that_fails_leaves_the_old_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     card = Card.model_validate(ESSENTIA_HEAD)
     save_card(card, tmp_path)
 
@@ -139,8 +151,12 @@ def test_saving_that_fails_leaves_the_old_card(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
 def test_numbers_that_json_cannot_hold_are_not_written(tmp_path: Path, value: float) -> None:
-    card = Card.model_validate(ESSENTIA_HEAD | {"deviation": {"cosine": value, "tried_on": "noise"}})
-    with pytest.raises(ModelError, match=r"^model 'mood happy': a number of its card is not finite$"):
+    card = Card.model_validate(
+        ESSENTIA_HEAD | {"deviation": {"cosine": value, "tried_on": "noise"}}
+    )
+    with pytest.raises(
+        ModelError, match=r"^model 'mood happy': a number of its card is not finite$"
+    ):
         save_card(card, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -165,18 +181,30 @@ def without(key: str) -> dict[str, Any]:
         (ESSENTIA_HEAD | {"classes": ["a", "{b}", "a", "{b}"]}, "'classes': 'a' is there twice$"),
         (ESSENTIA_HEAD | {"classes": ["{b}", "{b}"]}, "'classes': '{b}' is there twice$"),
         (ESSENTIA_HEAD | {"inference": {}}, "'inference.sample_rate': field required"),
-        (ESSENTIA_HEAD | {"inference": {"sample_rate": 0}}, "'inference.sample_rate': .*greater than 0"),
+        (
+            ESSENTIA_HEAD | {"inference": {"sample_rate": 0}},
+            "'inference.sample_rate': .*greater than 0",
+        ),
         (ESSENTIA_HEAD | {"segment_size": "long"}, "'segment_size': .*valid integer"),
-        (ESSENTIA_HEAD | {"front_end": {"name": "cqt"}}, "'front_end.name': .*'musicnn' or 'vggish'"),
+        (
+            ESSENTIA_HEAD | {"front_end": {"name": "cqt"}},
+            "'front_end.name': .*'musicnn' or 'vggish'",
+        ),
         (ESSENTIA_HEAD | {"sha256": "abc"}, "'sha256': .*should match pattern"),
         (ESSENTIA_HEAD | {"file": "../elsewhere.onnx"}, "'file': .*should match pattern"),
-        (ESSENTIA_HEAD | {"patchout": [{"name": "a", "every": 3}]}, r"'patchout.0.every': .*not permitted"),
+        (
+            ESSENTIA_HEAD | {"patchout": [{"name": "a", "every": 3}]},
+            r"'patchout.0.every': .*not permitted",
+        ),
         (
             ESSENTIA_HEAD | {"patchout": [{"name": "a", "keep_every": 0}]},
             r"'patchout.0.keep_every': .*greater",
         ),
         (ESSENTIA_HEAD | {"patchout": [{"name": "a"}]}, "'patchout': levels, and no 'patch_grid'"),
-        (ESSENTIA_HEAD | {"patchout": [{"name": "a"}] * 2}, "'patchout': two levels have the same name"),
+        (
+            ESSENTIA_HEAD | {"patchout": [{"name": "a"}] * 2},
+            "'patchout': two levels have the same name",
+        ),
         (
             ESSENTIA_HEAD | GRID | {"segment_size": 66},
             "'patch_grid.columns': 5, but 'segment_size' of 66 has 6 by size and stride",
@@ -195,7 +223,9 @@ def without(key: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_wrong_card_is_one_line_with_file_and_key(tmp_path: Path, content: object, message: str) -> None:
+def test_a_wrong_card_is_one_line_with_file_and_key(
+    tmp_path: Path, content: object, message: str
+) -> None:
     path = write(tmp_path, content)
     with pytest.raises(ModelError, match=message) as caught:
         load_card(tmp_path)

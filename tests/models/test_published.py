@@ -1,4 +1,6 @@
-"""Models of Essentia's site, from a local one: what is installed runs, what is wrong is said and not kept."""
+"""Models of Essentia's site, from a local one: what is installed runs, what is wrong is said and
+not kept.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,19 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from engine.graph import Graph
-from engine.scheduler import run_offline
-from models import DEFAULT_MODEL, fetch, registry
-from models.convert import RECIPES
-from models.errors import ModelError
-from models.head import load_head
-from models.published import LICENCE, PUBLISHED
-from nodes.backbone import Backbone
-from nodes.heads import Heads
-from nodes.mel import FRONT_ENDS, mel_spectrogram
-from nodes.mel_spectrogram import MelSpectrogram
-from nodes.predictions import Prediction
-from tests.auricle.command import assert_one_line, auricle
+from auricle.engine.graph import Graph
+from auricle.engine.scheduler import run_offline
+from auricle.errors import ModelError
+from auricle.models import DEFAULT_MODEL, fetch, registry
+from auricle.models.convert.wheel import RECIPES
+from auricle.models.heads.head import load_head
+from auricle.models.published import LICENCE, PUBLISHED
+from auricle.nodes.backbone import Backbone
+from auricle.nodes.heads import Heads
+from auricle.nodes.mel_spectrogram import MelSpectrogram
+from auricle.nodes.predictions import Prediction
+from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from tests.cli.command import assert_one_line, auricle
 from tests.models import essentia_site
 from tests.models.essentia_site import EMBEDDING, LABELS, Site
 from tests.toys import Player, Recorder
@@ -41,7 +43,9 @@ REGRESSION = "deam-msd-musicnn"
 
 @pytest.fixture
 def site(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A site with a backbone of each family and a head, and an empty cache that is to be filled from it."""
+    """A site with a backbone of each family and a head, and an empty cache that is to be filled
+    from it.
+    """
     # The small models cannot have the hashes of the true ones.
     for name, model in PUBLISHED.items():
         monkeypatch.setitem(PUBLISHED, name, replace(model, sha256=None))
@@ -71,7 +75,9 @@ def digest(site: Site, name: str) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def run(backbone: Backbone, samples: np.ndarray, *heads: Heads) -> tuple[Recorder, Recorder, list[Recorder]]:
+def run(
+    backbone: Backbone, samples: np.ndarray, *heads: Heads
+) -> tuple[Recorder, Recorder, list[Recorder]]:
     predictions, embeddings = Recorder("p", Prediction), Recorder("e")
     scores = [Recorder(f"s{n}", Prediction) for n in range(len(heads))]
     assert backbone.card.front_end is not None
@@ -153,11 +159,15 @@ def test_backbone_is_installed_and_runs(site: Site, cache: Path) -> None:
     mel = mel_spectrogram(samples, FRONT_ENDS["musicnn"])
     segments = np.stack([mel[n : n + 128] for n in range(0, len(mel) - 127, 62)])
     assert len(segments) == len(predictions.tokens) == 4
-    session = onnxruntime.InferenceSession(folder / f"{file}.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        folder / f"{file}.onnx", providers=["CPUExecutionProvider"]
+    )
     activations, vectors = session.run(["activations", "embeddings"], {"melspectrogram": segments})
     for n in range(4):
         # The same program on the same numbers, in batches of another size.
-        np.testing.assert_allclose(predictions.tokens[n].scores[0].activations, activations[n], atol=1e-6)
+        np.testing.assert_allclose(
+            predictions.tokens[n].scores[0].activations, activations[n], atol=1e-6
+        )
         np.testing.assert_allclose(embeddings.tokens[n], vectors[n], rtol=1e-4, atol=1e-5)
 
 
@@ -180,10 +190,14 @@ def test_other_backbones_hear_what_essentia_gives_them(
     mel = mel_spectrogram(samples, FRONT_ENDS[front_end])
     segments = np.stack([mel[n : n + size] for n in range(0, len(mel) - size + 1, 93)])
     assert len(segments) == len(predictions.tokens) > 1
-    session = onnxruntime.InferenceSession(next(folder.glob("*.onnx")), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        next(folder.glob("*.onnx")), providers=["CPUExecutionProvider"]
+    )
     activations, vectors = session.run(["activations", "embeddings"], {"melspectrogram": segments})
     for n in range(len(segments)):
-        np.testing.assert_allclose(predictions.tokens[n].scores[0].activations, activations[n], atol=1e-6)
+        np.testing.assert_allclose(
+            predictions.tokens[n].scores[0].activations, activations[n], atol=1e-6
+        )
         np.testing.assert_allclose(embeddings.tokens[n], vectors[n], rtol=1e-4, atol=1e-5)
 
 
@@ -191,7 +205,11 @@ def test_tokens_of_maest_become_one_vector(site: Site) -> None:
     folder = registry.pull("discogs-maest-5s-pw")
     card = registry.info("discogs-maest-5s-pw")
     assert card.embedding_size == 3 * EMBEDDING
-    assert [output.output_purpose for output in card.io.outputs] == [None, "embeddings", "predictions"]
+    assert [output.output_purpose for output in card.io.outputs] == [
+        None,
+        "embeddings",
+        "predictions",
+    ]
     samples = noise(5.1)
     predictions, embeddings, _ = run(Backbone("b", model="discogs-maest-5s-pw"), samples)
     mel = mel_spectrogram(samples, FRONT_ENDS["musicnn"])[:316]
@@ -201,7 +219,9 @@ def test_tokens_of_maest_become_one_vector(site: Site) -> None:
     names = ["activations", "layer_07_embeddings"]
     activations, tokens = session.run(names, {"melspectrogram": scaled[None]})
     # Sums over 316 frames, of mels scaled in float32 and in float64.
-    np.testing.assert_allclose(predictions.tokens[0].scores[0].activations, activations[0], atol=1e-5)
+    np.testing.assert_allclose(
+        predictions.tokens[0].scores[0].activations, activations[0], atol=1e-5
+    )
     expected = np.concatenate([tokens[0, 0], tokens[0, 1], tokens[0, 2:].mean(axis=0)])
     np.testing.assert_allclose(embeddings.tokens[0], expected, atol=1e-5)
 
@@ -234,7 +254,10 @@ def test_head_that_has_kept_the_names_of_tensorflow(site: Site) -> None:
     assert (head.labels, head.layers[-1].activation) == (("valence", "arousal"), "linear")
     predictions = head.card.output("predictions")
     assert predictions is not None
-    assert (predictions.name, head.card.io.inputs[0].name) == ("model/Identity:0", "model/Placeholder:0")
+    assert (predictions.name, head.card.io.inputs[0].name) == (
+        "model/Identity:0",
+        "model/Placeholder:0",
+    )
     assert registry.verify(REGRESSION) == [registry.Verdict(REGRESSION, None)]
 
     _, embeddings, (scores,) = run(
@@ -243,7 +266,9 @@ def test_head_that_has_kept_the_names_of_tensorflow(site: Site) -> None:
     file = next(folder.glob("*.onnx"))
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, {"model/Placeholder:0": embeddings.tokens[0][None]})
-    np.testing.assert_allclose(scores.tokens[0].scores[0].activations, expected[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        scores.tokens[0].scores[0].activations, expected[0], rtol=1e-4, atol=1e-6
+    )
 
 
 def test_second_pull_leaves_it_alone(site: Site) -> None:
@@ -282,7 +307,9 @@ def test_hash_of_the_table_holds(site: Site, cache: Path, monkeypatch: pytest.Mo
     assert not any("trust" in step for step in steps)
 
 
-def test_progress_of_a_long_download(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_progress_of_a_long_download(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(fetch, "_STEP", 2 << 20)
     site.files["/long"] = bytes(5 << 20)
     steps: list[str] = []
@@ -319,7 +346,11 @@ def without_classes() -> bytes:
         (".onnx", None, "the server answers 404"),
         (".json", None, "the server answers 404"),
         (".onnx", cut_off, r"the download was cut off: \d+ of \d+ bytes came; try again"),
-        (".onnx", b"<!DOCTYPE html><html></html>", r"not an ONNX model .* begins with b'<!DOCTYPE html><'"),
+        (
+            ".onnx",
+            b"<!DOCTYPE html><html></html>",
+            r"not an ONNX model .* begins with b'<!DOCTYPE html><'",
+        ),
         (".onnx", b"", "not an ONNX model that can be loaded"),
         (".onnx", essentia_site.maest(316)[0], "is no head: node 'means'"),
         (".onnx", not_a_chain(), "is no head: .*Softmax.*follows no layer"),
@@ -356,13 +387,17 @@ def test_output_that_nobody_knows(site: Site, cache: Path) -> None:
 def test_classes_that_are_not_as_many_as_the_predictions(site: Site, cache: Path) -> None:
     file, card = essentia_site.effnet()
     site.put("discogs-effnet", file, card | {"classes": LABELS[:2]})
-    with pytest.raises(ModelError, match=r"'activations' has shape \[1, 3\], the card has 2 'classes'$"):
+    with pytest.raises(
+        ModelError, match=r"'activations' has shape \[1, 3\], the card has 2 'classes'$"
+    ):
         registry.pull("discogs-effnet")
     assert remains(cache) == set()
 
 
 def test_wrong_hash_given_by_the_user(site: Site, cache: Path) -> None:
-    with pytest.raises(ModelError, match=f"{path_of(HEAD)}: has sha256 {digest(site, HEAD)}, expected 1111"):
+    with pytest.raises(
+        ModelError, match=f"{path_of(HEAD)}: has sha256 {digest(site, HEAD)}, expected 1111"
+    ):
         registry.pull(HEAD, expected="1" * 64)
     assert remains(cache) == set()
     with pytest.raises(ModelError, match="'12' is not a sha256"):
@@ -376,7 +411,9 @@ def test_nobody_listens(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         monkeypatch.setenv("AURICLE_MODELS_URL", url)
-        with pytest.raises(ModelError, match=rf"{url}/.*\.json: cannot be reached: .*refused") as caught:
+        with pytest.raises(
+            ModelError, match=rf"{url}/.*\.json: cannot be reached: .*refused"
+        ) as caught:
             registry.pull(HEAD)
     assert "\n" not in str(caught.value)
     assert remains(cache) == set()
@@ -428,7 +465,9 @@ def test_unknown_name(cache: Path) -> None:
         ModelError, match=r"'mood_sda-discogs-effnet' cannot be pulled; .*mood_sad-discogs-effnet"
     ):
         registry.pull("mood_sda-discogs-effnet")
-    with pytest.raises(ModelError, match="no model 'mood_sad'; names near it are: mood_sad-discogs-effnet"):
+    with pytest.raises(
+        ModelError, match="no model 'mood_sad'; names near it are: mood_sad-discogs-effnet"
+    ):
         registry.find("mood_sad")
     with pytest.raises(ModelError, match="near it are: mood_happy-discogs-effnet"):
         registry.find("mood_hapy")
@@ -461,7 +500,10 @@ def test_command(site: Site, cache: Path) -> None:
     ours = [DEFAULT_MODEL, *RECIPES]
     assert [line.split()[0] for line in short.splitlines()[: len(ours) + 1]] == [*ours, HEAD]
     assert LICENCE in short
-    assert f"{len(PUBLISHED)} models of Essentia's site can be had too: auricle models list --all" in short
+    assert (
+        f"{len(PUBLISHED)} models of Essentia's site can be had too: auricle models list --all"
+        in short
+    )
     table = auricle("models", "list", "--all", **options).stdout
     assert all(f"\n{name} " in table for name in PUBLISHED)
     assert max(map(len, table.splitlines())) < 150

@@ -12,17 +12,17 @@ import onnx
 import onnxruntime
 import pytest
 
-from models import DEFAULT_MODEL, download, registry
-from models.errors import ModelError
-from models.files import new_folder, sha256
-from models.head import save_head
-from models.mlp import Layer
+from auricle.errors import ModelError
+from auricle.models import DEFAULT_MODEL, download, registry
+from auricle.models.files import new_folder, sha256
+from auricle.models.heads.head import save_head
+from auricle.models.heads.mlp import Layer
 from tests.models.plain_networks import musicnn as plain_musicnn
 from tests.models.plain_networks import random_weights
 from tests.tiny import make_backbone, make_transformer
 
-# Runs a pull in a process of its own, expecting the hash of the made wheel. With "hang" it stops for
-# good when the model is written and not yet in its place.
+# Runs a pull in a process of its own, expecting the hash of the made wheel. With "hang" it stops
+# for good when the model is written and not yet in its place.
 DRIVER = """
 import sys, time
 from models import DEFAULT_MODEL, download, registry
@@ -70,7 +70,9 @@ def test_pull_installs_a_model_that_runs(served: Path) -> None:
     assert (card.front_end.name, card.front_end.n_mels) == ("musicnn", 96)
 
     mel = np.random.default_rng(0).uniform(0, 4, (1, 187, 96)).astype(np.float32)
-    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        folder / "model.onnx", providers=["CPUExecutionProvider"]
+    )
     activations, embeddings = session.run(["activations", "embeddings"], {"mel": mel})
     expected = plain_musicnn(random_weights("musicnn"), mel)
     # float32 sums against float64 ones, as in test_musicnn.py.
@@ -78,7 +80,9 @@ def test_pull_installs_a_model_that_runs(served: Path) -> None:
     np.testing.assert_allclose(embeddings, expected[1], rtol=0, atol=1e-4)
 
 
-def test_second_pull_and_other_models_need_no_network(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_pull_and_other_models_need_no_network(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = registry.pull("vgg-mtt")
     before = (first / "model.onnx").stat()
     no_pip(monkeypatch)
@@ -103,7 +107,9 @@ def test_list_of_models(served: Path) -> None:
 
     folder = registry.pull("vgg-mtt")
     weight = Layer(np.ones((256, 2), np.float32), np.zeros(2, np.float32), "softmax")
-    save_head(served / "models/mine", [weight], name="mine", labels=["a", "b"], embedding_model="vgg-mtt")
+    save_head(
+        served / "models/mine", [weight], name="mine", labels=["a", "b"], embedding_model="vgg-mtt"
+    )
     entries = {entry.name: entry for entry in registry.available()}
     assert [entry.state for entry in entries.values()] == [
         "missing",
@@ -128,7 +134,9 @@ def test_wheel_with_another_hash_is_not_installed(
     served: Path, made_wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "WHEEL_SHA256", "0" * 64)
-    with pytest.raises(ModelError, match=f"has sha256 {sha256(made_wheel)}, expected 0000") as caught:
+    with pytest.raises(
+        ModelError, match=f"has sha256 {sha256(made_wheel)}, expected 0000"
+    ) as caught:
         registry.pull("vgg-mtt")
     assert "\n" not in str(caught.value)
     assert files_below(served) == {".lock", "wheels"}
@@ -148,7 +156,9 @@ def test_damaged_wheel_in_the_cache_is_fetched_again(served: Path) -> None:
 def test_no_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # the discard port: nothing listens
+    monkeypatch.setenv(
+        "PIP_INDEX_URL", "http://127.0.0.1:9/simple"
+    )  # the discard port: nothing listens
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
     monkeypatch.setenv("PIP_RETRIES", "1")
     with pytest.raises(ModelError, match=r"musicnn==0\.1\.0: download failed: .*refused") as caught:
@@ -209,7 +219,9 @@ def test_pulls_at_the_same_time(served: Path, made_wheel: Path) -> None:
     assert {path.name for path in (served / "models").iterdir()} == {"vgg-mtt"}
 
 
-def test_damaged_model_is_noticed_and_repaired(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_model_is_noticed_and_repaired(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = registry.pull("vgg-mtt")
     file = folder / "model.onnx"
     whole = file.read_bytes()
@@ -243,7 +255,9 @@ def test_verify_loads_the_model(served: Path) -> None:
         schema=renamed
     )
     longer = json.loads(json.dumps(card["schema"]).replace("256", "200"))
-    assert "'embeddings' has shape ['batch', 256], the card says ['batch', 200]" in problem(schema=longer)
+    assert "'embeddings' has shape ['batch', 256], the card says ['batch', 200]" in problem(
+        schema=longer
+    )
 
     (folder / "model.onnx").write_bytes(b"not a model")
     message = problem(sha256=sha256(folder / "model.onnx"))
@@ -261,7 +275,10 @@ def test_verify_loads_the_model(served: Path) -> None:
             "of rows=9 columns=8 size=16 stride=10: ",
         ),
         ({"patch_grid": {"size": 15}}, "does not run on the card's 'segment_size' of 76"),
-        ({"patch_grid": None, "patchout": []}, "has an input 'keep_t', and the card no 'patch_grid'"),
+        (
+            {"patch_grid": None, "patchout": []},
+            "has an input 'keep_t', and the card no 'patch_grid'",
+        ),
         (
             {"front_end": {"n_mels": 64}, "patch_grid": {"rows": 5}, "patchout": []},
             "'mel' has shape ['batch', 'frames', 96], the card says 'segment_size' of 76 and "
@@ -269,12 +286,16 @@ def test_verify_loads_the_model(served: Path) -> None:
         ),
     ],
 )
-def test_verify_runs_a_segment_with_all_patches(tmp_path: Path, changes: dict, message: str | None) -> None:
+def test_verify_runs_a_segment_with_all_patches(
+    tmp_path: Path, changes: dict, message: str | None
+) -> None:
     folder = make_transformer(tmp_path / "tiny")
     card = json.loads((folder / "card.json").read_text())
     # What the file leaves open is what only a run shows.
     card["schema"]["inputs"][0]["shape"] = ["batch", "frames", "bands"]
-    changed = {key: {**card[key], **new} if isinstance(new, dict) else new for key, new in changes.items()}
+    changed = {
+        key: {**card[key], **new} if isinstance(new, dict) else new for key, new in changes.items()
+    }
     (folder / "card.json").write_text(json.dumps(card | changed))
     (verdict,) = registry.verify(str(folder))
     if message is None or verdict.problem is None:
@@ -291,15 +312,21 @@ def test_verify_compares_segments_of_a_fixed_size(tmp_path: Path) -> None:
     (folder / "card.json").write_text(card.replace('"segment_size": 40', '"segment_size": 50'))
     (verdict,) = registry.verify(str(folder))
     assert verdict.problem is not None
-    assert "'mel' has shape ['batch', 40, 96], the card says 'segment_size' of 50" in verdict.problem
+    assert (
+        "'mel' has shape ['batch', 40, 96], the card says 'segment_size' of 50" in verdict.problem
+    )
 
 
 def test_verify_compares_sizes_that_the_file_leaves_open(tmp_path: Path) -> None:
     folder = make_transformer(tmp_path / "tiny")
     model = onnx.load(folder / "model.onnx")
-    model.graph.node.append(onnx.helper.make_node("Gather", ["embeddings", "keep_t"], ["some"], axis=1))
+    model.graph.node.append(
+        onnx.helper.make_node("Gather", ["embeddings", "keep_t"], ["some"], axis=1)
+    )
     del model.graph.output[1]
-    model.graph.output.append(onnx.helper.make_tensor_value_info("some", 1, ["batch", "kept_columns"]))
+    model.graph.output.append(
+        onnx.helper.make_tensor_value_info("some", 1, ["batch", "kept_columns"])
+    )
     onnx.save(model, folder / "model.onnx")
     card = json.loads((folder / "card.json").read_text())
     card["schema"]["outputs"][1]["name"] = "some"
@@ -363,7 +390,9 @@ def test_the_model_that_auricle_comes_with(tmp_path: Path, monkeypatch: pytest.M
     assert entry.size_bytes < 10e6
     folder = registry.find(DEFAULT_MODEL)
     assert registry.pull(DEFAULT_MODEL) == folder
-    assert [verdict.problem for verdict in registry.verify() if verdict.name == DEFAULT_MODEL] == [None]
+    assert [verdict.problem for verdict in registry.verify() if verdict.name == DEFAULT_MODEL] == [
+        None
+    ]
     card = registry.info(DEFAULT_MODEL)
     assert len(card.classes) == 100
     assert card.embedding_size == 512

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.graph import Graph
-from engine.marks import Gap
-from engine.node import Status
-from engine.run import State
-from engine.scheduler import LiveScheduler, run_offline
-from nodes.input import Input
+from auricle.engine.graph import Graph
+from auricle.engine.marks import Gap
+from auricle.engine.node import Status
+from auricle.engine.run import State
+from auricle.engine.scheduler import LiveScheduler, run_offline
+from auricle.nodes.inputs.base import Input
 from tests.toys import Recorder
 
 PATIENCE_S = 20

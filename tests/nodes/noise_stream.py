@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.graph import Graph
-from engine.marks import Gap, Skip
-from engine.node import Node
-from nodes.backbone import Backbone
-from nodes.mel_spectrogram import MelSpectrogram
-from nodes.predictions import Prediction
+from auricle.engine.graph import Graph
+from auricle.engine.marks import Gap, Skip
+from auricle.engine.node import Node
+from auricle.nodes.backbone import Backbone
+from auricle.nodes.mel_spectrogram import MelSpectrogram
+from auricle.nodes.predictions import Prediction
 from tests.toys import Player, Recorder
 
 
@@ -52,9 +52,17 @@ class NoiseStream:
         assert self.embeddings.tokens.keys() == other.embeddings.tokens.keys()
         assert len(self.embeddings.tokens) > 4
         for number, expected in other.embeddings.tokens.items():
-            np.testing.assert_allclose(self.embeddings.tokens[number], expected, rtol=0, atol=tolerance)
+            np.testing.assert_allclose(
+                self.embeddings.tokens[number], expected, rtol=0, atol=tolerance
+            )
             (found,), (scores,) = (each.predictions.tokens[number].scores for each in (self, other))
-            np.testing.assert_allclose(found.activations, scores.activations, rtol=0, atol=tolerance)
-            assert (found.head, found.labels, found.model) == (scores.head, scores.labels, scores.model)
+            np.testing.assert_allclose(
+                found.activations, scores.activations, rtol=0, atol=tolerance
+            )
+            assert (found.head, found.labels, found.model) == (
+                scores.head,
+                scores.labels,
+                scores.model,
+            )
         assert self.marks() == other.marks()
         assert self.backbone.counts == other.backbone.counts

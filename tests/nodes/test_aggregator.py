@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import ConfigError
-from engine.graph import Graph
-from engine.marks import Gap
-from engine.node import Source, Status
-from engine.port import OutputPort
-from engine.scheduler import run_offline
-from nodes.aggregator import Aggregator
-from nodes.predictions import Events, Prediction, Scores
+from auricle.engine.graph import Graph
+from auricle.engine.marks import Gap
+from auricle.engine.node import Source, Status
+from auricle.engine.port import OutputPort
+from auricle.engine.scheduler import run_offline
+from auricle.errors import ConfigError
+from auricle.nodes.aggregator import Aggregator
+from auricle.nodes.predictions import Events, Prediction, Scores
 from tests.toys import Recorder
 
 RATE = Fraction(2)
@@ -23,7 +23,9 @@ RATE = Fraction(2)
 class Script(Source):
     """Says scores of two heads: activations of `a`, and of `b` one minus that."""
 
-    def __init__(self, name: str, activations: list[float], gap: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, name: str, activations: list[float], gap: tuple[int, int] | None = None
+    ) -> None:
         super().__init__(name)
         self.out = self.add_output(OutputPort("predictions", "", Prediction, rate=RATE))
         self.activations, self.gap_at, self.said = activations, gap, 0
@@ -56,7 +58,9 @@ def run(
 
 
 def changes(events: Recorder, head: str = "one") -> list[tuple[str, str, float, str | None]]:
-    found = [event for token in events.tokens.values() for event in token.events if event.head == head]
+    found = [
+        event for token in events.tokens.values() for event in token.events if event.head == head
+    ]
     return [(event.label, event.change, float(event.at), event.reason) for event in found]
 
 
@@ -65,7 +69,9 @@ def test_each_head_is_smoothed_by_itself_over_seconds() -> None:
     tokens = [predictions.tokens[n] for n in range(4)]
     assert [[s.head for s in token.scores] for token in tokens] == [["one", "two"]] * 4
     # Two segments a second, so one second is two of them.
-    np.testing.assert_allclose([t.scores[1].activations[0] for t in tokens], [0, 0.3, 0.45, 0.6], atol=1e-6)
+    np.testing.assert_allclose(
+        [t.scores[1].activations[0] for t in tokens], [0, 0.3, 0.45, 0.6], atol=1e-6
+    )
     assert [label for label, _ in tokens[0].scores[0].ranked()] == ["b"]
 
 

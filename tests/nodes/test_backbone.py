@@ -8,14 +8,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from engine.errors import AuricleError, ConfigError, GraphError
-from engine.graph import Graph
-from engine.scheduler import run_offline
-from nodes.backbone import Backbone
-from nodes.mel import FRONT_ENDS, mel_spectrogram
-from nodes.mel_spectrogram import MelSpectrogram
-from nodes.predictions import Prediction
-from nodes.session import open_session
+from auricle.engine.graph import Graph
+from auricle.engine.scheduler import run_offline
+from auricle.errors import AuricleError, ConfigError, GraphError
+from auricle.models.inference.sessions import open_session
+from auricle.nodes.backbone import Backbone
+from auricle.nodes.mel_spectrogram import MelSpectrogram
+from auricle.nodes.predictions import Prediction
+from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
 from tests.tiny import LABELS, make_backbone
 from tests.toys import Player, Recorder
 
@@ -44,7 +44,12 @@ def test_numbers_are_those_of_the_model(tiny: Path) -> None:
     predictions, embeddings = Recorder("p", Prediction), Recorder("e")
     backbone = Backbone("backbone", model=str(tiny), hop_size=7, kind="instruments")
     nodes = [Player("in", samples), MelSpectrogram("mel"), backbone, predictions, embeddings]
-    edges = [("in", "mel"), ("mel", "backbone"), ("backbone.predictions", "p"), ("backbone.embeddings", "e")]
+    edges = [
+        ("in", "mel"),
+        ("mel", "backbone"),
+        ("backbone.predictions", "p"),
+        ("backbone.embeddings", "e"),
+    ]
     run_offline(Graph("g", nodes, edges))
     mel = mel_spectrogram(samples, FRONT_ENDS["musicnn"])
     segments = np.stack([mel[n : n + 40] for n in range(0, len(mel) - 39, 7)])
@@ -52,7 +57,9 @@ def test_numbers_are_those_of_the_model(tiny: Path) -> None:
     activations, expected = session.run(["activations", "embeddings"], {"mel": segments})
     got = [predictions.tokens[n].scores[0] for n in range(len(segments))]
     # The same program on the same numbers, in batches of another size.
-    np.testing.assert_allclose([scores.activations for scores in got], activations, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        [scores.activations for scores in got], activations, rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_allclose(
         [embeddings.tokens[n] for n in range(len(segments))], expected, rtol=1e-4, atol=1e-5
     )
@@ -62,12 +69,17 @@ def test_numbers_are_those_of_the_model(tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"front_end__hop_size": 160}, "its card says hop_size=160, and the front end 'musicnn' has 256"),
+        (
+            {"front_end__hop_size": 160},
+            "its card says hop_size=160, and the front end 'musicnn' has 256",
+        ),
         ({"front_end__window": "hann periodic"}, "window='hann periodic'"),
         ({"front_end": None}, "is it a backbone"),
     ],
 )
-def test_card_that_does_not_fit_the_front_end(tiny: Path, tmp_path: Path, fields: dict, message: str) -> None:
+def test_card_that_does_not_fit_the_front_end(
+    tiny: Path, tmp_path: Path, fields: dict, message: str
+) -> None:
     with pytest.raises(ConfigError, match="backbone: tiny: ") as caught:
         Backbone("backbone", model=str(changed(tiny, tmp_path / "model", **fields)))
     assert message in str(caught.value)
@@ -79,7 +91,9 @@ def test_other_front_end_is_refused_with_both_ends(tiny: Path) -> None:
         MelSpectrogram("mel", front_end="vggish"),
         Backbone("b", model=str(tiny)),
     ]
-    with pytest.raises(GraphError, match=r"mel.mel -> b.mel: .*64 mel_vggish at 100 Hz.*96 mel_musicnn"):
+    with pytest.raises(
+        GraphError, match=r"mel.mel -> b.mel: .*64 mel_vggish at 100 Hz.*96 mel_musicnn"
+    ):
         Graph("g", nodes, [("in", "mel"), ("mel", "b")])
 
 
@@ -114,7 +128,9 @@ def test_provider_that_is_not_there(tiny: Path, providers: list[str], name: str)
         Backbone("b", model=str(tiny), providers=providers).start()
 
 
-def test_providers_that_are_not_here_are_passed_over(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_providers_that_are_not_here_are_passed_over(
+    tiny: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("CUDA is here")
     Backbone("b", model=str(tiny), providers=["cuda", "cpu"], incremental=False).start()

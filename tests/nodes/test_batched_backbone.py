@@ -1,4 +1,6 @@
-"""Backbones whose segments are run together with those of other streams: the numbers of one by itself."""
+"""Backbones whose segments are run together with those of other streams: the numbers of one by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +14,45 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.errors import AuricleError, ConfigError
-from engine.overload import Ladder
-from engine.run import State
-from engine.scheduler import LiveScheduler, run_offline
-from models.patchout import Patchout
-from nodes import open_owner
-from nodes.backbone import LIVE_PLACES
-from nodes.inference_owner import InferenceOwner
+from auricle.engine.overload import Ladder
+from auricle.engine.run import State
+from auricle.engine.scheduler import LiveScheduler, run_offline
+from auricle.errors import AuricleError, ConfigError
+from auricle.models.inference import open_owner
+from auricle.models.inference.owner import InferenceOwner
+from auricle.models.patchout import Patchout
+from auricle.nodes.backbone import LIVE_PLACES
 from tests.nodes.noise_stream import NoiseStream
 from tests.tiny import GRID, LEVELS, make_backbone, make_transformer
 
 TOLERANCE = 1e-5
-"""Sums of some hundred products of the order of one, in the order that a batch of another size gives."""
+"""Sums of some hundred products of the order of one, in the order that a batch of another size
+gives.
+"""
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
-    return {"plain": make_backbone(folder / "plain"), "patches": make_transformer(folder / "patches")}
+    return {
+        "plain": make_backbone(folder / "plain"),
+        "patches": make_transformer(folder / "patches"),
+    }
 
 
-CASES = [("plain", {}), ("patches", {}), ("patches", {"patchout": "least"}), ("plain", {"hop_size": 50})]
+CASES = [
+    ("plain", {}),
+    ("patches", {}),
+    ("patches", {"patchout": "least"}),
+    ("plain", {"hop_size": 50}),
+]
 
 
 @pytest.mark.parametrize(("model", "params"), CASES)
 @pytest.mark.parametrize("most", [1, 3, 16])
-def test_file_gives_the_same(folders: dict[str, Path], model: str, params: dict[str, Any], most: int) -> None:
+def test_file_gives_the_same(
+    folders: dict[str, Path], model: str, params: dict[str, Any], most: int
+) -> None:
     params = {"model": str(folders[model]), **params}
     for seed in range(3):
         plain, batched = NoiseStream(seed, **params), NoiseStream(seed, batch=most, **params)
@@ -55,7 +69,13 @@ def test_many_live_streams_are_batched_and_give_the_same(folders: dict[str, Path
     ]
     batched = [
         NoiseStream(
-            seed, live=True, name=f"s{seed}", batch=4, batch_wait_s=0.02, deadline_s=10, **kinds[seed % 4]
+            seed,
+            live=True,
+            name=f"s{seed}",
+            batch=4,
+            batch_wait_s=0.02,
+            deadline_s=10,
+            **kinds[seed % 4],
         )
         for seed in range(24)
     ]
@@ -80,7 +100,9 @@ def owner_of(bench: NoiseStream) -> InferenceOwner:
 
 
 @pytest.fixture
-def held(folders: dict[str, Path], tmp_path: Path) -> Iterator[tuple[dict[str, Any], threading.Event]]:
+def held(
+    folders: dict[str, Path], tmp_path: Path
+) -> Iterator[tuple[dict[str, Any], threading.Event]]:
     """Parameters of a backbone whose owner runs nothing before the event is set, and one by one."""
     params = {"model": str(make_backbone(tmp_path / "held")), "batch": 1, "deadline_s": 10.0}
     owner = owner_of(NoiseStream(0, **params))
@@ -115,7 +137,9 @@ def test_a_stream_that_stops_with_segments_under_way_hurts_nobody(
     staying.assert_same(plain, TOLERANCE)
 
 
-def test_a_live_stream_has_few_segments_under_way(held: tuple[dict[str, Any], threading.Event]) -> None:
+def test_a_live_stream_has_few_segments_under_way(
+    held: tuple[dict[str, Any], threading.Event],
+) -> None:
     params, gate = held
     bench = NoiseStream(0, live=True, **params)
     scheduler = LiveScheduler([bench.graph])
@@ -166,7 +190,9 @@ def test_what_was_not_begun_in_time_is_skipped_and_counted(
     assert scheduler.runs[0].error is None
     stream = bench.backbone.outputs["embeddings"].stream
     assert bench.backbone.counts["overload"] > 0
-    assert 1 in dict(mark for mark in bench.marks() if len(mark) == 2), "it waited behind the first for long"
+    assert 1 in dict(mark for mark in bench.marks() if len(mark) == 2), (
+        "it waited behind the first for long"
+    )
     skipped = {mark[0] for mark in bench.marks() if len(mark) == 2}
     assert sorted(skipped | bench.embeddings.tokens.keys()) == list(range(stream.written))
     assert sum(bench.backbone.counts.values()) == len(skipped)
@@ -175,11 +201,21 @@ def test_what_was_not_begun_in_time_is_skipped_and_counted(
 def test_levels_change_among_those_that_were_warmed_up(folders: dict[str, Path]) -> None:
     bench = NoiseStream(0, model=str(folders["patches"]), batch=2, patchout={"keep_every": 5})
     backbone = bench.backbone
-    assert backbone.levels_for({"keep_every": 7}) == (Patchout(keep_every=7),), "before it runs, any will do"
+    assert backbone.levels_for({"keep_every": 7}) == (Patchout(keep_every=7),), (
+        "before it runs, any will do"
+    )
     backbone.start()
-    for patchout in ("full", "half", "least", {"keep_every": 5}, {"keep_every": 3, "drop_rows": (0, 7, 8)}):
+    for patchout in (
+        "full",
+        "half",
+        "least",
+        {"keep_every": 5},
+        {"keep_every": 3, "drop_rows": (0, 7, 8)},
+    ):
         backbone.use_levels(backbone.levels_for(patchout))
-    with pytest.raises(ConfigError, match=r"every 7 was not warmed up.*; levels are: full, half, least"):
+    with pytest.raises(
+        ConfigError, match=r"every 7 was not warmed up.*; levels are: full, half, least"
+    ):
         backbone.levels_for({"keep_every": 7})
     owner = backbone._seat.owner if backbone._seat else None
     assert owner is not None
@@ -216,7 +252,9 @@ def test_statistics_say_how_segments_were_batched(folders: dict[str, Path]) -> N
     bench.backbone.stop = look  # type: ignore[method-assign]
     run_offline(bench.graph)
     assert before == {}
-    assert sum(int(size) * count for size, count in seen["batches"].items()) == len(bench.embeddings.tokens)
+    assert sum(int(size) * count for size, count in seen["batches"].items()) == len(
+        bench.embeddings.tokens
+    )
     assert set(seen["batches"]) <= set("12345")
     assert seen["wait_ms"] >= 0
     assert seen["incremental"] is False
@@ -237,12 +275,16 @@ def test_one_file_fills_its_batches(folders: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize("model", ["plain", "patches"])
 def test_a_segment_that_is_no_music_changes_no_other(folders: dict[str, Path], model: str) -> None:
-    """Whatever a stream hands in, zeros or no numbers at all, those beside it get what they get alone."""
+    """Whatever a stream hands in, zeros or no numbers at all, those beside it get what they get
+    alone.
+    """
     backbone = NoiseStream(0, model=str(folders[model])).backbone
     names = tuple(backbone._names)
     runner = open_owner.open_runner(folders[model], ("CPUExecutionProvider",), 1, names)
     kept = GRID.kept(LEVELS[1]) if model == "patches" else None
-    segments = np.random.default_rng(0).normal(size=(4, backbone.segment_size, 96)).astype(np.float32)
+    segments = (
+        np.random.default_rng(0).normal(size=(4, backbone.segment_size, 96)).astype(np.float32)
+    )
     segments[1], segments[2], segments[2, 7] = np.nan, 0, np.inf
     together = runner.run(segments, kept)
     for row in (0, 3):
@@ -258,13 +300,17 @@ def test_streams_share_an_owner(folders: dict[str, Path]) -> None:
     assert owner_of(NoiseStream(0, model=str(folders["plain"]), batch=4)) is not owner_of(one)
 
 
-def test_what_is_quantised_together_is_run_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_quantised_together_is_run_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = make_transformer(tmp_path / "int8")
     card = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps({**card, "precision": "int8"}))
     owner = owner_of(NoiseStream(0, model=str(folder), batch=8))
     assert owner.sizes == (1,)
-    assert caplog.messages == ["tiny: batches of 1, not of up to 8: what is together is quantised together"]
+    assert caplog.messages == [
+        "tiny: batches of 1, not of up to 8: what is together is quantised together"
+    ]
 
 
 def test_a_model_that_cannot_be_run_in_batches_is_an_error_in_one_line(
@@ -276,5 +322,7 @@ def test_a_model_that_cannot_be_run_in_batches_is_an_error_in_one_line(
 
     monkeypatch.setattr(open_owner, "OnnxRunner", Broken)
     bench = NoiseStream(0, model=str(make_backbone(tmp_path / "broken")), batch=2)
-    with pytest.raises(AuricleError, match=r"^backbone: tiny: a batch of 1 cannot be run: no memory$"):
+    with pytest.raises(
+        AuricleError, match=r"^backbone: tiny: a batch of 1 cannot be run: no memory$"
+    ):
         bench.backbone.start()

@@ -1,4 +1,6 @@
-"""Models on a GPU: the numbers of the CPU, in batches, and compiled once. Skipped where there is none."""
+"""Models on a GPU: the numbers of the CPU, in batches, and compiled once. Skipped where there is
+none.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.scheduler import LiveScheduler, run_offline
-from models.card import load_card
-from models.engine_cache import DESCRIPTION, ENGINE, EngineCache, EngineShape
-from models.patchout import Patchout
-from models.registry import find
-from models.tensorrt_program import ProgramRunner, TorchTensorrt, fixed, missing, program_path
-from nodes.providers import CUDA, TENSORRT, TORCH_TENSORRT, trouble, usable
+from auricle.engine.scheduler import LiveScheduler, run_offline
+from auricle.models.card import load_card
+from auricle.models.inference.program import (
+    ProgramRunner,
+    TorchTensorrt,
+    fixed,
+    missing,
+    program_path,
+)
+from auricle.models.inference.program_cache import DESCRIPTION, ENGINE, EngineCache, EngineShape
+from auricle.models.inference.providers import CUDA, TENSORRT, TORCH_TENSORRT, trouble, usable
+from auricle.models.patchout import Patchout
+from auricle.models.registry import find
 from tests.nodes.noise_stream import NoiseStream
 from tests.tiny import LEVELS, make_backbone, make_transformer
 
@@ -38,7 +46,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
-    return {"plain": make_backbone(folder / "plain"), "patches": make_transformer(folder / "patches")}
+    return {
+        "plain": make_backbone(folder / "plain"),
+        "patches": make_transformer(folder / "patches"),
+    }
 
 
 @pytest.fixture(params=[CUDA, TENSORRT])
@@ -46,7 +57,9 @@ def provider(request: pytest.FixtureRequest, folders: dict[str, Path]) -> str:
     """One of ONNX Runtime's that is here."""
     what = trouble(request.param, load_card(folders["plain"]))
     if what is not None:
-        pytest.skip(f"needs {request.param}: {what or 'this ONNX Runtime has none; see the extra gpu'}")
+        pytest.skip(
+            f"needs {request.param}: {what or 'this ONNX Runtime has none; see the extra gpu'}"
+        )
     return str(request.param)
 
 
@@ -61,7 +74,10 @@ def test_a_file_gives_the_numbers_of_the_cpu(
 ) -> None:
     for model in ["patches"] if params else ["plain", "patches"]:
         named = {"model": str(folders[model]), **params}
-        plain, batched = NoiseStream(0, **named), NoiseStream(0, providers=on(provider), batch=4, **named)
+        plain, batched = (
+            NoiseStream(0, **named),
+            NoiseStream(0, providers=on(provider), batch=4, **named),
+        )
         run_offline(plain.graph)
         run_offline(batched.graph)
         batched.assert_same(plain, TOLERANCE)
@@ -106,36 +122,42 @@ def test_tensorrt_keeps_its_engines(folders: dict[str, Path]) -> None:
     card = load_card(folders["plain"])
     if (what := trouble(TENSORRT, card)) is not None:
         pytest.skip(f"needs TensorRT in ONNX Runtime: {what or 'it has none; see the extra gpu'}")
-    from nodes.providers import with_options
+    from auricle.models.inference.providers import with_options
 
     NoiseStream(0, model=str(folders["plain"]), providers=on(TENSORRT), batch=3).backbone.start()
     ((_, options), *_) = with_options([TENSORRT], folders["plain"], card)
     assert list(Path(options["trt_engine_cache_path"]).glob("*.engine"))
 
 
-# -- torch-tensorrt -------------------------------------------------------------------------------------
+# -- torch-tensorrt --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def network() -> Any:
     """A small MAEST, where torch-tensorrt and a GPU are."""
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[gpu,train]'")
-    pytest.importorskip("onnxscript", reason="exports are made with onnxscript: pip install 'auricle[train]'")
+    pytest.importorskip(
+        "onnxscript", reason="exports are made with onnxscript: pip install 'auricle[train]'"
+    )
     pytest.importorskip("torch_tensorrt", reason="needs torch_tensorrt: pip install 'auricle[gpu]'")
     if not torch.cuda.is_available():
         pytest.skip("needs a GPU that CUDA can use")
-    from models.networks.maest import Maest, MaestConfig
+    from auricle.models.networks.maest import Maest, MaestConfig
 
     torch.manual_seed(0)
     return Maest(MaestConfig(312, n_classes=7, width=64, depth=3, n_heads=2)).eval()
 
 
 @pytest.fixture(scope="module", params=["fp32", "fp16"])
-def exported(request: pytest.FixtureRequest, network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from models.export import Export, export_maest
+def exported(
+    request: pytest.FixtureRequest, network: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    from auricle.models.export.folder import Export, export_maest
 
     folder = tmp_path_factory.mktemp("export") / f"maest-{request.param}"
-    export_maest(network, folder, Export(folder.name, LABELS, block=1, precision=request.param, program=True))
+    export_maest(
+        network, folder, Export(folder.name, LABELS, block=1, precision=request.param, program=True)
+    )
     return folder
 
 
@@ -194,7 +216,11 @@ def test_engine_equals_the_program_and_is_compiled_once(
 def test_streams_through_torch_tensorrt(exported: Path) -> None:
     """The whole way of a stream; the card's five levels in two sizes of batches are compiled."""
     assert usable(find(exported), ("torch-tensorrt", "cpu")) == (TORCH_TENSORRT,)
-    params = {"model": str(exported), "patchout": Patchout(keep_every=2).model_dump(), "hop_size": 20}
+    params = {
+        "model": str(exported),
+        "patchout": Patchout(keep_every=2).model_dump(),
+        "hop_size": 20,
+    }
     plain = NoiseStream(0, **params)
     batched = NoiseStream(0, providers=["torch-tensorrt", "cpu"], batch=4, **params)
     run_offline(plain.graph)

@@ -5,17 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import ConfigError, GraphError
-from engine.graph import Graph
-from engine.scheduler import passes, run_offline
-from models.card import load_card
-from models.errors import ModelError
-from models.head import save_head
-from models.mlp import Layer
-from nodes.backbone import Backbone
-from nodes.heads import Heads
-from nodes.mel_spectrogram import MelSpectrogram
-from nodes.predictions import Prediction
+from auricle.engine.graph import Graph
+from auricle.engine.scheduler import passes, run_offline
+from auricle.errors import ConfigError, GraphError, ModelError
+from auricle.models.card import load_card
+from auricle.models.heads.head import save_head
+from auricle.models.heads.mlp import Layer
+from auricle.nodes.backbone import Backbone
+from auricle.nodes.heads import Heads
+from auricle.nodes.mel_spectrogram import MelSpectrogram
+from auricle.nodes.predictions import Prediction
 from tests.tiny import SIZE, make_backbone, make_head
 from tests.toys import Player, Recorder
 
@@ -60,7 +59,9 @@ def test_heads_are_added_and_removed_while_running(folder: Path) -> None:
         done = number
     assert done > 8
     seen = names(recorder)
-    assert len(seen) == len(recorder.tokens) > 10, "every segment has a token, with heads or without"
+    assert len(seen) == len(recorder.tokens) > 10, (
+        "every segment has a token, with heads or without"
+    )
     assert list(dict.fromkeys(seen)) == [(), ("mood", "genre"), ("genre",)]
 
 
@@ -76,7 +77,11 @@ def test_scores_are_those_of_the_head(folder: Path) -> None:
 
 def test_streams_share_the_weights_of_their_heads(folder: Path) -> None:
     paths = [str(folder / "mood"), str(folder / "genre")]
-    first, second, other = Heads("a", heads=paths), Heads("b", heads=paths), Heads("c", heads=paths[::-1])
+    first, second, other = (
+        Heads("a", heads=paths),
+        Heads("b", heads=paths),
+        Heads("c", heads=paths[::-1]),
+    )
     assert first._bank is second._bank
     assert other._bank is not first._bank, "another order of the scores"
     second.remove_head("mood")
@@ -91,7 +96,9 @@ def test_wrong_heads_are_refused(folder: Path) -> None:
     heads = Heads("heads", heads=[str(folder / "mood")])
     with pytest.raises(ConfigError, match="heads: there is a head 'mood' already"):
         heads.add_head(str(folder / "mood"))
-    with pytest.raises(ConfigError, match="heads: head 'other' takes embeddings of 9, here they have 8"):
+    with pytest.raises(
+        ConfigError, match="heads: head 'other' takes embeddings of 9, here they have 8"
+    ):
         heads.add_head(str(folder / "other"))
     with pytest.raises(ConfigError, match="heads: no head 'genre'; heads are: mood"):
         heads.remove_head("genre")
@@ -116,8 +123,13 @@ def test_head_for_another_backbone_is_refused_when_the_graph_is_built(folder: Pa
 def test_head_trained_on_another_backbone_of_the_same_size(folder: Path) -> None:
     own, other = load_card(folder / "backbone").sha256, "5" * 64
     assert own is not None
-    mine, strange = make_head(folder / "mine", backbone=own), make_head(folder / "strange", backbone=other)
-    refused = rf"heads\.embeddings: the input takes what tiny \(5{{12}}\) gives, not tiny \({own[:12]}\)"
+    mine, strange = (
+        make_head(folder / "mine", backbone=own),
+        make_head(folder / "strange", backbone=other),
+    )
+    refused = (
+        rf"heads\.embeddings: the input takes what tiny \(5{{12}}\) gives, not tiny \({own[:12]}\)"
+    )
     with pytest.raises(GraphError, match=refused):
         graph_of(folder, Heads("heads", heads=[str(strange)]))
 

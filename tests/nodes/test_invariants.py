@@ -1,4 +1,6 @@
-"""The promises that hold for every node: cuts, starts, liveness, gaps and bad neighbours change nothing."""
+"""The promises that hold for every node: cuts, starts, liveness, gaps and bad neighbours change
+nothing.
+"""
 
 import resource
 import sys
@@ -9,18 +11,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.graph import Graph
-from engine.marks import Gap, Skip
-from engine.node import Node
-from engine.overload import Ladder
-from engine.scheduler import LiveScheduler, passes, run_offline
-from models.head import save_head
-from models.mlp import Layer
-from nodes.aggregator import Aggregator
-from nodes.backbone import Backbone
-from nodes.heads import Heads
-from nodes.mel_spectrogram import MelSpectrogram
-from nodes.predictions import Events, Prediction
+from auricle.engine.graph import Graph
+from auricle.engine.marks import Gap, Skip
+from auricle.engine.node import Node
+from auricle.engine.overload import Ladder
+from auricle.engine.scheduler import LiveScheduler, passes, run_offline
+from auricle.models.heads.head import save_head
+from auricle.models.heads.mlp import Layer
+from auricle.nodes.aggregator import Aggregator
+from auricle.nodes.backbone import Backbone
+from auricle.nodes.heads import Heads
+from auricle.nodes.mel_spectrogram import MelSpectrogram
+from auricle.nodes.predictions import Events, Prediction
 from tests.tiny import LABELS, SIZE, make_backbone
 from tests.toys import Player, Recorder
 
@@ -72,7 +74,9 @@ class Bench:
             "tags.predictions": Prediction,
             "tags.events": Events,
         }
-        self.recorders = {end: Recorder(end.replace(".", "-"), dtype) for end, dtype in taps.items()}
+        self.recorders = {
+            end: Recorder(end.replace(".", "-"), dtype) for end, dtype in taps.items()
+        }
         edges = [(player.name, "mel"), (player.name, "vggish"), ("mel", "backbone.mel")]
         edges += [("backbone.embeddings", "heads"), ("backbone.predictions", "tags")]
         edges += [(end, recorder.name) for end, recorder in self.recorders.items()]
@@ -81,7 +85,8 @@ class Bench:
     def results(self) -> dict[str, dict[int, Any]]:
         """Tokens by number, by the end of the graph that they came from, as plain values."""
         return {
-            end: {n: plain(t) for n, t in recorder.tokens.items()} for end, recorder in self.recorders.items()
+            end: {n: plain(t) for n, t in recorder.tokens.items()}
+            for end, recorder in self.recorders.items()
         }
 
 
@@ -109,7 +114,10 @@ def test_there_is_something_to_compare(whole: dict[str, dict[int, Any]]) -> None
 
 @pytest.mark.parametrize("blocks", BLOCKS, ids=str)
 def test_cut_does_not_matter(
-    blocks: tuple[int, ...], samples: NDArray[np.float32], folder: Path, whole: dict[str, dict[int, Any]]
+    blocks: tuple[int, ...],
+    samples: NDArray[np.float32],
+    folder: Path,
+    whole: dict[str, dict[int, Any]],
 ) -> None:
     bench = Bench(Player("player", samples, blocks), folder)
     run_offline(bench.graph)
@@ -143,14 +151,23 @@ def test_live_equals_offline(
 
 @pytest.mark.parametrize("blocks", BLOCKS, ids=str)
 def test_gap_concerns_what_touches_it_and_nothing_else(
-    blocks: tuple[int, ...], samples: NDArray[np.float32], folder: Path, whole: dict[str, dict[int, Any]]
+    blocks: tuple[int, ...],
+    samples: NDArray[np.float32],
+    folder: Path,
+    whole: dict[str, dict[int, Any]],
 ) -> None:
     """Half a second is lost at 5 s."""
     first, count = 80_000, 8000
     bench = Bench(Player("player", samples, blocks, ((first, count, "xrun"),)), folder)
     run_offline(bench.graph)
     results = bench.results()
-    for end in ("mel.mel", "vggish.mel", "backbone.embeddings", "backbone.predictions", "heads.predictions"):
+    for end in (
+        "mel.mel",
+        "vggish.mel",
+        "backbone.embeddings",
+        "backbone.predictions",
+        "heads.predictions",
+    ):
         recorder = bench.recorders[end]
         (mark,) = [mark for mark in recorder.marks if isinstance(mark, Gap)]
         assert mark.source == (first, first + count)
@@ -167,16 +184,22 @@ def test_gap_concerns_what_touches_it_and_nothing_else(
         assert span[1] > first
 
 
-def test_segments_of_nothing_are_skipped_and_counted(samples: NDArray[np.float32], folder: Path) -> None:
+def test_segments_of_nothing_are_skipped_and_counted(
+    samples: NDArray[np.float32], folder: Path
+) -> None:
     bench = Bench(Player("player", samples, (500,), ((32_000, 64_000, "reconnect"),)), folder)
     run_offline(bench.graph)
-    skips = [mark for mark in bench.recorders["backbone.embeddings"].marks if isinstance(mark, Skip)]
+    skips = [
+        mark for mark in bench.recorders["backbone.embeddings"].marks if isinstance(mark, Skip)
+    ]
     skipped = {n for mark in skips for n in range(mark.start, mark.stop)}
     backbone = bench.graph.nodes["backbone"]
     assert backbone.counts == {"gap": len(skipped)}
     given = bench.recorders["backbone.embeddings"].tokens
     assert skipped.isdisjoint(given)
-    assert sorted(skipped | set(given)) == list(range((626 - 40) // 13 + 1)), "each is given or accounted for"
+    assert sorted(skipped | set(given)) == list(range((626 - 40) // 13 + 1)), (
+        "each is given or accounted for"
+    )
     mel = 125 / 2
     for n in skipped:
         assert 2 * mel <= n * 13
@@ -191,14 +214,21 @@ def test_reset_forgets_everything(samples: NDArray[np.float32], folder: Path) ->
     (mark,) = bench.recorders["tags.predictions"].marks
     assert smooth[mark.start] == raw[mark.start], "the first one after a reset is its own median"
     assert smooth[mark.start - 1] != raw[mark.start - 1]
-    ended = [e for token in bench.recorders["tags.events"].tokens.values() for e in token.events if e.reason]
+    ended = [
+        e
+        for token in bench.recorders["tags.events"].tokens.values()
+        for e in token.events
+        if e.reason
+    ]
     assert {e.reason for e in ended} == {"gap", "end"}
 
 
 def test_overloaded_live_source_skips_segments_and_no_samples(
     samples: NDArray[np.float32], folder: Path
 ) -> None:
-    """With no delay allowed nothing is on time: all is skipped, counted, marked, and the stream goes on."""
+    """With no delay allowed nothing is on time: all is skipped, counted, marked, and the stream
+    goes on.
+    """
     bench = Bench(Player("player", samples, (320,), live=True), folder)
     backbone = bench.graph.nodes["backbone"]
     assert isinstance(backbone, Backbone)
@@ -249,8 +279,8 @@ class Endless(Player):
 def test_memory_is_flat_over_hours(samples: NDArray[np.float32], folder: Path) -> None:
     """Three hours at full speed with a thousand gaps. After a tenth of it, nothing grows any more.
 
-    The peak of the process may still move by what the allocator rounds up: less than 4 MB, where one float
-    kept for each frame would be 2.7 MB and one small object for each segment 10 MB.
+    The peak of the process may still move by what the allocator rounds up: less than 4 MB, where
+    one float kept for each frame would be 2.7 MB and one small object for each segment 10 MB.
     """
     nodes: list[Node] = [
         Endless("player", samples, 1080),

@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
-from engine.graph import Graph
-from engine.scheduler import run_offline
-from nodes.mel import FRONT_ENDS, mel_spectrogram
-from nodes.mel_spectrogram import MelSpectrogram
+from auricle.engine.graph import Graph
+from auricle.engine.scheduler import run_offline
+from auricle.nodes.mel_spectrogram import MelSpectrogram
+from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
 from tests.toys import Player, Recorder
 
 
 @pytest.mark.parametrize("name", FRONT_ENDS)
-@pytest.mark.parametrize("total", [0, 1, 159, 160, 161, 255, 256, 257, 511, 512, 513, 2560, 2561, 16000])
+@pytest.mark.parametrize(
+    "total", [0, 1, 159, 160, 161, 255, 256, 257, 511, 512, 513, 2560, 2561, 16000]
+)
 @pytest.mark.parametrize("block", [100, 10**6])
 def test_frames_are_those_of_the_whole_signal(name: str, total: int, block: int) -> None:
     samples = np.random.default_rng(total).uniform(-1, 1, total).astype(np.float32)
@@ -20,7 +22,9 @@ def test_frames_are_those_of_the_whole_signal(name: str, total: int, block: int)
     run_offline(Graph("g", nodes, [("in", "mel"), ("mel", "frames")]))
     expected = mel_spectrogram(samples, FRONT_ENDS[name])
     assert (
-        len(recorder.tokens) == len(expected) == (1 + -(-total // FRONT_ENDS[name].hop_size) if total else 0)
+        len(recorder.tokens)
+        == len(expected)
+        == (1 + -(-total // FRONT_ENDS[name].hop_size) if total else 0)
     )
     for n, frame in recorder.tokens.items():
         np.testing.assert_array_equal(frame, expected[n])

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.manifest import SPLITS, Manifest, Track
-from training.tasks import Task
+from auricle.training.data.manifest import SPLITS, Manifest, Track
+from auricle.training.data.tasks import Task
 
 SIZE = 12
 GENRES = ("jazz", "rock", "techno")
@@ -16,7 +16,9 @@ GENRES = ("jazz", "rock", "techno")
 Store = dict[str, NDArray[np.float16]]
 
 
-def corpus(artists: int = 9, tracks: int = 6, noise: float = 0.3, seed: int = 0) -> tuple[Manifest, Store]:
+def corpus(
+    artists: int = 9, tracks: int = 6, noise: float = 0.3, seed: int = 0
+) -> tuple[Manifest, Store]:
     """Artists of one genre each in turn, with two releases each; a track has 3 to 6 segments."""
     rng = np.random.default_rng(seed)
     genres = rng.normal(0, 1, (len(GENRES), SIZE))

@@ -24,7 +24,9 @@ CODECS = {
 }
 
 
-def noise(seconds: float, seed: int = 0, level: float = 0.25, rate: int = RATE) -> NDArray[np.int16]:
+def noise(
+    seconds: float, seed: int = 0, level: float = 0.25, rate: int = RATE
+) -> NDArray[np.int16]:
     """Stereo samples `(frames, 2)` that are those of no other seed."""
     draws = np.random.default_rng(seed).uniform(-level, level, (round(seconds * rate), 2))
     return (draws * 32767).astype(np.int16)
@@ -35,10 +37,14 @@ def write_music(path: Path, seconds: float = 1, seed: int = 0, level: float = 0.
     rate = 48000 if path.suffix == ".opus" else RATE
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(CODECS[path.suffix], rate=rate, options={"strict": "experimental"})
+        stream: Any = container.add_stream(
+            CODECS[path.suffix], rate=rate, options={"strict": "experimental"}
+        )
         stream.layout = "stereo"
         stream.bit_rate = 128000
-        frame = av.AudioFrame.from_ndarray(noise(seconds, seed, level, rate).reshape(1, -1), "s16", "stereo")
+        frame = av.AudioFrame.from_ndarray(
+            noise(seconds, seed, level, rate).reshape(1, -1), "s16", "stereo"
+        )
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         resampler = av.AudioResampler(stream.format, "stereo", rate, stream.frame_size or None)
         for piece in (*resampler.resample(frame), *resampler.resample(None)):

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.mel import FRONT_ENDS
-from training.loaders import Material
-from training.manifest import Manifest, Split, Track
-from training.outputs import Outputs
-from training.recipe import Recipe
-from training.store import Store, StoreWriter
+from auricle.nodes.signal.mel import FRONT_ENDS
+from auricle.training.data.manifest import Manifest, Split, Track
+from auricle.training.data.outputs import Outputs
+from auricle.training.data.store import Store, StoreWriter
+from auricle.training.run.recipe import Recipe
+from auricle.training.sampling.loaders import Material
 
 GENRES = ("ambient", "techno", "folk")
 SPLITS: tuple[Split, ...] = ("train", "train", "validation")
@@ -27,7 +27,14 @@ BASE: dict[str, Any] = {
     "optimizer": {"name": "adam", "lr": 3e-3},
 }
 RESNET = {"name": "resnet10", "widths": [2, 2, 4, 4, 8], "embedding_size": 8}
-MAEST = {"name": "maest", "width": 8, "depth": 2, "n_heads": 2, "s_patchout_t": 1, "s_patchout_f": 2}
+MAEST = {
+    "name": "maest",
+    "width": 8,
+    "depth": 2,
+    "n_heads": 2,
+    "s_patchout_t": 1,
+    "s_patchout_f": 2,
+}
 TAGS = {"kind": "tags", "least_tracks": 1}
 
 
@@ -37,7 +44,9 @@ def recipe(objective: dict[str, Any], network: dict[str, Any] = RESNET, **more: 
 
 
 def tracks(artists: int = 6) -> list[Track]:
-    """Each artist has two releases of two tracks, one genre, a label with the next, and is in one part."""
+    """Each artist has two releases of two tracks, one genre, a label with the next, and is in one
+    part.
+    """
     return [
         Track(
             f"t{artist}-{number}",

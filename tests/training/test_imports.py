@@ -51,7 +51,7 @@ import importlib, pkgutil
 for package in map(importlib.import_module, ("engine", "nodes")):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
-import auricle.service, auricle.commands.run, auricle.cli
+import auricle.service.service, auricle.cli.run, auricle.cli
 """
     assert not {name for name in imported(modules) if name.partition(".")[0] == "training"}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from training.errors import TrainingError
-from training.manifest import SPLITS, Manifest
+from auricle.errors import TrainingError
+from auricle.training.data.manifest import SPLITS, Manifest
 
 SHOWN = 5
 """Tags, of those that are followed least, in the table; `--tags` shows all."""
@@ -19,7 +19,9 @@ SHOWN = 5
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.argument("student", type=click.Path(path_type=Path))
 @click.argument("teachers", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--part", type=click.Choice(SPLITS), default="test", show_default=True, help="Of the corpus.")
+@click.option(
+    "--part", type=click.Choice(SPLITS), default="test", show_default=True, help="Of the corpus."
+)
 @click.option(
     "--least-prevalence",
     type=click.FloatRange(0, 1),
@@ -29,25 +31,37 @@ SHOWN = 5
 )
 @click.option("--tags", is_flag=True, help="Show every tag.")
 def agree(
-    manifest: Path, student: Path, teachers: tuple[Path, ...], part: str, least_prevalence: float, tags: bool
+    manifest: Path,
+    student: Path,
+    teachers: tuple[Path, ...],
+    part: str,
+    least_prevalence: float,
+    tags: bool,
 ) -> None:
     """Compare the outputs of a STUDENT with those of its TEACHERS, segment by segment.
 
-    All are folders of auricle-train teach, with the same segments. A Markdown table: Spearman's correlation
-    over all segments, averaged over tags; and in which part of the segments the strongest tag is the same.
+    All are folders of auricle-train teach, with the same segments. A Markdown table: Spearman's
+    correlation over all segments, averaged over tags; and in which part of the segments the
+    strongest tag is the same.
     """
-    from training.agreement import ALL, agreements
-    from training.outputs import Outputs
+    from auricle.training.data.outputs import Outputs
+    from auricle.training.evaluation.agreement import ALL, agreements
 
     tracks = [track.track_id for track in Manifest.load(manifest) if track.split == part]
     if not tracks:
         raise TrainingError(f"{manifest}: no track in the part {part!r}")
-    found = agreements(Outputs(student), [Outputs(teacher) for teacher in teachers], tracks, least_prevalence)
-    click.echo("| teacher | Spearman | tags that count | strongest tag the same |\n|---|---|---|---|")
+    found = agreements(
+        Outputs(student), [Outputs(teacher) for teacher in teachers], tracks, least_prevalence
+    )
+    click.echo(
+        "| teacher | Spearman | tags that count | strongest tag the same |\n|---|---|---|---|"
+    )
     for name, agreement in found.items():
         counted = len(agreement.per_class)
         total = counted + len(agreement.left_out)
-        click.echo(f"| {name} | {agreement.spearman:.3f} | {counted} of {total} | {agreement.top_1:.1%} |")
+        click.echo(
+            f"| {name} | {agreement.spearman:.3f} | {counted} of {total} | {agreement.top_1:.1%} |"
+        )
     click.echo("\n| tag | teacher | Spearman |\n|---|---|---|")
     for name, agreement in found.items():
         if name == ALL:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.commands import INCOMPLETE
+from auricle.training.commands import INCOMPLETE
 
 if TYPE_CHECKING:
-    from training.corpus import Corpus
-    from training.manifest import Manifest
+    from auricle.training.data.corpus import Corpus
+    from auricle.training.data.manifest import Manifest
 
 GAME_MUSIC = "game-music"
 COLUMNS = ("tracks", "hours", "artists", "releases", "labels", "genres")
@@ -34,7 +34,9 @@ class _Fractions(click.ParamType):  # type: ignore[type-arg]  # generic in its s
             self.fail(f"{value!r} must be three percentages, as in 70,15,15")
         parts = (train, validation, test)
         if min(parts) < 0 or not train or abs(sum(parts) - 100) > 1e-6:
-            self.fail(f"{value!r} must be three percentages that add up to 100, the first of them above 0")
+            self.fail(
+                f"{value!r} must be three percentages that add up to 100, the first of them above 0"
+            )
         return train / 100, validation / 100, test / 100
 
 
@@ -93,19 +95,19 @@ def corpus(
 ) -> None:
     """Read the tagged music in folders into a manifest, a Parquet file.
 
-    Every file is decoded. Those that do not decode, are not as long as they say, or are silent are left out,
-    as are short ones and those whose audio is that of another; a file beside the manifest lists them. The
-    parts train, validation and test share no artist.
+    Every file is decoded. Those that do not decode, are not as long as they say, or are silent are
+    left out, as are short ones and those whose audio is that of another; a file beside the manifest
+    lists them. The parts train, validation and test share no artist.
 
-    `corpus game-music` assembles a free corpus from Debian's game music packages instead (2 GB to download,
-    14 hours of music).
+    `corpus game-music` assembles a free corpus from Debian's game music packages instead (2 GB to
+    download, 14 hours of music).
 
     The exit code is 3 if files were left out because they are broken.
     """
-    from training import game_music
-    from training.corpus import LEAST_S, read_corpus
-    from training.manifest import Manifest
-    from training.split import extended, split
+    from auricle.training.data import game_music
+    from auricle.training.data.corpus import LEAST_S, read_corpus
+    from auricle.training.data.manifest import Manifest
+    from auricle.training.data.split import extended, split
 
     games = folders == (Path(GAME_MUSIC),)
     if (packages or more) and not games:
@@ -113,7 +115,9 @@ def corpus(
     if games:
         home = out or Path(GAME_MUSIC)
         chosen = (*game_music.PACKAGES, *(game_music.MORE if more else ()))
-        folders = tuple(game_music.unpack(home, chosen, packages, lambda line: click.echo(line, err=True)))
+        folders = tuple(
+            game_music.unpack(home, chosen, packages, lambda line: click.echo(line, err=True))
+        )
         file, least_s = home / "manifest.parquet", game_music.LEAST_S
         options: dict[str, Any] = {"describe": game_music.Credits(folders).describe}
     else:
@@ -123,7 +127,11 @@ def corpus(
     least_s = least_s if least_seconds is None else least_seconds
     with _progress() as progress:
         found = read_corpus(
-            folders, least_s=least_s, workers=workers or os.cpu_count() or 1, progress=progress, **options
+            folders,
+            least_s=least_s,
+            workers=workers or os.cpu_count() or 1,
+            progress=progress,
+            **options,
         )
     remarks = _write_remarks(found, file)
     others = [track for track in found.manifest if more and game_music.is_of_more(track.path)]
@@ -140,30 +148,39 @@ def corpus(
 def _write_remarks(found: Corpus, manifest: Path) -> Path:
     """The files that are left out, a JSON object a line, beside the manifest.
 
-    Bytes of a name that are not UTF-8 are escaped as JSON does it, so `os.fsencode` gives them back.
+    Bytes of a name that are not UTF-8 are escaped as JSON does it, so `os.fsencode` gives them
+    back.
     """
-    from models.files import write_atomically
+    from auricle.models.files import write_atomically
 
     file = manifest.with_name(f"{manifest.stem}-skipped.jsonl")
     lines = [
         json.dumps(
-            {"path": str(remark.path), "kind": remark.kind, "reason": remark.reason}, ensure_ascii=False
+            {"path": str(remark.path), "kind": remark.kind, "reason": remark.reason},
+            ensure_ascii=False,
         )
         for remark in found.remarks
     ]
-    write_atomically(file, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+    write_atomically(
+        file, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    )
     return file
 
 
 def _report(found: Corpus, manifest: Manifest, file: Path, remarks: Path, as_json: bool) -> None:
-    from training.corpus import KINDS
-    from training.manifest import SPLITS
+    from auricle.training.data.corpus import KINDS
+    from auricle.training.data.manifest import SPLITS
 
     counts: dict[str, dict[str, float]] = {name: _counts(manifest.part(name)) for name in SPLITS}
     counts["all"] = _counts(manifest)
     kinds: dict[str, int] = {kind: found.count(kind) for kind in KINDS}
     if as_json:
-        content: dict[str, Any] = {"manifest": str(file), "counts": counts, **kinds, "skipped": str(remarks)}
+        content: dict[str, Any] = {
+            "manifest": str(file),
+            "counts": counts,
+            **kinds,
+            "skipped": str(remarks),
+        }
         click.echo(json.dumps(content))
         return
     click.echo(f"{'':<10}" + "".join(f"{column:>9}" for column in COLUMNS))
@@ -178,7 +195,8 @@ def _report(found: Corpus, manifest: Manifest, file: Path, remarks: Path, as_jso
 
 def _counts(part: Manifest) -> dict[str, float]:
     names = {
-        column: len({name for track in part for name in getattr(track, column)}) for column in COLUMNS[2:]
+        column: len({name for track in part for name in getattr(track, column)})
+        for column in COLUMNS[2:]
     }
     hours = sum(track.duration_s for track in part) / 3600
     return {"tracks": len(part), "hours": round(hours, 2), **names}
@@ -191,7 +209,13 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

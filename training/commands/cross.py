@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from training.errors import TrainingError
+from auricle.errors import TrainingError
 
 
 @click.command(
@@ -26,7 +26,10 @@ Example:
     "[default: those of the same name]",
 )
 @click.option(
-    "--protocol", type=click.Choice(["thesis", "cola", "maest"]), default="thesis", show_default=True
+    "--protocol",
+    type=click.Choice(["thesis", "cola", "maest"]),
+    default="thesis",
+    show_default=True,
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Heads.")
 def cross(
@@ -40,22 +43,27 @@ def cross(
 ) -> None:
     """Train heads on the embeddings of one collection, and test them on those of another.
 
-    OUTPUTS are one model's, of each collection. Tasks are files, as auricle-train dataset writes them.
+    OUTPUTS are one model's, of each collection. Tasks are files, as auricle-train dataset writes
+    them.
     """
-    from training.evaluation import cross_collection, results_of
-    from training.outputs import Outputs
-    from training.probe import protocols_of
-    from training.report import markdown
-    from training.task_files import load_task
+    from auricle.training.data.outputs import Outputs
+    from auricle.training.data.task_files import load_task
+    from auricle.training.evaluation.comparison import cross_collection, results_of
+    from auricle.training.evaluation.probe import protocols_of
+    from auricle.training.evaluation.report import markdown
 
     first, second = load_task(task), load_task(other_task)
     model, other_model = Outputs(outputs), Outputs(other_outputs)
     if model.card.name != other_model.card.name:
-        raise TrainingError(f"{other_outputs}: of {other_model.card.name}, the others of {model.card.name}")
+        raise TrainingError(
+            f"{other_outputs}: of {other_model.card.name}, the others of {model.card.name}"
+        )
     names = dict(_pair(each) for each in same)
     names = names or {name: name for name in second.classes if name in first.classes}
     if not names:
-        raise TrainingError(f"{first.name} and {second.name} have no class in common; say which with --same")
+        raise TrainingError(
+            f"{first.name} and {second.name} have no class in common; say which with --same"
+        )
     runs = cross_collection(
         first,
         model.embeddings,

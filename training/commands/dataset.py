@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.commands import INCOMPLETE
+from auricle.training.commands import INCOMPLETE
 
 if TYPE_CHECKING:
-    from training.manifest import Manifest
-    from training.tasks import Task
+    from auricle.training.data.manifest import Manifest
+    from auricle.training.data.tasks import Task
 
 KINDS = ("jamendo", "magnatagatune", "fma", "gtzan", "folders")
 
@@ -28,19 +28,22 @@ Examples:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("audio", type=click.Path(path_type=Path), required=False)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Manifest to write.")
-@click.option("--subset", help="Of jamendo: genre, instrument, ...; of fma: small, medium or large.")
+@click.option(
+    "--subset", help="Of jamendo: genre, instrument, ...; of fma: small, medium or large."
+)
 @click.option("--split", type=int, help="Of jamendo, 0 to 4.")
 def dataset(
     kind: str, folder: Path, audio: Path | None, out: Path, subset: str | None, split: int | None
 ) -> None:
     """Read a published data set into a manifest, and its classes into a task file beside it.
 
-    FOLDER has the lists or tables as they are published, AUDIO the music; of `folders`, a folder a class,
-    both are one. The task file is what auricle-train heads and evaluate take as a task.
+    FOLDER has the lists or tables as they are published, AUDIO the music; of `folders`, a folder a
+    class, both are one. The task file is what auricle-train heads and evaluate take as a task.
 
-    The exit code is 3 if files of `folders` were left out because they cannot be opened; they are listed.
+    The exit code is 3 if files of `folders` were left out because they cannot be opened; they are
+    listed.
     """
-    from training.task_files import save_task
+    from auricle.training.data.task_files import save_task
 
     skipped: list[str] = []
     given: dict[str, Any] = {
@@ -50,7 +53,9 @@ def dataset(
     file = out.with_suffix(".json")
     manifest.save(out)
     save_task(task, file)
-    counts = ", ".join(f"{len(manifest.part(part))} {part}" for part in ("train", "validation", "test"))
+    counts = ", ".join(
+        f"{len(manifest.part(part))} {part}" for part in ("train", "validation", "test")
+    )
     click.echo(f"{out}: {len(manifest)} tracks ({counts})")
     click.echo(f"{file}: {task.name}, {len(task.classes)} classes, {len(task.targets)} tracks")
     for reason in skipped:
@@ -69,9 +74,11 @@ def _read(
     for name in given.keys() - allowed:
         raise click.UsageError(f"{kind} has no --{name}")
     if (audio is None) != (kind == "folders"):
-        raise click.UsageError("folders takes one folder" if audio else f"{kind} takes FOLDER and AUDIO")
+        raise click.UsageError(
+            "folders takes one folder" if audio else f"{kind} takes FOLDER and AUDIO"
+        )
     if kind == "folders":
         given = {"skipped": skipped.append}
-    read = importlib.import_module(f"training.datasets.{kind}").read
+    read = importlib.import_module(f"auricle.training.data.datasets.{kind}").read
     found: tuple[Manifest, Task] = read(folder, *([audio] if audio else []), **given)
     return found

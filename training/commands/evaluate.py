@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from training.commands import INCOMPLETE
-from training.commands.options import task_options
-from training.errors import TrainingError
+from auricle.errors import TrainingError
+from auricle.training.commands import INCOMPLETE
+from auricle.training.commands.options import task_options
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from training.comparison import Contender
-    from training.evaluation import Result
-    from training.folds import Fold
-    from training.manifest import Track
-    from training.probe import Protocol
-    from training.tasks import Task
+    from auricle.training.data.manifest import Track
+    from auricle.training.data.tasks import Task
+    from auricle.training.evaluation.comparison import Result
+    from auricle.training.evaluation.folds import Fold
+    from auricle.training.evaluation.material import Contender
+    from auricle.training.evaluation.probe import Protocol
 
 SEEDS = """Heads a fold. With one fold, and one training of each model, deviations are those of the heads'
 seeds alone: differences between models may be chance beyond them."""
@@ -50,7 +50,10 @@ Examples:
     "files (see heads).",
 )
 @click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of results."
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of results.",
 )
 @click.option(
     "--folds",
@@ -78,7 +81,9 @@ Examples:
 @click.option(
     "--pca", type=click.IntRange(1), metavar="SIZE", help="Reduce the stack for heads to this size."
 )
-@click.option("--learning-curve", is_flag=True, help="Also heads on 1, 5, 10 and 30 tracks a class.")
+@click.option(
+    "--learning-curve", is_flag=True, help="Also heads on 1, 5, 10 and 30 tracks a class."
+)
 @task_options
 @click.pass_context
 def evaluate(
@@ -103,19 +108,29 @@ def evaluate(
 ) -> None:
     """Compare models by their OUTPUTS for the tracks of MANIFEST.
 
-    Several OUTPUTS with commas between are one model, trained from several seeds: its figures are means over
-    them. Writes results.md, results.json and plots. Exit code 3: done, but without tracks that a model lacks.
+    Several OUTPUTS with commas between are one model, trained from several seeds: its figures are
+    means over them. Writes results.md, results.json and plots. Exit code 3: done, but without
+    tracks that a model lacks.
     """
-    from training.comparison import STACK, Options, contenders, folds_of, heard, named_task
-    from training.manifest import Manifest
-    from training.manifest_tasks import only
-    from training.outputs import Outputs
-    from training.probe import protocols_of
+    from auricle.training.data.manifest import Manifest
+    from auricle.training.data.manifest_tasks import only
+    from auricle.training.data.outputs import Outputs
+    from auricle.training.evaluation.material import (
+        STACK,
+        Options,
+        contenders,
+        folds_of,
+        heard,
+        named_task,
+    )
+    from auricle.training.evaluation.probe import protocols_of
 
     if pca is not None and not stack:
         raise click.UsageError("--pca reduces the stack; give --stack too")
     corpus = Manifest.load(manifest)
-    groups = [(name, [Outputs(folder) for folder in folders]) for name, folders in map(_parsed, outputs)]
+    groups = [
+        (name, [Outputs(folder) for folder in folders]) for name, folders in map(_parsed, outputs)
+    ]
     models = contenders(groups, stack)
     ids, lacking = heard([output for _, trainings in groups for output in trainings], corpus)
     kept = set(ids)
@@ -128,7 +143,11 @@ def evaluate(
         where = f"{manifest}: no track in the part {part or 'test'!r} has embeddings by all models"
         raise TrainingError(f"{where}; choose another --part")
     told = [track.track_id for track in (searched if folds and part else found)]
-    made = {name: only(named_task(name, corpus, options), told) for name in names if name not in RETRIEVAL}
+    made = {
+        name: only(named_task(name, corpus, options), told)
+        for name in names
+        if name not in RETRIEVAL
+    }
     tests = {name: folds_of(name, task, corpus, folds) for name, task in made.items()}
     protocols = protocols_of(protocol, grid)
     results: list[Result] = []
@@ -167,9 +186,11 @@ def _heads(
     curve: bool,
     tell: Callable[[], None],
 ) -> list[Result]:
-    from training import evaluation
+    from auricle.training.evaluation import comparison as evaluation
 
-    runs = evaluation.heads(task, model.trainings, tests, protocols, seeds=seeds, pca=pca, tell=tell)
+    runs = evaluation.heads(
+        task, model.trainings, tests, protocols, seeds=seeds, pca=pca, tell=tell
+    )
     results = evaluation.results_of(task, model.name, list(runs))
     if curve:
         results += evaluation.learning_curve(
@@ -178,8 +199,10 @@ def _heads(
     return results
 
 
-def _retrieval(name: str, model: Contender, tracks: Sequence[Track], same_release: bool) -> list[Result]:
-    from training.evaluation import retrieval_results
+def _retrieval(
+    name: str, model: Contender, tracks: Sequence[Track], same_release: bool
+) -> list[Result]:
+    from auricle.training.evaluation.comparison import retrieval_results
 
     ids = [track.track_id for track in tracks]
     releases = {track.track_id: track.releases for track in tracks}
@@ -192,8 +215,8 @@ def _retrieval(name: str, model: Contender, tracks: Sequence[Track], same_releas
 
 def _written(results: Sequence[Result], out: Path) -> str:
     """Write results; returns their table. Raises OSError."""
-    from models.files import write_atomically
-    from training import report
+    from auricle.models.files import write_atomically
+    from auricle.training.evaluation import report
 
     out.mkdir(parents=True, exist_ok=True)
     table = report.markdown(results)

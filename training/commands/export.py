@@ -18,7 +18,9 @@ import click
     show_default=True,
     help="Of the weights in the file.",
 )
-@click.option("--hop", type=click.IntRange(1), help="Frames between segments.  [default: about a second's]")
+@click.option(
+    "--hop", type=click.IntRange(1), help="Frames between segments.  [default: about a second's]"
+)
 @click.option("--licence", help="For the card, as SPDX has it.")
 @click.option("--description", help="For the card.  [default: the recipe's]")
 def export(
@@ -31,7 +33,7 @@ def export(
     description: str | None,
 ) -> None:
     """Make a model FOLDER of a finished RUN, which auricle run and auricle tag take at once."""
-    from training.export import deviates, export_run
+    from auricle.training.run.export import deviates, export_run
 
     card = export_run(run, folder, name or folder.name, precision, hop, licence, description)  # type: ignore[arg-type]  # click has looked
     click.echo(f"{card.name}: {', '.join([str(folder), *deviates(card)])}")

@@ -7,29 +7,36 @@ from pathlib import Path
 
 import click
 
-from training.commands import INCOMPLETE
-from training.manifest import Manifest, Track
-from training.progress import Tracks
+from auricle.training.commands import INCOMPLETE
+from auricle.training.commands.progress import Tracks
+from auricle.training.data.manifest import Manifest, Track
 
 FAILED = 1
 
 
 @click.command(epilog="Example: auricle-train features corpus.parquet --out features")
 @click.argument("manifest", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the features.")
-@click.option("--front-end", type=click.Choice(["musicnn", "vggish"]), default="musicnn", show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the features."
+)
+@click.option(
+    "--front-end", type=click.Choice(["musicnn", "vggish"]), default="musicnn", show_default=True
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
-@click.option("--verify", is_flag=True, help="Read what is there, and compare it with its checksums.")
+@click.option(
+    "--verify", is_flag=True, help="Read what is there, and compare it with its checksums."
+)
 @click.pass_context
 def features(
     ctx: click.Context, manifest: Path, out: Path, front_end: str, workers: int | None, verify: bool
 ) -> None:
-    """Compute mel spectrograms of the tracks of a MANIFEST, as float16, by the engine's own functions.
+    """Compute mel spectrograms of the tracks of a MANIFEST, as float16, by the engine's own
+    functions.
 
-    What is there already is left alone, so an interrupted run goes on where it stopped. Exits with 3 if some
-    tracks could not be used; they are listed.
+    What is there already is left alone, so an interrupted run goes on where it stopped. Exits with
+    3 if some tracks could not be used; they are listed.
     """
-    from training.features import compute_features, open_features
+    from auricle.training.data.features import compute_features, open_features
 
     if verify:
         damaged = open_features(out).verify()
@@ -55,7 +62,11 @@ def features(
     took = time.monotonic() - began
     for failure in failures:
         click.echo(failure.reason, err=True)
-    speed = f"{computed_s / took:.0f} times as fast as they play" if computed else "nothing was left to do"
+    speed = (
+        f"{computed_s / took:.0f} times as fast as they play"
+        if computed
+        else "nothing was left to do"
+    )
     click.echo(f"{out}: {len(corpus) - len(failures)} tracks, {seconds / 3600:.1f} h, {speed}")
     if failures:
         click.echo(f"{len(failures)} tracks have no features", err=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from training.errors import RecipeError
+from auricle.errors import RecipeError
 
 
 @click.command(
@@ -31,11 +31,15 @@ Examples:
     multiple=True,
     help="Folder of a model's outputs.",
 )
-@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe."
+)
 @click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes for batches."
 )
-@click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
+@click.option(
+    "--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True
+)
 def fit(
     recipe: str,
     manifest: Path,
@@ -48,17 +52,17 @@ def fit(
 ) -> None:
     """Train what a RECIPE describes, one that comes with Auricle or a YAML file.
 
-    Where OUT has a run that was interrupted, it goes on behind its last epoch. Over several processes:
-    torchrun --nproc-per-node 2 -m auricle.train fit ...
+    Where OUT has a run that was interrupted, it goes on behind its last epoch. Over several
+    processes: torchrun --nproc-per-node 2 -m auricle.train fit ...
     """
-    from training.recipe import load_recipe
+    from auricle.training.run.recipe import load_recipe
 
     chosen = load_recipe(recipe, dict(_change(each) for each in changes))
-    from training.features import open_features
-    from training.fit import fit as train
-    from training.loaders import Material
-    from training.manifest import Manifest
-    from training.outputs import Outputs
+    from auricle.training.data.features import open_features
+    from auricle.training.data.manifest import Manifest
+    from auricle.training.data.outputs import Outputs
+    from auricle.training.run.fit import fit as train
+    from auricle.training.sampling.loaders import Material
 
     # One called manifest.parquet, as corpus game-music writes it, has its name from its folder.
     file = manifest.resolve()

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from training.commands import INCOMPLETE
-from training.commands.options import task_options
+from auricle.training.commands import INCOMPLETE
+from auricle.training.commands.options import task_options
 
 if TYPE_CHECKING:
-    from training.evaluation import Result
-    from training.tasks import Task
+    from auricle.training.data.tasks import Task
+    from auricle.training.evaluation.comparison import Result
 
 
 @click.command(
@@ -33,7 +33,10 @@ Without splits the task is tested in folds, or in the parts of the manifest."""
 @click.argument("outputs", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--task", required=True, metavar="TASK", help="genres, artists, vocal, electronic, energy, or a file."
+    "--task",
+    required=True,
+    metavar="TASK",
+    help="genres, artists, vocal, electronic, energy, or a file.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the head.")
 @click.option("--name", help="Of the head; the engine publishes by it.  [default: the folder's]")
@@ -67,23 +70,23 @@ def heads(
 ) -> None:
     """Train a head on the embeddings in OUTPUTS for the tracks of MANIFEST.
 
-    It is tested first, on tracks that it has not met. The head that is written is then trained with all of
-    them but those that choose its weights; with --folds 0, with the training part alone. Exit code 3: done,
-    but without some tracks of the manifest.
+    It is tested first, on tracks that it has not met. The head that is written is then trained with
+    all of them but those that choose its weights; with --folds 0, with the training part alone.
+    Exit code 3: done, but without some tracks of the manifest.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from engine.wire import KIND
-    from training import evaluation
-    from training.comparison import Options, folds_of, heard, named_task
-    from training.folds import Fold
-    from training.head_export import save_probe
-    from training.manifest import Manifest
-    from training.manifest_tasks import only
-    from training.outputs import Outputs
-    from training.probe import protocols_of
-    from training.report import TITLES, figure
+    from auricle.training.data.manifest import Manifest
+    from auricle.training.data.manifest_tasks import only
+    from auricle.training.data.outputs import Outputs
+    from auricle.training.evaluation import comparison as evaluation
+    from auricle.training.evaluation.folds import Fold
+    from auricle.training.evaluation.head_export import save_probe
+    from auricle.training.evaluation.material import Options, folds_of, heard, named_task
+    from auricle.training.evaluation.probe import protocols_of
+    from auricle.training.evaluation.report import TITLES, figure
+    from auricle.wire.codec import KIND
 
     name = name or out.name
     if not re.fullmatch(KIND, name):
@@ -95,7 +98,9 @@ def heads(
     what = only(named_task(task, corpus, options), ids)
     protocols = protocols_of(protocol, grid)
     tests = folds_of(task, what, corpus, folds)
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    with Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as progress:
         bar = progress.add_task(f"{name}: heads", total=len(tests) * seeds + 1)
         runs = list(
             evaluation.heads(
@@ -125,17 +130,23 @@ def heads(
 
 
 def _show_classes(task: Task, results: dict[str, Result]) -> None:
-    from training.report import figure
+    from auricle.training.evaluation.report import figure
 
     width = max(map(len, task.classes))
-    click.echo(f"\n{'class':<{width}}  tracks  {'average precision' if task.multilabel else 'recall'}")
+    click.echo(
+        f"\n{'class':<{width}}  tracks  {'average precision' if task.multilabel else 'recall'}"
+    )
     counts = task.matrix(list(task.targets)).sum(axis=0)
     for name, count in zip(task.classes, counts, strict=True):
-        click.echo(f"{name:<{width}}  {count:>6}  {figure(results[name]) if name in results else '-'}")
+        click.echo(
+            f"{name:<{width}}  {count:>6}  {figure(results[name]) if name in results else '-'}"
+        )
 
 
 def _left_out(classes: tuple[str, ...], runs: int) -> list[str]:
     if not classes:
         return []
     why = "they lack positives, or negatives, in training or test"
-    return [f"left out of the means of one of {runs} runs or more, because {why}: {', '.join(classes)}"]
+    return [
+        f"left out of the means of one of {runs} runs or more, because {why}: {', '.join(classes)}"
+    ]

@@ -17,10 +17,16 @@ _OPTIONS = (
         help="How heads are trained.",
     ),
     click.option(
-        "--grid", is_flag=True, help="Try MAEST's 144 settings, keep for each head what validates best."
+        "--grid",
+        is_flag=True,
+        help="Try MAEST's 144 settings, keep for each head what validates best.",
     ),
-    click.option("--min-tracks", type=click.IntRange(1), default=20, show_default=True, help="Of a class."),
-    click.option("--min-artists", type=click.IntRange(1), default=5, show_default=True, help="Of a genre."),
+    click.option(
+        "--min-tracks", type=click.IntRange(1), default=20, show_default=True, help="Of a class."
+    ),
+    click.option(
+        "--min-artists", type=click.IntRange(1), default=5, show_default=True, help="Of a genre."
+    ),
     click.option(
         "--teacher",
         "teachers",

@@ -9,7 +9,7 @@ import click
 @click.argument("name", required=False)
 def recipes(name: str | None) -> None:
     """List the recipes that come with Auricle, or show one with all its fields."""
-    from training.recipe import load_recipe, recipe_names
+    from auricle.training.run.recipe import load_recipe, recipe_names
 
     if name is not None:
         click.echo(load_recipe(name).to_yaml(), nl=False)

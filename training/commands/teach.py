@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from training.manifest import Manifest
-from training.progress import Tracks
+from auricle.training.commands.progress import Tracks
+from auricle.training.data.manifest import Manifest
 
 
 @click.command(
@@ -17,23 +17,35 @@ from training.progress import Tracks
 @click.argument("features", type=click.Path(path_type=Path))
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder; each model has one in it."
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder; each model has one in it.",
 )
-@click.option("--hop", type=click.IntRange(1), help="Frames between segments.  [default: the model's]")
+@click.option(
+    "--hop", type=click.IntRange(1), help="Frames between segments.  [default: the model's]"
+)
 @click.option("--workers", type=click.IntRange(1), help="Tracks at a time.  [default: one a core]")
 def teach(
-    manifest: Path, features: Path, models: tuple[str, ...], out: Path, hop: int | None, workers: int | None
+    manifest: Path,
+    features: Path,
+    models: tuple[str, ...],
+    out: Path,
+    hop: int | None,
+    workers: int | None,
 ) -> None:
     """Store activations and embeddings of MODELs, names or folders, over segments of the corpus.
 
     For distillation, and for heads on embeddings. What is there already is left alone.
     """
-    from training.outputs import store_outputs
+    from auricle.training.data.outputs import store_outputs
 
     corpus = Manifest.load(manifest)
     durations_s = {track.track_id: track.duration_s for track in corpus}
     for model in models:
         name = Path(model).name
         with Tracks(name, durations_s) as progress:
-            store_outputs(features, list(durations_s), model, out / name, hop, workers, progress.finished)
+            store_outputs(
+                features, list(durations_s), model, out / name, hop, workers, progress.finished
+            )
         click.echo(f"{name}: {out / name}")

@@ -7,25 +7,31 @@ from pathlib import Path
 
 import click
 
-from training.manifest import Manifest
+from auricle.training.data.manifest import Manifest
 
 
-@click.command(epilog="Example: auricle-train vary corpus.parquet features --times 2 --out varied.parquet")
+@click.command(
+    epilog="Example: auricle-train vary corpus.parquet features --times 2 --out varied.parquet"
+)
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.argument("features", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Manifest with the variations.")
-@click.option("--times", type=click.IntRange(1), default=1, show_default=True, help="Variations of a track.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Manifest with the variations."
+)
+@click.option(
+    "--times", type=click.IntRange(1), default=1, show_default=True, help="Variations of a track."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def vary(manifest: Path, features: Path, out: Path, times: int, seed: int) -> None:
     """Make variations of the training tracks: filtered, shifted, stretched, mixed with each other.
 
-    They are added to the FEATURES, and only the new manifest names them. For distillation: let the teachers
-    hear them, with auricle-train teach, and a student has more to learn from.
+    They are added to the FEATURES, and only the new manifest names them. For distillation: let the
+    teachers hear them, with auricle-train teach, and a student has more to learn from.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from training.variations import vary as make
+    from auricle.training.data.variations import vary as make
 
     if not out.resolve().parent.is_dir():
         raise click.UsageError(f"--out {out}: there is no folder {out.parent}")

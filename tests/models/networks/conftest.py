@@ -9,8 +9,9 @@ import pytest
 def torch_settings() -> Iterator[None]:
     """Seed torch, and keep it to one thread.
 
-    Networks this small gain nothing from more; where another process has one of two cores, the threads wait
-    for each other behind every layer, and a forward pass of EfficientNet-B0 takes 3 s in place of 14 ms.
+    Networks this small gain nothing from more; where another process has one of two cores, the
+    threads wait for each other behind every layer, and a forward pass of EfficientNet-B0 takes 3 s
+    in place of 14 ms.
     """
     try:
         import torch

@@ -4,17 +4,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
 
-from models.networks.efficientnet import EfficientNetB0  # noqa: E402
-from tests.models.networks.randomised import (  # noqa: E402
-    copy_in_order,
-    noise,
-    parameters,
-    settle,
-    trained_parts,
-)
+from auricle.models.networks.efficientnet import EfficientNetB0  # noqa: E402
+from tests.models.networks.randomised import copy_in_order, noise, parameters, settle, trained_parts
 
-# Both sides compute in float32, in the same order but for the padding; embeddings of size 1, behind 81
-# convolutions of rounding, came within 2e-5. PyTorch's padding in the strided ones makes differences of 2.
+# Both sides compute in float32, in the same order but for the padding; embeddings of size 1, behind
+# 81 convolutions of rounding, came within 2e-5. PyTorch's padding in the strided ones makes
+# differences of 2.
 TOLERANCE = 1e-4
 
 
@@ -38,15 +33,18 @@ def test_takes_any_size(frames: int, bands: int) -> None:
     assert embeddings.shape == (2, EfficientNetB0.embedding_size) == (2, 1280)
 
 
-# The peer is told the size to have its zeros placed for 128 x 96; without one it places them for each input,
-# which odd sizes need: 187 x 45 is odd before the first and the second stride, and even before others.
+# The peer is told the size to have its zeros placed for 128 x 96; without one it places them for
+# each input, which odd sizes need: 187 x 45 is odd before the first and the second stride, and even
+# before others.
 @pytest.mark.parametrize(
     ("image_size", "frames", "bands"), [((128, 96), 128, 96), (224, 128, 96), (None, 187, 45)]
 )
 def test_agrees_with_efficientnet_pytorch(
     image_size: int | tuple[int, int] | None, frames: int, bands: int
 ) -> None:
-    peers = pytest.importorskip("efficientnet_pytorch", reason="needs: pip install efficientnet_pytorch")
+    peers = pytest.importorskip(
+        "efficientnet_pytorch", reason="needs: pip install efficientnet_pytorch"
+    )
     mel = noise(4, frames, bands)
     network = settle(EfficientNetB0(), mel)
     peer = peers.EfficientNet.from_name(
@@ -73,11 +71,15 @@ def test_a_channel_axis_may_be_given() -> None:
 
 def test_all_parameters_are_trained() -> None:
     network = EfficientNetB0(n_classes=5, drop_path=0)
-    assert trained_parts(network, noise(4, 64, 96)) == {name for name, _ in network.named_parameters()}
+    assert trained_parts(network, noise(4, 64, 96)) == {
+        name for name, _ in network.named_parameters()
+    }
 
 
 def test_residual_blocks_are_dropped_in_training_only() -> None:
-    """With a rate of 0.999, the last residual block, 15th of 16, gives its input back for nearly all."""
+    """With a rate of 0.999, the last residual block, 15th of 16, gives its input back for nearly
+    all.
+    """
     network = EfficientNetB0(n_classes=5, drop_path=0.999)
     residual = [block for block in network.features if getattr(block, "residual", False)]
     rates = [block.drop_path for block in residual]
@@ -95,9 +97,10 @@ def test_residual_blocks_are_dropped_in_training_only() -> None:
 
 
 def test_what_dropping_leaves_is_scaled_to_the_same_mean() -> None:
-    from models.networks.efficientnet import _drop_path
+    from auricle.models.networks.efficientnet import _drop_path
 
     x = torch.full((10_000, 1, 1, 1), 3.0)
-    # Mean of values that are 0 or 4, the deviation of which is 1.7: three deviations of the mean are 0.05.
+    # Mean of values that are 0 or 4, the deviation of which is 1.7: three deviations of the mean
+    # are 0.05.
     assert float(_drop_path(x, 0.25).mean()) == pytest.approx(3, abs=0.06)
     assert set(_drop_path(x, 0.25).unique().tolist()) == {0, 4}

@@ -11,16 +11,21 @@ import importlib, pkgutil, sys
 for package in map(importlib.import_module, ("engine", "nodes")):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
-import auricle.service, models.registry
+import auricle.service.service, auricle.models.registry
 {more}
-print("torch" in sys.modules, *(name for name in sys.modules if name.startswith("models.networks")))
+print("torch" in sys.modules, *(name for name in sys.modules if name.startswith("auricle.models.networks")))
 """
 
 
 def imported(more: str = "") -> list[str]:
     code = LIST_MODULES.format(more=more)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
@@ -31,4 +36,4 @@ def test_the_engine_imports_neither_torch_nor_the_networks() -> None:
 
 
 def test_the_package_of_the_networks_imports_no_torch_by_itself() -> None:
-    assert imported("import models.networks") == ["False", "models.networks"]
+    assert imported("import auricle.models.networks") == ["False", "auricle.models.networks"]

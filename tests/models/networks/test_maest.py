@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from models.errors import ModelError
+from auricle.errors import ModelError
 
 torch = pytest.importorskip("torch", reason="the networks are in torch")
-maest = pytest.importorskip("models.networks.maest")
+maest = pytest.importorskip("auricle.models.networks.maest")
 MaestConfig, Maest, RandomPatchout = maest.MaestConfig, maest.Maest, maest.RandomPatchout
 
 # Float32 sums of up to 3072 products in another order, through up to 12 blocks; values are about 1.
@@ -20,11 +20,15 @@ TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 TINY = MaestConfig(312, n_classes=7, width=48, depth=3, n_heads=3)
 KEEP_EVERY = (2, 3, 5, 10)
 DROPPED_ROWS = {0: (), 3: (0, 7, 8), 4: (0, 1, 7, 8)}
-"""Rows that the thesis leaves out (section 6.3.8): the first and the last two, or two at either end."""
+"""Rows that the thesis leaves out (section 6.3.8): the first and the last two, or two at either
+end.
+"""
 
 
 def randomise(model: Any, seed: int = 0) -> Any:
-    """Weights under which everything matters: no zeros, no ones, streams that grow from block to block."""
+    """Weights under which everything matters: no zeros, no ones, streams that grow from block to
+    block.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -50,7 +54,9 @@ def tiny() -> Any:
 def sequences(tiny: Any) -> Iterator[list[Any]]:
     """What the first block of `tiny` was given, call by call."""
     seen: list[Any] = []
-    hook = tiny.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    hook = tiny.blocks[0].register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0].detach())
+    )
     yield seen
     hook.remove()
     tiny.eval()
@@ -76,7 +82,9 @@ class TestSizes:
             ("30s-519l", 86_206_734),
         ],
     )
-    def test_parameters_are_as_many_as_in_the_published_networks(self, name: str, parameters: int) -> None:
+    def test_parameters_are_as_many_as_in_the_published_networks(
+        self, name: str, parameters: int
+    ) -> None:
         with torch.device("meta"):
             model = Maest(maest.CONFIGS[name])
         assert sum(parameter.numel() for parameter in model.parameters()) == parameters
@@ -117,7 +125,9 @@ class TestSizes:
         assert {name: tuple(value.shape) for name, value in model.state_dict().items()} == expected
 
     def test_only_the_heads_norm_has_torchs_epsilon(self, tiny: Any) -> None:
-        epsilons = {name: m.eps for name, m in tiny.named_modules() if isinstance(m, torch.nn.LayerNorm)}
+        epsilons = {
+            name: m.eps for name, m in tiny.named_modules() if isinstance(m, torch.nn.LayerNorm)
+        }
         assert epsilons.pop("head.0") == 1e-5
         assert set(epsilons.values()) == {1e-6}
         assert len(epsilons) == 2 * TINY.depth + 1
@@ -144,7 +154,10 @@ class TestSizes:
         config = MaestConfig.small(625)
         assert (config.width, config.depth, config.n_heads, config.time_grid) == (192, 12, 3, 62)
         with torch.device("meta"):
-            ratio = [sum(p.numel() for p in Maest(c).parameters()) for c in (maest.CONFIGS["10s"], config)]
+            ratio = [
+                sum(p.numel() for p in Maest(c).parameters())
+                for c in (maest.CONFIGS["10s"], config)
+            ]
         assert 15 < ratio[0] / ratio[1] < 16
 
     @pytest.mark.parametrize(
@@ -156,7 +169,9 @@ class TestSizes:
             ({"frames": 312, "width": 100}, "width=100 must be a multiple of n_heads=12"),
         ],
     )
-    def test_sizes_that_make_no_network_are_refused(self, sizes: dict[str, int], words: str) -> None:
+    def test_sizes_that_make_no_network_are_refused(
+        self, sizes: dict[str, int], words: str
+    ) -> None:
         with pytest.raises(ModelError, match=words):
             MaestConfig(**sizes)
 
@@ -174,7 +189,10 @@ class TestForward:
         with torch.no_grad():
             x = tiny.patch_embed.proj(mel.transpose(1, 2)[:, None])  # (2, width, 9, 31)
             x = x + tiny.time_new_pos_embed + tiny.freq_new_pos_embed
-            tokens = [tiny.cls_token + tiny.new_pos_embed[:, :1], tiny.dist_token + tiny.new_pos_embed[:, 1:]]
+            tokens = [
+                tiny.cls_token + tiny.new_pos_embed[:, :1],
+                tiny.dist_token + tiny.new_pos_embed[:, 1:],
+            ]
             x = torch.cat([*(t.expand(2, 1, -1) for t in tokens), x.flatten(2).transpose(1, 2)], 1)
             for block in tiny.blocks:
                 x = x + attention(block.attn, block.norm1(x))
@@ -238,7 +256,9 @@ class TestForward:
         tokens: list[int] = []
         blocks = (tiny.blocks[0], tiny.blocks[2])
         hooks = [
-            block.mlp.fc1.register_forward_pre_hook(lambda _, inputs: tokens.append(inputs[0].shape[1]))
+            block.mlp.fc1.register_forward_pre_hook(
+                lambda _, inputs: tokens.append(inputs[0].shape[1])
+            )
             for block in blocks
         ]
         run(tiny, mel_of(312))
@@ -258,7 +278,8 @@ class TestForward:
         tokens = tiny.tokens(mel, 1)
         parts = {"cls": tokens[:, 0], "dist": tokens[:, 1], "avg": tokens[:, 2:].mean(1)}
         for kinds in (("cls", "dist", "avg"), ("avg", "cls"), ("dist", "cls"), ("cls",)):
-            # The mean is taken before the last layer and not behind it; without it no patch asks any more.
+            # The mean is taken before the last layer and not behind it; without it no patch asks
+            # any more.
             expected = torch.cat([parts[kind] for kind in kinds], 1)
             torch.testing.assert_close(tiny.embed(mel, 1, kinds), expected, **TOLERANCE)
 
@@ -288,7 +309,9 @@ class TestInferencePatchout:
         mel, keep_t, keep_f = mel_of(312, batch=2), every(k, 30), rows_without(dropped)
         tokens = tiny.tokens(mel, None, keep_t, keep_f)
         tiny.tokens(mel, 0)
-        x = sequences[1][:, [0, 1, *(2 + 30 * f + t for f in keep_f.tolist() for t in keep_t.tolist())]]
+        x = sequences[1][
+            :, [0, 1, *(2 + 30 * f + t for f in keep_f.tolist() for t in keep_t.tolist())]
+        ]
         assert x.shape[1] == 2 + len(keep_f) * len(keep_t)
         for block in tiny.blocks:
             x = block(x)
@@ -317,7 +340,9 @@ class TestInferencePatchout:
             segment = mel[:, 10 * start : 10 * start + 312]
             columns = ahead[:, :, start // 2 : start // 2 + 15]
             tokens = tiny.encode(columns, every(2, 30), keep_f, 1)
-            torch.testing.assert_close(tokens, tiny.tokens(segment, 1, every(2, 30), keep_f), **TOLERANCE)
+            torch.testing.assert_close(
+                tokens, tiny.tokens(segment, 1, every(2, 30), keep_f), **TOLERANCE
+            )
 
     def test_positions_belong_to_the_columns_kept(self, tiny: Any) -> None:
         """The same patches at other places are another input."""
@@ -330,12 +355,15 @@ class TestInferencePatchout:
 
 class TestTraining:
     @pytest.mark.parametrize(
-        "patchout", [RandomPatchout(), RandomPatchout(15), RandomPatchout(0, 3), RandomPatchout(15, 3, 11)]
+        "patchout",
+        [RandomPatchout(), RandomPatchout(15), RandomPatchout(0, 3), RandomPatchout(15, 3, 11)],
     )
     def test_sequence_length(self, tiny: Any, sequences: list[Any], patchout: Any) -> None:
         tiny.patchout = patchout
         tiny.train()(mel_of(312, batch=2))
-        length = (30 - patchout.s_patchout_t) * (9 - patchout.s_patchout_f) - patchout.u_patchout + 2
+        length = (
+            (30 - patchout.s_patchout_t) * (9 - patchout.s_patchout_f) - patchout.u_patchout + 2
+        )
         assert sequences[0].shape == (2, length, 48)
 
     def test_sequence_length_of_the_paper(self) -> None:
@@ -412,14 +440,17 @@ class TestTraining:
         for _ in range(40):
             cls, dist, _ = model.separated(mel)
             loss = sum(
-                torch.nn.functional.binary_cross_entropy_with_logits(logits, labels) for logits in (cls, dist)
+                torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+                for logits in (cls, dist)
             )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
         assert losses[-1] < 0.6 * losses[0]
-        assert [name for name, value in model.state_dict().items() if torch.equal(value, before[name])] == []
+        assert [
+            name for name, value in model.state_dict().items() if torch.equal(value, before[name])
+        ] == []
 
 
 def nearest(token: list[float], among: list[list[float]]) -> int:
@@ -502,7 +533,9 @@ class TestAgainstTheAuthors:
             with torch.no_grad():
                 assert_same(ours(mel, every(k, 30), rows_without(dropped)), theirs(layout(mel)))
                 expected = theirs(layout(mel), transformer_block=6)[1]
-                assert_same(ours.embed(mel, 6, maest.KINDS, every(k, 30), rows_without(dropped)), expected)
+                assert_same(
+                    ours.embed(mel, 6, maest.KINDS, every(k, 30), rows_without(dropped)), expected
+                )
         finally:
             theirs.s_patchout_t_interleaved, theirs.s_patchout_f_indices = 0, ()
 

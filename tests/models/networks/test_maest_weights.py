@@ -1,4 +1,5 @@
-"""Files that become a MAEST: every published form, and for each way to be wrong a line that says so.
+"""Files that become a MAEST: every published form, and for each way to be wrong a line that says
+so.
 
 The files are made here, small, in the forms of the published ones.
 """
@@ -11,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from models.errors import ModelError
+from auricle.errors import ModelError
 
 torch = pytest.importorskip("torch", reason="the networks are in torch")
-maest = pytest.importorskip("models.networks.maest")
-weights = pytest.importorskip("models.networks.maest_weights")
+maest = pytest.importorskip("auricle.models.networks.maest")
+weights = pytest.importorskip("auricle.models.networks.maest_weights")
 safetensors = pytest.importorskip("safetensors.torch")
 load_maest, initialise = weights.load_maest, weights.initialise
 
@@ -103,7 +104,9 @@ class TestAuthorsCheckpoints:
             lambda state: state | {"melspectrogram.spec.window": torch.ones(512)},
             lambda state: {
                 f"net.{name}": value
-                for name, value in (state | {"melspectrogram.mel_scale.fb": torch.ones(257, 96)}).items()
+                for name, value in (
+                    state | {"melspectrogram.mel_scale.fb": torch.ones(257, 96)}
+                ).items()
             },
             lambda state: {name: value.double() for name, value in state.items()},
         ],
@@ -123,7 +126,9 @@ class TestAuthorsCheckpoints:
     def test_it_is_ready_for_use_and_for_training(self, state: State, write: Any) -> None:
         loaded = load_maest(write(state))
         assert not loaded.training
-        assert all(value.requires_grad and value.dtype == torch.float32 for value in loaded.parameters())
+        assert all(
+            value.requires_grad and value.dtype == torch.float32 for value in loaded.parameters()
+        )
 
     @pytest.mark.parametrize("name", maest.CONFIGS)
     def test_sizes_are_read_from_the_arrays(self, write: Any, name: str) -> None:
@@ -137,7 +142,9 @@ class TestAuthorsCheckpoints:
 
     def test_number_of_heads_can_be_said(self, state: State, write: Any) -> None:
         assert load_maest(write(state), n_heads=8).config.n_heads == 8
-        with pytest.raises(ModelError, match=r"maest\.ckpt: .*width=128 must be a multiple of n_heads=3"):
+        with pytest.raises(
+            ModelError, match=r"maest\.ckpt: .*width=128 must be a multiple of n_heads=3"
+        ):
             load_maest(write(state), n_heads=3)
 
     @pytest.mark.parametrize("width", [32, 96])
@@ -165,7 +172,9 @@ class TestHuggingFace:
         tolerance = {"rtol": 1e-5, "atol": 1e-5}
         with torch.no_grad():
             torch.testing.assert_close(loaded(mel), model(mel), **tolerance)
-            torch.testing.assert_close(loaded(mel, keep_t, keep_f), model(mel, keep_t, keep_f), **tolerance)
+            torch.testing.assert_close(
+                loaded(mel, keep_t, keep_f), model(mel, keep_t, keep_f), **tolerance
+            )
 
     def test_all_but_positions_and_second_head_is_the_same(self, state: State, write: Any) -> None:
         loaded = load_maest(write(hugging_face(state), "model.safetensors"))
@@ -192,7 +201,9 @@ class TestHuggingFace:
         # Half floats have eleven bits.
         torch.testing.assert_close(loaded(mel)[0], model(mel)[0], rtol=0, atol=5e-3)
 
-    def test_missing_and_extra_arrays_are_named_as_in_the_file(self, state: State, write: Any) -> None:
+    def test_missing_and_extra_arrays_are_named_as_in_the_file(
+        self, state: State, write: Any
+    ) -> None:
         theirs = hugging_face(state)
         key = "audio_spectrogram_transformer.encoder.layer.1.attention.attention.key.weight"
         array = theirs.pop(key)
@@ -221,7 +232,13 @@ def image_network(width: int = 128, side: int = 24, depth: int = 3, tokens: int 
     """A DeiT: positions of the patches of a square image, three colours, a thousand classes."""
     config = maest.MaestConfig(312, n_classes=1000, width=width, depth=depth, n_heads=2)
     state: State = dict(maest.Maest(config).state_dict())
-    for name in ("new_pos_embed", "freq_new_pos_embed", "time_new_pos_embed", "head.0.weight", "head.0.bias"):
+    for name in (
+        "new_pos_embed",
+        "freq_new_pos_embed",
+        "time_new_pos_embed",
+        "head.0.weight",
+        "head.0.bias",
+    ):
         del state[name]
     state["head.weight"], state["head.bias"] = state.pop("head.1.weight"), state.pop("head.1.bias")
     state["pos_embed"] = torch.randn(1, tokens + side * side, width)
@@ -236,7 +253,9 @@ class TestInitialWeights:
         theirs = image_network()
         initialise(model, write({"model": theirs}, "deit.pth"))
         grid = theirs["pos_embed"][:, 2:].reshape(1, 24, 24, 128).permute(0, 3, 1, 2)
-        grid = torch.nn.functional.interpolate(grid, size=(9, 31), mode="bicubic", align_corners=False)
+        grid = torch.nn.functional.interpolate(
+            grid, size=(9, 31), mode="bicubic", align_corners=False
+        )
         expected = {name: value for name, value in theirs.items() if not name.startswith("head")}
         del expected["pos_embed"]
         expected |= {name: value for name, value in state.items() if name.startswith("head")}
@@ -255,7 +274,9 @@ class TestInitialWeights:
         weight, bias = theirs["patch_embed.proj.weight"], theirs["patch_embed.proj.bias"]
         expected = torch.nn.functional.conv2d(patch.expand(-1, 3, -1, -1), weight, bias)
         # 768 products in another order.
-        torch.testing.assert_close(model.patch_embed.proj(patch).data, expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            model.patch_embed.proj(patch).data, expected, rtol=1e-4, atol=1e-4
+        )
 
     def test_from_audioset(self, model: Any, state: State, write: Any) -> None:
         """PaSST: 128 bands and 998 frames, so 12 rows and 99 columns."""
@@ -264,7 +285,9 @@ class TestInitialWeights:
         assert theirs["freq_new_pos_embed"].shape[2:] == (12, 1)
         assert theirs["time_new_pos_embed"].shape[2:] == (1, 99)
         initialise(model, write(theirs, "passt.pt"))
-        expected = theirs | {name: value for name, value in state.items() if name.startswith("head")}
+        expected = theirs | {
+            name: value for name, value in state.items() if name.startswith("head")
+        }
         for name, size in (("freq_new_pos_embed", (9, 1)), ("time_new_pos_embed", (1, 31))):
             expected[name] = torch.nn.functional.interpolate(
                 theirs[name], size=size, mode="bicubic", align_corners=False
@@ -299,7 +322,9 @@ class TestInitialWeights:
         self, model: Any, state: State, write: Any, name: str, shape: tuple[int, ...], what: str
     ) -> None:
         theirs = state | {name: torch.zeros(shape)}
-        words = f"passt.pt: '{name}' of shape {re.escape(str(shape))} is not one {what} of encodings$"
+        words = (
+            f"passt.pt: '{name}' of shape {re.escape(str(shape))} is not one {what} of encodings$"
+        )
         with pytest.raises(ModelError, match=words):
             initialise(model, write(theirs, "passt.pt"))
 
@@ -310,15 +335,21 @@ class TestInitialWeights:
         with pytest.raises(ModelError, match=r"deit\.pth: 'pos_embed' .*take a distilled DeiT"):
             initialise(model, write(image_network(**shape), "deit.pth"))
 
-    def test_nothing_changes_when_something_is_wrong(self, model: Any, state: State, write: Any) -> None:
+    def test_nothing_changes_when_something_is_wrong(
+        self, model: Any, state: State, write: Any
+    ) -> None:
         theirs = image_network(depth=4)
         with pytest.raises(
             ModelError, match=r"'blocks\.3\.attn\.proj\.bias' is not part of a MAEST \(and 11"
         ):
             initialise(model, write(theirs, "deit.pth"))
-        with pytest.raises(ModelError, match=r"'cls_token' has shape \(1, 1, 64\), expected \(1, 1, 128\)"):
+        with pytest.raises(
+            ModelError, match=r"'cls_token' has shape \(1, 1, 64\), expected \(1, 1, 128\)"
+        ):
             initialise(model, write(image_network(width=64), "deit.pth"))
-        with pytest.raises(ModelError, match="not a MAEST: 'freq_new_pos_embed' is missing; it has 'conv1"):
+        with pytest.raises(
+            ModelError, match="not a MAEST: 'freq_new_pos_embed' is missing; it has 'conv1"
+        ):
             initialise(model, write({"conv1.weight": torch.ones(3)}, "resnet.pth"))
         assert_equal(model, state)
 
@@ -336,7 +367,9 @@ class TestErrors:
 
     def test_a_missing_block(self, state: State, write: Any) -> None:
         state = {name: value for name, value in state.items() if not name.startswith("blocks.1.")}
-        with pytest.raises(ModelError, match=r"'blocks\.1\.attn\.proj\.bias' is missing \(and 11 more\)"):
+        with pytest.raises(
+            ModelError, match=r"'blocks\.1\.attn\.proj\.bias' is missing \(and 11 more\)"
+        ):
             load_maest(write(state))
 
     def test_extra_arrays(self, state: State, write: Any) -> None:
@@ -357,20 +390,27 @@ class TestErrors:
             load_maest(write(state))
 
     @pytest.mark.parametrize(
-        "name", ["freq_new_pos_embed", "time_new_pos_embed", "patch_embed.proj.weight", "head.1.weight"]
+        "name",
+        ["freq_new_pos_embed", "time_new_pos_embed", "patch_embed.proj.weight", "head.1.weight"],
     )
     def test_arrays_that_tell_the_sizes(self, state: State, write: Any, name: str) -> None:
         state[name] = state[name].flatten()
-        with pytest.raises(ModelError, match=rf"'{name}' of shape \(\d+,\) must have \d dimensions"):
+        with pytest.raises(
+            ModelError, match=rf"'{name}' of shape \(\d+,\) must have \d dimensions"
+        ):
             load_maest(write(state))
         del state[name]
-        with pytest.raises(ModelError, match=f"not a MAEST: '{name}' is missing; it has 'blocks.0.attn.pr"):
+        with pytest.raises(
+            ModelError, match=f"not a MAEST: '{name}' is missing; it has 'blocks.0.attn.pr"
+        ):
             load_maest(write(state))
 
     @pytest.mark.parametrize("columns", [0, 1])
     def test_too_few_columns(self, state: State, write: Any, columns: int) -> None:
         state["time_new_pos_embed"] = state["time_new_pos_embed"][..., :columns]
-        words = rf"maest\.ckpt: 'time_new_pos_embed' is for {columns} columns of patches; it takes two$"
+        words = (
+            rf"maest\.ckpt: 'time_new_pos_embed' is for {columns} columns of patches; it takes two$"
+        )
         with pytest.raises(ModelError, match=words):
             load_maest(write(state))
 
@@ -384,13 +424,13 @@ class TestErrors:
         ):
             load_maest(write(image_network()))
         passt = maest.MaestConfig(998, n_classes=527, width=128, depth=1, n_heads=2, n_mels=128)
-        with pytest.raises(ModelError, match=r"is for 12 rows of patches, MAEST's for 9; .*initialise\(\)"):
+        with pytest.raises(
+            ModelError, match=r"is for 12 rows of patches, MAEST's for 9; .*initialise\(\)"
+        ):
             load_maest(write(maest.Maest(passt).state_dict()))
 
     def test_objects_are_not_unpickled(self, state: State, write: Any, tmp_path: Path) -> None:
-        words = (
-            r"not loaded: it holds more than plain weights, or is no checkpoint; save its state_dict alone$"
-        )
+        words = r"not loaded: it holds more than plain weights, or is no checkpoint; save its state_dict alone$"
         with pytest.raises(ModelError, match=words):
             load_maest(write({"state_dict": state, "hyper_parameters": Outsider()}))
         (tmp_path / "bare.pkl").write_bytes(pickle.dumps(Outsider(), protocol=2))  # as torch's own
@@ -470,9 +510,7 @@ class TestErrors:
         state["blocks.0.attn.qkv.weight"] = convert(state["blocks.0.attn.qkv.weight"])
         path = write(state)
         for read in (load_maest, lambda path: initialise(model, path)):
-            words = (
-                rf"maest\.ckpt: 'blocks\.0\.attn\.qkv\.weight' is {kind}; a MAEST's are strided of a float"
-            )
+            words = rf"maest\.ckpt: 'blocks\.0\.attn\.qkv\.weight' is {kind}; a MAEST's are strided of a float"
             with pytest.raises(ModelError, match=words):
                 read(path)
 

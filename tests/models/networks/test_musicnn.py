@@ -1,4 +1,6 @@
-"""MusiCNN in PyTorch, against the ONNX graph and the plain numpy network, with random and real weights."""
+"""MusiCNN in PyTorch, against the ONNX graph and the plain numpy network, with random and real
+weights.
+"""
 
 from pathlib import Path
 
@@ -7,16 +9,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
 
-from models import musicnn  # noqa: E402
-from models.errors import ModelError  # noqa: E402
-from models.networks.musicnn import MusiCNN  # noqa: E402
+from auricle.errors import ModelError  # noqa: E402
+from auricle.models.convert import musicnn  # noqa: E402
+from auricle.models.networks.musicnn import MusiCNN  # noqa: E402
 from tests.models import plain_networks  # noqa: E402
 from tests.models.checkpoints import Arrays, checkpoint, run_onnx  # noqa: E402
 from tests.models.networks.randomised import noise, parameters, trained_parts  # noqa: E402
 
-# All sides compute the same function, in float32 but for numpy's float64, in different orders: the ONNX graph
-# pools before the norms. Sums of up to 4000 products leave rounding errors of 1e-5 in embeddings up to 18;
-# swapped layers, or maxima and means in another order, give differences above 0.1.
+# All sides compute the same function, in float32 but for numpy's float64, in different orders: the
+# ONNX graph pools before the norms. Sums of up to 4000 products leave rounding errors of 1e-5 in
+# embeddings up to 18; swapped layers, or maxima and means in another order, give differences above
+# 0.1.
 TOLERANCE = 1e-4
 
 
@@ -47,7 +50,9 @@ def test_real_weights_give_what_the_onnx_graph_gives(real_wheel: Path, name: str
     found = run(weights, mel)
     assert found[0].shape == (2, 50)
     assert found[1].shape == (2, MusiCNN.embedding_size)
-    for got, expected in zip(found, run_onnx(musicnn.build_musicnn(weights, {}), mel.numpy()), strict=True):
+    for got, expected in zip(
+        found, run_onnx(musicnn.build_musicnn(weights, {}), mel.numpy()), strict=True
+    ):
         np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
 
 
@@ -61,9 +66,13 @@ def test_takes_other_numbers_of_frames_and_classes() -> None:
 
 def test_all_parameters_are_trained() -> None:
     network = MusiCNN()
-    assert trained_parts(network, noise(4, 187, 96)) == {name for name, _ in network.named_parameters()}
+    assert trained_parts(network, noise(4, 187, 96)) == {
+        name for name, _ in network.named_parameters()
+    }
 
 
 def test_arrays_of_another_network_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"MusiCNN: 605748 trainable parameters in .* expected 787159"):
+    with pytest.raises(
+        ModelError, match=r"MusiCNN: 605748 trainable parameters in .* expected 787159"
+    ):
         MusiCNN.from_checkpoint(plain_networks.random_weights("vgg"))

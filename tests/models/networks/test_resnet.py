@@ -4,18 +4,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
 
-from models.networks.resnet import ResNet50  # noqa: E402
-from tests.models.networks.randomised import (  # noqa: E402
-    copy_in_order,
-    noise,
-    parameters,
-    settle,
-    trained_parts,
-)
+from auricle.models.networks.resnet import ResNet50  # noqa: E402
+from tests.models.networks.randomised import copy_in_order, noise, parameters, settle, trained_parts
 
-# The same operations in float32 on values up to 10, which came out equal; another machine may sum the means
-# in another order. A stride in the first convolution of a block instead of the second, or the epsilon of 1e-3
-# that the other networks have, makes differences of 4.
+# The same operations in float32 on values up to 10, which came out equal; another machine may sum
+# the means in another order. A stride in the first convolution of a block instead of the second, or
+# the epsilon of 1e-3 that the other networks have, makes differences of 4.
 TOLERANCE = 1e-4
 
 
@@ -48,7 +42,9 @@ def test_agrees_with_transformers(frames: int, bands: int) -> None:
     with torch.no_grad():
         logits, embeddings = network(mel)
         expected = peer(mel.unsqueeze(1)).last_hidden_state  # (batch, 2048, positions, positions)
-    pooled = torch.cat([expected.flatten(2).max(dim=2).values, expected.flatten(2).mean(dim=2)], dim=1)
+    pooled = torch.cat(
+        [expected.flatten(2).max(dim=2).values, expected.flatten(2).mean(dim=2)], dim=1
+    )
     assert pooled.std() > 0.1
     torch.testing.assert_close(embeddings, pooled, rtol=0, atol=TOLERANCE)
     with torch.no_grad():
@@ -67,4 +63,6 @@ def test_maxima_come_before_means() -> None:
 
 def test_all_parameters_are_trained() -> None:
     network = ResNet50(n_classes=5)
-    assert trained_parts(network, noise(4, 64, 96)) == {name for name, _ in network.named_parameters()}
+    assert trained_parts(network, noise(4, 64, 96)) == {
+        name for name, _ in network.named_parameters()
+    }

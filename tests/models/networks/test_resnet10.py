@@ -7,7 +7,7 @@ pytest.importorskip("torch", reason="networks are torch modules")
 import torch
 from torch.nn.functional import conv2d, relu
 
-from models.networks.resnet10 import ResNet10
+from auricle.models.networks.resnet10 import ResNet10
 from tests.models.networks.randomised import noise, parameters, settle, trained_parts
 
 
@@ -19,7 +19,12 @@ def test_sizes() -> None:
     assert logits.shape == (2, 100)
     assert embeddings.shape == (2, 512)
     assert (
-        sum(1 for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size != (1, 1)) == 9
+        sum(
+            1
+            for m in network.modules()
+            if isinstance(m, torch.nn.Conv2d) and m.kernel_size != (1, 1)
+        )
+        == 9
     )
 
 
@@ -57,7 +62,9 @@ def test_it_is_what_its_weights_say() -> None:
 
 def test_all_of_it_is_trained() -> None:
     network = ResNet10(5, (4, 4, 8, 8, 8), 16)
-    assert trained_parts(network, noise(4, 100, 96)) == {name for name, _ in network.named_parameters()}
+    assert trained_parts(network, noise(4, 100, 96)) == {
+        name for name, _ in network.named_parameters()
+    }
 
 
 def test_dropout_is_before_the_classifier_in_training_only() -> None:

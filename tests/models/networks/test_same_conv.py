@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
 
-from models.networks.same_conv import SameConv2d  # noqa: E402
+from auricle.models.networks.same_conv import SameConv2d  # noqa: E402
 
 
 def convolve(kernel: list[float], stride: int, signal: list[float]) -> list[float]:

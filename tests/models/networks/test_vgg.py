@@ -7,15 +7,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
 
-from models import musicnn  # noqa: E402
-from models.errors import ModelError  # noqa: E402
-from models.networks.vgg import VGG  # noqa: E402
+from auricle.errors import ModelError  # noqa: E402
+from auricle.models.convert import musicnn  # noqa: E402
+from auricle.models.networks.vgg import VGG  # noqa: E402
 from tests.models import plain_networks  # noqa: E402
 from tests.models.checkpoints import Arrays, checkpoint, run_onnx  # noqa: E402
 from tests.models.networks.randomised import noise, parameters, trained_parts  # noqa: E402
 
-# All sides compute the same function, in float32 but for numpy's float64. Sums of up to 1152 products, five
-# times over, leave rounding errors of 1e-5; the pools of the other data set give differences of 3.
+# All sides compute the same function, in float32 but for numpy's float64. Sums of up to 1152
+# products, five times over, leave rounding errors of 1e-5; the pools of the other data set give
+# differences of 3.
 TOLERANCE = 1e-4
 
 POOLS = {"MTT": musicnn.VGG_MTT_POOLS, "MSD": musicnn.VGG_MSD_POOLS}
@@ -40,7 +41,9 @@ def test_computes_the_published_network(corpus: str, first_pools: list) -> None:
     mel = noise(2, 187, 96)
     found = run(weights, mel, POOLS[corpus])
     assert np.ptp(found[0]) > 0.2  # sigmoids that are not all stuck at one end
-    for got, expected in zip(found, plain_networks.vgg(weights, mel.numpy(), first_pools), strict=True):
+    for got, expected in zip(
+        found, plain_networks.vgg(weights, mel.numpy(), first_pools), strict=True
+    ):
         np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
 
 
@@ -59,7 +62,9 @@ def test_real_weights_give_what_the_onnx_graph_gives(real_wheel: Path, corpus: s
 def test_all_parameters_are_trained() -> None:
     network = VGG(n_classes=7)
     assert network(noise(2, 187, 96))[0].shape == (2, 7)
-    assert trained_parts(network, noise(8, 187, 96)) == {name for name, _ in network.named_parameters()}
+    assert trained_parts(network, noise(8, 187, 96)) == {
+        name for name, _ in network.named_parameters()
+    }
 
 
 def test_arrays_of_another_network_are_refused() -> None:

@@ -9,19 +9,21 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
 
-from models.networks.vggish import VGGish  # noqa: E402
+from auricle.models.networks.vggish import VGGish  # noqa: E402
 from tests.models.networks.randomised import copy_in_order, noise, parameters, trained_parts  # noqa: E402
 
 PLAYLISTS: dict[str, Any] = {"frames": 256, "bands": 96, "first_pool": 4}
 
-# The same operations in float32, which came out equal; sums of 12,288 products leave 1e-5 where the order is
-# another. Features flattened in another order make differences of 10.
+# The same operations in float32, which came out equal; sums of 12,288 products leave 1e-5 where the
+# order is another. Features flattened in another order make differences of 10.
 TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
 def peer() -> ModuleType:
-    """VGGish of torch_vggish_yamnet. The package as a whole wants torchaudio, which its network does not."""
+    """VGGish of torch_vggish_yamnet. The package as a whole wants torchaudio, which its network
+    does not.
+    """
     spec = importlib.util.find_spec("torch_vggish_yamnet")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("needs: pip install --no-deps torch_vggish_yamnet")
@@ -58,7 +60,9 @@ def test_agrees_with_torch_vggish_yamnet(peer: ModuleType) -> None:
     mel = noise(3, 96, 64)
     with torch.no_grad():
         activated, embeddings = network(mel)
-        expected = reference(mel.unsqueeze(1))  # behind a ReLU, where ours, and AudioSet's, are before it
+        expected = reference(
+            mel.unsqueeze(1)
+        )  # behind a ReLU, where ours, and AudioSet's, are before it
     assert float(embeddings.min()) < -0.1
     assert expected.std() > 0.1
     torch.testing.assert_close(embeddings.relu(), expected, rtol=0, atol=TOLERANCE)
@@ -66,7 +70,9 @@ def test_agrees_with_torch_vggish_yamnet(peer: ModuleType) -> None:
 
 
 def test_playlist_form_is_the_audioset_form_but_for_the_first_pooling(peer: ModuleType) -> None:
-    """The same layers in both: a peer whose first pooling is exchanged gives what our other form gives."""
+    """The same layers in both: a peer whose first pooling is exchanged gives what our other form
+    gives.
+    """
     network = VGGish(n_classes=1, **PLAYLISTS)
     reference = peer.VGGish()
     reference.features[2] = torch.nn.MaxPool2d(4)
@@ -76,7 +82,9 @@ def test_playlist_form_is_the_audioset_form_but_for_the_first_pooling(peer: Modu
 
     mel = noise(2, 256, 96)
     with torch.no_grad():
-        torch.testing.assert_close(network(mel)[0], reference(mel.unsqueeze(1)), rtol=0, atol=TOLERANCE)
+        torch.testing.assert_close(
+            network(mel)[0], reference(mel.unsqueeze(1)), rtol=0, atol=TOLERANCE
+        )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +95,9 @@ def test_playlist_form_is_the_audioset_form_but_for_the_first_pooling(peer: Modu
         ({"frames": 256, "bands": 80, "first_pool": 4}, "bands=80 must be a multiple of 32"),
     ],
 )
-def test_sizes_that_the_poolings_do_not_divide_are_refused(form: dict[str, int], message: str) -> None:
+def test_sizes_that_the_poolings_do_not_divide_are_refused(
+    form: dict[str, int], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         VGGish(n_classes=1, **form)
 
@@ -100,4 +110,6 @@ def test_new_weights_keep_the_size_of_the_signal() -> None:
 
 def test_all_parameters_are_trained() -> None:
     network = VGGish(n_classes=3, frames=32, bands=32)
-    assert trained_parts(network, noise(8, 32, 32)) == {name for name, _ in network.named_parameters()}
+    assert trained_parts(network, noise(8, 32, 32)) == {
+        name for name, _ in network.named_parameters()
+    }

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from click.testing import CliRunner, Result
 
+from auricle.models.card import Card, Inference, Schema, TensorSpec
+from auricle.models.convert.wheel import FRONT_END
 from auricle.train import cli
-from models.card import Card, Inference, Schema, TensorSpec
-from models.convert import FRONT_END
-from training.store import StoreWriter
+from auricle.training.data.store import StoreWriter
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Stored:
     hop_size: int = 62
 
     def write(self) -> None:
-        """As `training.outputs.store_outputs` leaves it."""
+        """As `auricle.training.data.outputs.store_outputs` leaves it."""
         kinds = {"embeddings": self.embeddings, "activations": self.activations}
         kinds = {name: rows for name, rows in kinds.items() if rows}
         sizes = {name: next(iter(rows.values())).shape[1] for name, rows in kinds.items()}
@@ -48,7 +48,9 @@ class Stored:
         }
         with StoreWriter(self.folder, sum(sizes.values()), about) as writer:
             for track_id in next(iter(kinds.values())):
-                writer.add(track_id, np.concatenate([rows[track_id] for rows in kinds.values()], axis=1))
+                writer.add(
+                    track_id, np.concatenate([rows[track_id] for rows in kinds.values()], axis=1)
+                )
 
 
 def write(*outputs: Stored) -> None:
@@ -59,4 +61,6 @@ def write(*outputs: Stored) -> None:
 
 def command(*arguments: str | Path) -> Result:
     """Run `auricle-train`."""
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments], prog_name="auricle-train")
+    return CliRunner().invoke(
+        cli, [str(argument) for argument in arguments], prog_name="auricle-train"
+    )

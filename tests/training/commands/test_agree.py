@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("torch", reason="batches, which know the order of classes, are tensors")
 pytest.importorskip("pyarrow", reason="manifests are Parquet")
 
+from auricle.training.data.manifest import Manifest, Track
 from tests.training.commands.stored import Stored, command, write
-from training.manifest import Manifest, Track
 
 # Of two tracks, a segment a row. The first teacher's second class is too rare to count.
 FIRST = {"a": [[0.1, 0.0, 0.3], [0.2, 0.0, 0.9]], "b": [[0.4, 0.001, 0.5], [0.5, 0.0, 0.1]]}
@@ -47,12 +47,21 @@ def folder(tmp_path: Path) -> Path:
 
 
 def agree(folder: Path, *options: str) -> list[str | Path]:
-    return ["agree", folder / "corpus.parquet", folder / "student", folder / "mtt", folder / "msd", *options]
+    return [
+        "agree",
+        folder / "corpus.parquet",
+        folder / "student",
+        folder / "mtt",
+        folder / "msd",
+        *options,
+    ]
 
 
 def rows_of(table: str) -> dict[str, list[str]]:
     cells = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if "|" in line
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if "|" in line
     ]
     return {row[0]: row[1:] for row in cells}
 
@@ -88,7 +97,11 @@ def test_columns_go_by_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("classes", "hop", "named"),
     [
-        (("rock", "polka", "piano", "rock (mtt)"), 62, "student: student has no class 'rock (msd)'"),
+        (
+            ("rock", "polka", "piano", "rock (mtt)"),
+            62,
+            "student: student has no class 'rock (msd)'",
+        ),
         (SIDE_BY_SIDE, 31, "mtt: segments of 125 frames, 62 apart; "),
     ],
 )

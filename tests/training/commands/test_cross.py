@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("torch", reason="heads are trained with torch")
 pytest.importorskip("pyarrow", reason="manifests are Parquet")
 
+from auricle.training.data.task_files import save_task
+from auricle.training.data.tasks import Task
 from tests.training.clusters import GENRES, corpus, single
 from tests.training.commands.stored import Stored, command, write
-from training.task_files import save_task
-from training.tasks import Task
 
 MANIFEST, STORE = corpus()
 
@@ -22,7 +22,9 @@ def folder(tmp_path: Path) -> Path:
     write(Stored(tmp_path / "model", STORE), Stored(tmp_path / "other" / "model", STORE))
     task = single(MANIFEST)
     save_task(task, tmp_path / "first.json")
-    renamed = Task("second", tuple(f"{name} music" for name in GENRES), task.targets, multilabel=False)
+    renamed = Task(
+        "second", tuple(f"{name} music" for name in GENRES), task.targets, multilabel=False
+    )
     save_task(renamed, tmp_path / "second.json")
     return tmp_path
 

@@ -7,14 +7,16 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="manifests are Parquet")
 
+from auricle.training.data.manifest import Manifest
+from auricle.training.data.task_files import load_task
 from tests.training.commands.stored import command
 from tests.training.music import write_music
-from training.manifest import Manifest
-from training.task_files import load_task
 
 
 def test_folders_become_a_manifest_and_a_task(tmp_path: Path) -> None:
-    for number, place in enumerate(("train/rock/a", "train/jazz/b", "test/rock/c", "validation/jazz/d")):
+    for number, place in enumerate(
+        ("train/rock/a", "train/jazz/b", "test/rock/c", "validation/jazz/d")
+    ):
         write_music(tmp_path / "music" / f"{place}.ogg", 1, number)
     out = tmp_path / "mine.parquet"
     result = command("dataset", "folders", tmp_path / "music", "--out", out)

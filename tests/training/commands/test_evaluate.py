@@ -11,15 +11,17 @@ pytest.importorskip("pyarrow", reason="manifests are Parquet")
 pytest.importorskip("faiss", reason="search is faiss'")
 pytest.importorskip("matplotlib", reason="plots are matplotlib's")
 
+from auricle.training.commands.evaluate import RETRIEVAL, evaluate
+from auricle.training.data.manifest import Manifest
+from auricle.training.data.teacher_tasks import OPPOSITES
+from auricle.training.evaluation.comparison import retrieval_results
 from tests.training.clusters import corpus
 from tests.training.commands.stored import Stored, command, write
-from training.commands.evaluate import RETRIEVAL, evaluate
-from training.evaluation import retrieval_results
-from training.manifest import Manifest
-from training.teacher_tasks import OPPOSITES
 
 MANIFEST, STORE = corpus()
-NOISE = {t: np.random.default_rng(n).normal(size=rows.shape) for n, (t, rows) in enumerate(STORE.items())}
+NOISE = {
+    t: np.random.default_rng(n).normal(size=rows.shape) for n, (t, rows) in enumerate(STORE.items())
+}
 CLASSES = ("--min-tracks", "10", "--min-artists", "3")
 
 
@@ -48,7 +50,11 @@ def test_a_comparison(folder: Path) -> None:
     assert result.exit_code == 0, result.stderr
     rows = json.loads((folder / "results" / "results.json").read_text())
     found = {(row["task"], row["model"], row["metric"]): row for row in rows}
-    for task, metric in (("genres", "roc_auc"), ("artist-retrieval", "mAP"), ("release-retrieval", "mAP")):
+    for task, metric in (
+        ("genres", "roc_auc"),
+        ("artist-retrieval", "mAP"),
+        ("release-retrieval", "mAP"),
+    ):
         good, noise = found[task, "clusters", metric], found[task, "noise", metric]
         assert good["mean"] > noise["mean"] + 0.1
         assert len(good["values"]) == len(noise["values"]) == 2
@@ -70,7 +76,9 @@ def test_a_stack_reduced_and_learning_curves(folder: Path) -> None:
     rows = json.loads((folder / "results" / "results.json").read_text())
     assert {row["model"] for row in rows} == {"good", "noise", "stack"}
     curve = [
-        row for row in rows if row["model"] == "stack" and row["examples"] and row["metric"] == "roc_auc"
+        row
+        for row in rows
+        if row["model"] == "stack" and row["examples"] and row["metric"] == "roc_auc"
     ]
     assert [row["examples"] for row in curve] == [1, 5, 10, 30]
     assert all(len(row["values"]) == 3 for row in curve)
@@ -81,7 +89,13 @@ def test_songs_of_the_same_release_are_found_only_if_asked_for(folder: Path) -> 
     figures = []
     for flags in ((), ("--same-release",)):
         result = command(
-            *("evaluate", folder / "corpus.parquet", folder / "good", "--tasks", "artist-retrieval"),
+            *(
+                "evaluate",
+                folder / "corpus.parquet",
+                folder / "good",
+                "--tasks",
+                "artist-retrieval",
+            ),
             *("--out", folder / "results", *flags),
         )
         assert result.exit_code == 0, result.stderr
@@ -114,13 +128,31 @@ def test_folds_of_one_part_know_nothing_of_others(tmp_path: Path) -> None:
     means = {}
     for part in ("test", "all"):
         result = command(
-            *("evaluate", tmp_path / "corpus.parquet", tmp_path / "one", tmp_path / "other", *CLASSES),
-            *("--tasks", "genres", "--folds", "3", "--seeds", "1", "--out", tmp_path / part, "--part", part),
+            *(
+                "evaluate",
+                tmp_path / "corpus.parquet",
+                tmp_path / "one",
+                tmp_path / "other",
+                *CLASSES,
+            ),
+            *(
+                "--tasks",
+                "genres",
+                "--folds",
+                "3",
+                "--seeds",
+                "1",
+                "--out",
+                tmp_path / part,
+                "--part",
+                part,
+            ),
         )
         assert result.exit_code == 0, result.stderr
         rows = json.loads((tmp_path / part / "results.json").read_text())
         means[part] = [
-            {row["metric"]: row["mean"] for row in rows if row["model"] == name} for name in ("one", "other")
+            {row["metric"]: row["mean"] for row in rows if row["model"] == name}
+            for name in ("one", "other")
         ]
     assert means["test"][0] == means["test"][1]
     assert means["all"][0] != means["all"][1]
@@ -128,7 +160,14 @@ def test_folds_of_one_part_know_nothing_of_others(tmp_path: Path) -> None:
 
 def test_tracks_that_a_model_lacks_are_taken_from_all(folder: Path) -> None:
     result = command(
-        *("evaluate", folder / "corpus.parquet", folder / "good", folder / "less", "--out", folder / "r"),
+        *(
+            "evaluate",
+            folder / "corpus.parquet",
+            folder / "good",
+            folder / "less",
+            "--out",
+            folder / "r",
+        ),
         *("--tasks", "release-retrieval", "--part", "all"),
     )
     assert result.exit_code == 3

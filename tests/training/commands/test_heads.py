@@ -8,11 +8,11 @@ import pytest
 pytest.importorskip("torch", reason="heads are trained with torch")
 pytest.importorskip("pyarrow", reason="manifests are Parquet")
 
-from models.head import load_head
+from auricle.models.heads.head import load_head
+from auricle.training.data.manifest_tasks import genre_task
+from auricle.training.data.task_files import save_task
 from tests.training.clusters import GENRES, corpus
 from tests.training.commands.stored import Stored, command, write
-from training.manifest_tasks import genre_task
-from training.task_files import save_task
 
 MANIFEST, STORE = corpus()
 
@@ -26,7 +26,15 @@ def folder(tmp_path: Path) -> Path:
 def test_a_head_of_genres(folder: Path) -> None:
     write(Stored(folder / "student", STORE))
     result = command(
-        *("heads", folder / "student", folder / "corpus.parquet", "--task", "genres", "--folds", "3"),
+        *(
+            "heads",
+            folder / "student",
+            folder / "corpus.parquet",
+            "--task",
+            "genres",
+            "--folds",
+            "3",
+        ),
         *("--min-artists", "3", "--min-tracks", "18", "--out", folder / "genres", "--seeds", "2"),
     )
     assert result.exit_code == 0, result.stderr
@@ -45,11 +53,30 @@ def test_a_head_of_genres(folder: Path) -> None:
 
 
 def test_tracks_that_were_not_heard_are_counted_and_named(folder: Path) -> None:
-    less = {t: rows[:0] if t == "2-1" else rows for t, rows in STORE.items() if t not in ("0-3", "5-0")}
+    less = {
+        t: rows[:0] if t == "2-1" else rows for t, rows in STORE.items() if t not in ("0-3", "5-0")
+    }
     write(Stored(folder / "student", less))
     result = command(
-        *("heads", folder / "student", folder / "corpus.parquet", "--task", "genres", "--folds", "0"),
-        *("--min-artists", "3", "--min-tracks", "15", "--protocol", "thesis", "--out", folder / "g"),
+        *(
+            "heads",
+            folder / "student",
+            folder / "corpus.parquet",
+            "--task",
+            "genres",
+            "--folds",
+            "0",
+        ),
+        *(
+            "--min-artists",
+            "3",
+            "--min-tracks",
+            "15",
+            "--protocol",
+            "thesis",
+            "--out",
+            folder / "g",
+        ),
     )
     assert result.exit_code == 3
     assert result.stderr.splitlines() == [
@@ -62,13 +89,23 @@ def test_tracks_that_were_not_heard_are_counted_and_named(folder: Path) -> None:
 def test_vocal_by_two_teachers(folder: Path) -> None:
     rock = {track.track_id: track.genres == ("rock",) for track in MANIFEST}
     first = {t: np.array([[0.5, 0.1] if sung else [0.1, 0.5]]) for t, sung in rock.items()}
-    second = {t: np.array([[0.1, 0.6] if sung else [0.5, 0.1]]) for t, sung in rock.items() if t != "0-0"}
+    second = {
+        t: np.array([[0.1, 0.6] if sung else [0.5, 0.1]]) for t, sung in rock.items() if t != "0-0"
+    }
     write(
         Stored(folder / "student", STORE),
         Stored(folder / "mtt", {}, ("vocals", "no vocals"), first),
         Stored(folder / "msd", {}, ("instrumental", "female vocalists"), second),
     )
-    arguments = ("heads", folder / "student", folder / "corpus.parquet", "--task", "vocal", "--folds", "3")
+    arguments = (
+        "heads",
+        folder / "student",
+        folder / "corpus.parquet",
+        "--task",
+        "vocal",
+        "--folds",
+        "3",
+    )
     both = ("--teacher", folder / "mtt", "--teacher", folder / "msd")
     result = command(*arguments, *both, "--out", folder / "vocal")
     assert result.exit_code == 0, result.stderr
@@ -77,7 +114,10 @@ def test_vocal_by_two_teachers(folder: Path) -> None:
 
     result = command(*arguments, *both, "--out", folder / "v", "--margin", "0.6")
     assert (result.exit_code, (folder / "v").exists()) == (1, False)
-    assert "teachers agree on 0 instrumental, 0 vocal of 54 tracks, with a margin of 0.6" in result.stderr
+    assert (
+        "teachers agree on 0 instrumental, 0 vocal of 54 tracks, with a margin of 0.6"
+        in result.stderr
+    )
     result = command(*arguments, "--out", folder / "v")
     assert result.exit_code == 1
     assert "--teacher" in result.stderr
@@ -113,7 +153,9 @@ def test_a_task_of_another_corpus(folder: Path) -> None:
 def test_a_class_without_positives_in_a_part_is_said(folder: Path) -> None:
     write(Stored(folder / "student", STORE))
     lines = [f"{t.track_id},{'|'.join(t.genres)},{t.split}" for t in MANIFEST]
-    lines = [line + "\n" if "train" not in line else line.replace("jazz", "") + "\n" for line in lines]
+    lines = [
+        line + "\n" if "train" not in line else line.replace("jazz", "") + "\n" for line in lines
+    ]
     (folder / "mine.csv").write_text("track_id,classes,split\n" + "".join(lines))
     arguments = ("heads", folder / "student", folder / "corpus.parquet", "--out", folder / "mine")
     result = command(*arguments, "--task", folder / "mine.csv", "--folds", "0")
@@ -130,7 +172,11 @@ def test_a_class_without_positives_in_a_part_is_said(folder: Path) -> None:
             1,
             "no task 'polka'; tasks are genres, artists, vocal, electronic, energy, and files",
         ),
-        (("--task", "genres"), 1, "genres: none of 3 genres of 54 tracks has 20 tracks of 5 artists"),
+        (
+            ("--task", "genres"),
+            1,
+            "genres: none of 3 genres of 54 tracks has 20 tracks of 5 artists",
+        ),
         (("--task", "artists", "--min-tracks", "6", "--folds", "0"), 1, "give --folds 5"),
         (("--task", "artists", "--min-tracks", "7"), 1, "artists: 0 of 9 have 7 tracks; two must"),
         (

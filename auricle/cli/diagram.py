@@ -1,0 +1,120 @@
+"""A graph as people see it: text, Mermaid, or plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from auricle.engine.graph import Edge, Graph
+from auricle.engine.node import Node
+from auricle.engine.stream import Stream
+
+
+def text(graph: Graph) -> str:
+    """Nodes in the order they run in, each with what it reads and gives, then the latency of the
+    last.
+    """
+    lines = [f"stream {graph.name}"]
+    for node in graph.order:
+        lines.append("")
+        lines.append(f"{node.name}  {type(node).__name__}{_delay(node)}")
+        for edge in graph.edges:
+            if edge.target is node:
+                lines.append(
+                    f"  in   {edge.input.name:<12} from {edge.source.name}.{edge.output.name}{_window(edge)}"
+                )
+        for name, port in node.outputs.items():
+            ring = f"ring {port.stream.ring.capacity} tokens, {_size(port.stream.ring.nbytes)}"
+            lines.append(f"  out  {name:<12} {port.stream.token_type}; {ring}")
+    total = sum(stream.ring.nbytes for stream in graph.streams())
+    lines += [
+        "",
+        f"rings {_size(total)}",
+        "",
+        "latency, without the time to compute",
+        *_latencies(graph),
+    ]
+    return "\n".join(lines)
+
+
+def mermaid(graph: Graph) -> str:
+    """A Mermaid flow chart, for Markdown."""
+    lines = ["flowchart LR"]
+    for node in graph.order:
+        lines.append(f'    {node.name}["{node.name}<br/><i>{type(node).__name__}</i>"]')
+    for edge in graph.edges:
+        lines.append(
+            f'    {edge.source.name} -->|"{edge.output.stream.token_type}"| {edge.target.name}'
+        )
+    return "\n".join(lines)
+
+
+def description(graph: Graph) -> dict[str, Any]:
+    """The same as data."""
+    return {
+        "stream": graph.name,
+        "nodes": [
+            {
+                "id": node.name,
+                "class": type(node).__name__,
+                "delay_s": float(node.delay_s),
+                "outputs": {
+                    name: _stream(graph, port.stream) for name, port in node.outputs.items()
+                },
+            }
+            for node in graph.order
+        ],
+        "edges": [
+            {
+                "from": f"{edge.source.name}.{edge.output.name}",
+                "to": f"{edge.target.name}.{edge.input.name}",
+                "frame_size": edge.input.frame_size,
+                "hop_size": edge.input.hop_size,
+            }
+            for edge in graph.edges
+        ],
+    }
+
+
+def _stream(graph: Graph, stream: Stream) -> dict[str, Any]:
+    token_type = stream.token_type
+    return {
+        "type": str(token_type),
+        "rate": float(token_type.rate),
+        "axes": {axis.name: axis.size for axis in token_type.axes},
+        "ring_tokens": stream.ring.capacity,
+        "ring_bytes": stream.ring.nbytes,
+        "first_after_s": float(stream.seconds(stream.start)[1] + graph.delay_s(stream)),
+        "delay_s": float(graph.delay_s(stream)),
+    }
+
+
+def _latencies(graph: Graph) -> list[str]:
+    """For every stream that a last node reads: when it first speaks, how often, and how late."""
+    lines = []
+    readers = {id(edge.source) for edge in graph.edges}
+    for edge in graph.edges:
+        if id(edge.target) not in readers:
+            stream = edge.output.stream
+            first = float(stream.seconds(stream.start)[1])
+            every = float(1 / stream.token_type.rate)
+            delay = float(graph.delay_s(stream)) * 1000
+            lines.append(
+                f"  {stream.name}: first after {first:.4g} s of audio, then every {every:.4g} s, "
+                f"held back by at most {delay:.3g} ms"
+            )
+    return lines
+
+
+def _window(edge: Edge) -> str:
+    port = edge.input
+    if (port.frame_size, port.hop_size) == (1, 1):
+        return ""
+    return f", {port.frame_size} tokens every {port.hop_size}"
+
+
+def _delay(node: Node) -> str:
+    return f", holds back {float(node.delay_s) * 1000:.3g} ms" if node.delay_s else ""
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1000:.0f} kB" if n_bytes < 1e6 else f"{n_bytes / 1e6:.1f} MB"

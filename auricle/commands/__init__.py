@@ -1,1 +1,0 @@
-"""The subcommands of `auricle`, one module each, imported only when called."""

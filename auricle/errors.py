@@ -1,0 +1,98 @@
+"""What can go wrong, as one tree.
+
+::
+
+    AuricleError
+    ├── ConfigError        a parameter, option or graph file that cannot be used
+    │   ├── GraphError     nodes that cannot be wired to each other
+    │   └── RecipeError    a training recipe that cannot be used
+    ├── InputError         a source that cannot be opened, or that broke
+    ├── WireError          a socket that cannot be bound, a message that cannot be read
+    ├── NodeError          a node that failed for a reason it did not foresee
+    ├── ModelError         a model, its card or its download that cannot be used
+    │   └── ProviderError  a runtime that cannot load, compile or run a model
+    └── TrainingError      a corpus, feature, run or result that cannot be used
+
+Every error is one line: where, what was found, what is allowed. `node` and `port` name the place in
+a graph when there is one; `exit_code` is how a command that ends with the error exits. This module
+imports nothing, so that everything may import it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+FAILED, UNUSABLE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes: something failed; a command line, graph, recipe or parameter cannot be used; the work
+was done, but some of the input is missing; interrupted."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of any exception, which may have many lines or none, as one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class AuricleError(Exception):
+    """Base of all errors that Auricle raises on purpose.
+
+    Args:
+        message: One line, without the name of the node.
+        node: Name of the node the error is about, if any.
+        port: Name of the port on that node, if any.
+    """
+
+    exit_code: ClassVar[int] = FAILED
+
+    def __init__(self, message: str, *, node: str | None = None, port: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.node = node
+        self.port = port
+
+    def __str__(self) -> str:
+        if self.node is None:
+            return self.message
+        where = self.node if self.port is None else f"{self.node}.{self.port}"
+        return f"{where}: {self.message}"
+
+
+class ConfigError(AuricleError):
+    """A parameter, option or graph file that cannot be used."""
+
+    exit_code = UNUSABLE
+
+
+class GraphError(ConfigError):
+    """Nodes that cannot be wired to each other."""
+
+
+class RecipeError(ConfigError):
+    """A training recipe that cannot be used: an unknown field, a value out of range."""
+
+
+class InputError(AuricleError):
+    """A source that cannot be opened, or that broke while it was read."""
+
+
+class WireError(AuricleError):
+    """A socket that cannot be bound, or a message that cannot be read."""
+
+
+class NodeError(AuricleError):
+    """A node that failed for a reason it did not foresee; the cause is chained."""
+
+
+class ModelError(AuricleError):
+    """A model, its card or its download that cannot be used.
+
+    The message says where (file, tensor or model name), what is wrong there, and what is allowed or
+    what to do.
+    """
+
+
+class ProviderError(ModelError):
+    """A runtime that cannot load, compile or run this model; another one may."""
+
+
+class TrainingError(AuricleError):
+    """A corpus, feature, run or result that cannot be used."""

@@ -1,0 +1,1 @@
+"""A graph at work for one stream or many."""

@@ -1,0 +1,1 @@
+"""The wire: messages, their encoding, sockets, and the client."""

@@ -1,0 +1,42 @@
+"""Addresses of sockets: whether they can be used, and who can reach them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from auricle.errors import WireError
+
+FORM = re.compile(r"tcp://(?P<host>\[[^\]]+\]|[^:\[\]/]+):(?P<port>\*|\d{1,5})|ipc://.+")
+
+HIGHEST_PORT = 65535
+
+
+def check_address(address: str) -> None:
+    """Refuse what ZeroMQ would misread: it takes port 70000 for 4464.
+
+    Raises:
+        WireError: Neither `tcp://HOST:PORT` nor `ipc://PATH`.
+    """
+    match = FORM.fullmatch(address)
+    if match is None:
+        raise WireError(
+            f"{address!r} is no address; tcp://127.0.0.1:5680 is one, ipc:///tmp/auricle another"
+        )
+    port = match["port"]
+    if port not in (None, "*") and not 1 <= int(port) <= HIGHEST_PORT:
+        raise WireError(f"{address}: there is no port {port}; ports are 1 to {HIGHEST_PORT}")
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine can reach `address`, which is one."""
+    match = FORM.fullmatch(address)
+    if match is None or match["host"] is None:
+        return address.startswith(("ipc://", "inproc://"))
+    host = match["host"].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Making model folders from what others publish."""

@@ -1,0 +1,1 @@
+"""Making model folders from networks in PyTorch."""

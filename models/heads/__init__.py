@@ -1,0 +1,1 @@
+"""Shallow heads on embeddings: read, checked, run many at a time."""

@@ -1,0 +1,1 @@
+"""Running models: providers, sessions, and what overlapping segments and many streams share."""

@@ -1,0 +1,81 @@
+"""Splitting a spectrogram transformer where its patches are projected, so that segments can share
+them.
+
+The projection of a patch depends on its frames alone: neither on its place in the segment, which is
+added later, nor on other patches. So a segment that overlaps the last one needs new projections for
+new frames only. The exported model holds the projected patches as the value `PATCHES`; cut there,
+it is a *front* from frames to patches, and a *back* from patches to the model's outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from auricle.errors import ModelError
+from auricle.models.patchout import KEEP_F, KEEP_T, PATCHES
+
+
+@dataclass(frozen=True, slots=True)
+class PatchSplit:
+    """A model in two parts, as serialized ONNX models.
+
+    Attributes:
+        front: From the model's own input (batch, frames, bands), `KEEP_T` and `KEEP_F` to
+            `PATCHES`.
+        back: From `PATCHES` (batch, rows, columns, width), `KEEP_T` and `KEEP_F` to the model's own
+            outputs.
+        input: Name of the model's own input.
+    """
+
+    front: bytes
+    back: bytes
+    input: str
+
+
+def split_patches(path: Path) -> PatchSplit:
+    """Split a model that was exported with its patches in sight.
+
+    Raises:
+        ModelError: No ONNX model, or one without the inputs and the value that this takes.
+    """
+    import onnx  # takes a tenth of a second, and only who opens a session needs it
+    from onnx.utils import Extractor
+
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's own errors have no common base but this
+        raise ModelError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from error
+    inputs = [each.name for each in model.graph.input]
+    outputs = [each.name for each in model.graph.output]
+    values = {name for node in model.graph.node for name in node.output}
+    missing = [name for name in (KEEP_T, KEEP_F) if name not in inputs] + [
+        name for name in (PATCHES,) if name not in values
+    ]
+    if missing:
+        raise ModelError(
+            f"{path}: no {' nor '.join(missing)}; patches of this model cannot be left out"
+        )
+    (mel,) = (name for name in inputs if name not in (KEEP_T, KEEP_F))
+    extractor = Extractor(model)
+
+    def part(taken: list[str], given: list[str]) -> bytes:
+        return bytes(extractor.extract_model(taken, given).SerializeToString())
+
+    front = part([mel, KEEP_T, KEEP_F], [PATCHES])
+    _count_patches(extractor.graph.node, mel)
+    return PatchSplit(front, part([PATCHES, KEEP_T, KEEP_F], outputs), mel)
+
+
+def _count_patches(nodes: Sequence[Any], mel: str) -> None:
+    """Have the size of the batch, which the blocks reshape by, read off the patches, not off the
+    frames.
+    """
+    # A conversion to other numbers puts a cast before everything, and last in the list.
+    casts = {node.output[0] for node in nodes if node.op_type == "Cast" and node.input[0] == mel}
+    for node in nodes:
+        bounds = {each.name: each.i for each in node.attribute}
+        if node.op_type == "Shape" and node.input[0] in {mel, *casts} and bounds.get("end") == 1:
+            node.input[0] = PATCHES

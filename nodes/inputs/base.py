@@ -1,0 +1,260 @@
+"""What all inputs share: whatever is heard becomes mono float32 at one rate, and what is lost is
+marked.
+
+Reasons of gaps: `xrun` (the device overran), `dropped` (our ring was full), `reconnect` (a
+connection was lost), `hole` (the sender's numbering jumps), `damaged` (could not be decoded), `nan`
+(samples that are no numbers).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from auricle.engine.marks import Gap
+from auricle.engine.node import NodeParams, Source, Status
+from auricle.engine.port import OutputPort
+from auricle.nodes.predictions import FLOAT32
+from auricle.nodes.signal.conditioner import (
+    Resampler,
+    Samples,
+    downmix,
+    silence_the_unreal,
+    to_float,
+)
+
+LEAST_GAP = 512
+"""Samples of silence for a gap of unknown length, so that no frame hears both sides of it."""
+
+RESAMPLER_DELAY_S = Fraction(12, 100)
+"""Seconds that soxr holds back at most: 116 ms from 8 kHz, 41 ms from 44.1 or 48 kHz, 79 ms from
+192 kHz, and none where there is nothing to resample (measured; it works in blocks of its own)."""
+
+ROOM_POLL_S = 0.005
+"""How often a capture thread looks whether a full ring has room again."""
+
+
+class InputParams(NodeParams):
+    """Parameters of every input."""
+
+    sample_rate: int = Field(16000, gt=0, description="What comes out is resampled to this, Hz.")
+
+
+class Input(Source):
+    """A source of mono audio.
+
+    A subclass calls `_open` once it knows the format, then `_hear` and `_lose`, and `_write` until
+    nothing is pending. The place of a sample in the source follows from its index in the output
+    alone: what is lost is replaced by silence of the same length, through the same resampler.
+    """
+
+    Params = InputParams
+
+    stage = "capture"
+
+    burst_s = 1.0
+    """Seconds of audio that can wait in the ring."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        rate = Fraction(self.params.sample_rate)
+        self.audio = self.add_output(
+            OutputPort("audio", "Mono.", FLOAT32, rate=rate, burst_s=self.burst_s)
+        )
+        self.warnings: list[str] = []
+        """What was wrong with the input, in words, where it is no error."""
+        self._resampler: Resampler | None = None
+        self._heard = Fraction(
+            0
+        )  # samples of the source since its first, in units of its first rate
+        self._silence_left = 0
+        self._pending: Samples = np.zeros(0, np.float32)
+        self.lost = 0
+        """Samples of the source that were never heard."""
+
+    @property
+    def delay_s(self) -> Fraction:
+        return RESAMPLER_DELAY_S
+
+    def _open(self, sample_rate: int, first_sample: int = 0) -> None:
+        """Set the source's rate; a second time, if it has changed."""
+        if self._resampler is None:
+            self.clock.sample_rate, self.clock.first_sample = sample_rate, first_sample
+        elif self._resampler.from_rate == sample_rate:
+            return
+        else:
+            self._finish()
+            self._silence_left = self._silence_left * sample_rate // self._resampler.from_rate
+        self._resampler = Resampler(sample_rate, self.params.sample_rate)
+
+    @property
+    def _next_sample(self) -> int:
+        """Index of the sample of the source that comes next."""
+        return self.clock.first_sample + int(self._heard)
+
+    def _hear(self, block: NDArray[Any], arrived_ns: int | None) -> None:
+        """Take the next block of the source, shape `(frames, channels)`, any PCM type.
+
+        Silence for what was lost before it has to be written by then.
+
+        Args:
+            block: The samples.
+            arrived_ns: Monotonic time at which they came; None if that says nothing about their
+                time.
+        """
+        assert not self._silence_left, "silence would come behind what was heard after it"
+        samples = downmix(to_float(block))
+        for first, last in silence_the_unreal(samples):
+            self._mark(
+                self._heard + self._in_first_rate(first), self._in_first_rate(last - first), "nan"
+            )
+        self._advance(samples)
+        if arrived_ns is not None:
+            self.clock.observe(self._next_sample, arrived_ns)
+
+    def _lose(self, count: int, reason: str) -> None:
+        """Note that the next `count` samples of the source were never heard."""
+        length = self._in_first_rate(count)
+        self.lost += round(length)
+        self._mark(self._heard + self._in_first_rate(self._silence_left), length, reason)
+        self._silence_left += count
+
+    def _lose_seconds(self, seconds: float, reason: str) -> None:
+        """Note that so much of the source was never heard; 0 if nobody knows how much."""
+        assert self._resampler is not None
+        self._lose(round(seconds * self._resampler.from_rate) or LEAST_GAP, reason)
+
+    def _in_first_rate(self, count: int) -> Fraction:
+        assert self._resampler is not None
+        return Fraction(count * self.clock.sample_rate, self._resampler.from_rate)
+
+    def _mark(self, heard: Fraction, count: Fraction, reason: str) -> None:
+        self.counts[reason] += 1
+        stream, clock = self.audio.stream, self.clock
+        ratio = Fraction(self.params.sample_rate, clock.sample_rate)
+        start = stream.start + int(heard * ratio)
+        stop = max(start + 1, stream.start - int(-(heard + count) * ratio // 1))
+        first = clock.first_sample + int(heard)
+        stream.mark(Gap(start, stop, reason, (first, first + max(1, int(count)))))
+
+    def _advance(self, samples: Samples) -> None:
+        assert self._resampler is not None
+        self._heard += self._in_first_rate(len(samples))
+        began = time.monotonic_ns()
+        out = self._resampler(samples)
+        self.elsewhere_ns["decode"] += time.monotonic_ns() - began
+        self._pending = np.concatenate([self._pending, out]) if len(self._pending) else out
+
+    def _finish(self) -> None:
+        """Complete the last samples."""
+        if self._resampler is not None:
+            self._pending = np.concatenate([self._pending, self._resampler.flush()])
+
+    def _write(
+        self, began_ns: int | None = None, most: int | None = None, done_ns: int | None = None
+    ) -> int:
+        """Write what is pending, as far as there is room; returns the samples written.
+
+        Silence for what was lost is made here, a second at a time: an outage of hours takes no
+            memory.
+        """
+        total = 0
+        while most is None or total < most:
+            if not len(self._pending) and self._silence_left:
+                assert self._resampler is not None
+                count = min(self._silence_left, self._resampler.from_rate)
+                self._silence_left -= count
+                self._advance(np.zeros(count, np.float32))
+                continue
+            wanted = self._pending if most is None else self._pending[: most - total]
+            written = self.audio.stream.write(wanted, began_ns, done_ns)
+            if not written:
+                break
+            self._pending = self._pending[written:]
+            total += written
+        return total
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether something is left to be written."""
+        return bool(len(self._pending) or self._silence_left)
+
+    def statistics(self) -> dict[str, Any]:
+        return {
+            "sample_rate": self.clock.sample_rate,
+            "seconds": float(self._heard / self.clock.sample_rate),
+            "lost_samples": self.lost,
+            "drift_ppm": self.clock.drift_ppm,
+            "warnings": self.warnings,
+        }
+
+
+class ThreadedInput(Input):
+    """An input that waits for its source on a thread of its own, which writes the stream.
+
+    A subclass implements `capture`, which returns at the end of the source, or when `self.stopping`
+    is set.
+    """
+
+    burst_s = 4.0
+
+    stop_wait_s = 5.0
+    """Longest that `stop` waits for the thread, which ends by itself soon after."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.stopping = threading.Event()
+        self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    def capture(self) -> None:
+        """Read the source to its end. Runs on the capture thread; errors stop the stream."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"{self.name}-capture", daemon=True)
+        self._thread.start()
+
+    def process(self) -> Status:
+        if self._error is not None:
+            raise self._error
+        return Status.FINISHED if self.audio.stream.ended else Status.NO_INPUT
+
+    def interrupt(self) -> None:
+        self.stopping.set()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(self.stop_wait_s)
+
+    def _run(self) -> None:
+        try:
+            self.capture()
+            self._write_all()
+            if not self.stopping.is_set():
+                self._finish()
+                self._write_all()
+                self.audio.stream.end()
+        except Exception as error:  # handed to the worker, which stops the stream
+            self._error = error
+        self.arrived()
+
+    def _write_all(self, began_ns: int | None = None) -> None:
+        """Write everything, waiting for room: for sources that wait in turn."""
+        while not self.stopping.is_set():
+            if self._write(began_ns):
+                self.arrived()
+            if not self._waiting:
+                return
+            self.stopping.wait(ROOM_POLL_S)
+
+    def _unless_stopping(self, seconds: float) -> bool:
+        """Wait; returns whether the input goes on after that."""
+        return not self.stopping.wait(seconds)

@@ -1,0 +1,181 @@
+"""The node that plays a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from auricle.engine.node import Status
+from auricle.errors import InputError
+from auricle.nodes.inputs.base import Input, InputParams
+from auricle.nodes.signal.decoder import Block, Damage, Decoder
+
+AT_ONCE_S = 0.5
+"""Seconds of audio that one call writes at full speed, so that few passes over the graph are
+needed.
+"""
+
+DECODED_S = 1.0
+"""Seconds that are decoded at once."""
+
+BLOCK_S = 0.02
+"""Seconds of a block in real time, as a sound card would hand over."""
+
+LATE_BLOCKS = 10
+"""Most blocks in one, where it is called late: with hundreds of streams each call costs."""
+
+TOLERATED_S = 0.25
+"""Difference between the declared and the decoded length that encoders leave; more is missing
+audio.
+"""
+
+
+class FileInput(Input):
+    """A file, as fast as it is read, or in real time.
+
+    Raises, from `start`:
+        InputError: A file that is not there, empty, or has no audio that FFmpeg decodes.
+    """
+
+    class Params(InputParams):
+        """Parameters."""
+
+        path: Path = Field(description="Any file that FFmpeg decodes; relative to the graph file.")
+        realtime: bool = Field(False, description="Play it at its own speed.")
+
+    burst_s = 2.0
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.live = self.params.realtime
+        self._decoder: Decoder | None = None
+        self._blocks: Iterator[Block | Damage] = iter(())
+        self._began_ns: int | None = None
+        self._played = 0
+        self._decoded = False
+        self.duration_s: float | None = None
+        """Length that the file declares, in seconds; None before `start`, or if it declares none. A
+        guess for formats that declare none but whose packets are alike."""
+
+    @property
+    def delay_s(self) -> Fraction:
+        # It reads ahead of the resampler.
+        return Fraction(BLOCK_S).limit_denominator() if self.params.realtime else Fraction(0)
+
+    def start(self) -> None:
+        path = self.params.path
+        try:
+            if path.is_dir():
+                raise InputError(f"{path}: a folder, not a file")
+            if path.stat().st_size == 0:
+                raise InputError(f"{path}: an empty file")
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from None
+        self._decoder = Decoder(path)
+        self.duration_s = self._decoder.duration_s
+        self._blocks = self._decoder.blocks(round(DECODED_S * self._decoder.sample_rate))
+        self._open(self._decoder.sample_rate)
+
+    def process(self) -> Status:
+        if self.params.realtime:
+            return self._play()
+        written = self._write_up_to(round(AT_ONCE_S * self.params.sample_rate))
+        if self.audio.stream.ended:
+            return Status.FINISHED
+        return Status.OK if written else Status.NO_ROOM
+
+    def _play(self) -> Status:
+        """Write the blocks whose time has come, each as if it had come then."""
+        rate = self.params.sample_rate
+        block = round(BLOCK_S * rate)
+        now = time.monotonic_ns()
+        if self._began_ns is None:
+            self._began_ns = now
+        due = (now - self._began_ns) * rate // (1_000_000_000 * block) * block  # whole blocks
+        status = Status.NO_INPUT
+        while self._played < due:
+            count = min(due - self._played, LATE_BLOCKS * block)
+            due_ns = self._began_ns + (self._played + count) * 1_000_000_000 // rate
+            written = self._write_up_to(count, due_ns)
+            self._played += written
+            if written:
+                status = Status.CAUGHT_UP
+            if self.audio.stream.ended:
+                return Status.FINISHED
+            if written < count:
+                # Late already; not to be asked again and again until there is room.
+                self.wake_ns = now + round(BLOCK_S * 1e9)
+                return status if written else Status.NO_ROOM
+            # A sample is heard when its time has come, not when it was decoded.
+            played = self.clock.first_sample + self._played * self.clock.sample_rate // rate
+            self.clock.observe(played, due_ns)
+        self.wake_ns = self._began_ns + (self._played // block + 1) * block * 1_000_000_000 // rate
+        return status
+
+    def _write_up_to(self, most: int, done_ns: int | None = None) -> int:
+        """Decode and write, as far as there is room and audio; ends the stream with the audio."""
+        written = 0
+        while written < most:
+            if not self._waiting:
+                if self._decoded:
+                    self.audio.stream.end()
+                    break
+                self._decode()
+                continue
+            count = self._write(self.began_ns, most - written, done_ns)
+            if not count:
+                break
+            written += count
+        return written
+
+    def _decode(self) -> None:
+        """Take the next block, or the end."""
+        began = time.monotonic_ns()
+        try:
+            item = next(self._blocks, None)
+        except InputError as error:
+            if not self._heard:
+                raise
+            item = None
+            self.warnings.append(f"{error.message}; everything behind that is missing")
+        self.elsewhere_ns["decode"] += time.monotonic_ns() - began
+        if isinstance(item, Block):
+            self._open(item.sample_rate)
+            self._hear(item.samples, None if self.params.realtime else time.monotonic_ns())
+        elif isinstance(item, Damage):
+            self._lose_seconds(item.seconds, "damaged")
+        else:
+            self._finish()
+            self._decoded = True
+            self._judge()
+
+    def _judge(self) -> None:
+        """Say in words what was missing."""
+        path, declared = self.params.path, self.duration_s
+        assert self._decoder is not None
+        heard_s = float(self._heard / self.clock.sample_rate)
+        damaged = self.counts["damaged"]
+        if not heard_s:
+            raise InputError(f"{path}: no audio could be decoded")
+        if damaged:
+            places = "1 place" if damaged == 1 else f"{damaged} places"
+            self.warnings.append(
+                f"{path}: damaged in {places}; {self.lost / self.clock.sample_rate:.2f} s are missing"
+            )
+        if declared and not self._decoder.duration_is_guessed and declared - heard_s > TOLERATED_S:
+            self.warnings.append(f"{path}: cut off: {heard_s:.2f} s of {declared:.2f} s decoded")
+        if self.counts["nan"]:
+            self.warnings.append(
+                f"{path}: samples that are not numbers in {self.counts['nan']} places, silenced"
+            )
+
+    def stop(self) -> None:
+        if self._decoder is not None:
+            self._blocks = iter(())
+            self._pending = self._pending[:0].copy()
+            self._decoder.close()

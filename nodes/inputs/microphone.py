@@ -1,0 +1,241 @@
+"""The node that listens to a sound device."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from auricle.engine.clock import SourceClock
+from auricle.engine.node import Status
+from auricle.engine.stream import Axis, Stream, TokenType
+from auricle.errors import InputError
+from auricle.nodes.inputs.base import RESAMPLER_DELAY_S, Input, InputParams
+from auricle.nodes.predictions import FLOAT32
+
+CAPTURE_S = 4
+"""Seconds that the callback can run ahead of the worker."""
+
+POLL_NS = 5_000_000
+"""How often the worker looks for new samples: the callback only copies and wakes nobody."""
+
+LOST_S = 2.0
+"""Silence of the callback after which the device is taken for gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A sound device that can be listened to.
+
+    Attributes:
+        name: As the system calls it; it stays the same, which PortAudio's index does not.
+        host_api: The system's audio interface: ALSA, Core Audio and so on.
+        channels: Inputs it has.
+        sample_rate: Its usual rate, Hz.
+        default: Whether it is what the system listens to.
+        index: PortAudio's number of it now, for opening it.
+    """
+
+    name: str
+    host_api: str
+    channels: int
+    sample_rate: int
+    default: bool
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.host_api}"
+
+
+def _portaudio() -> Any:
+    """The module sounddevice.
+
+    Raises:
+        InputError: PortAudio is not installed.
+    """
+    try:
+        import sounddevice
+    except OSError as error:
+        raise InputError(
+            "PortAudio is not installed; Debian: apt install libportaudio2, macOS: brew install portaudio"
+        ) from error
+    return sounddevice
+
+
+def devices() -> list[Device]:
+    """The devices that can be listened to. Raises InputError without PortAudio."""
+    audio = _portaudio()
+    apis = audio.query_hostapis()
+    usual = audio.default.device[0]
+    return [
+        Device(
+            each["name"],
+            apis[each["hostapi"]]["name"],
+            each["max_input_channels"],
+            round(each["default_samplerate"]),
+            each["index"] == usual,
+            each["index"],
+        )
+        for each in audio.query_devices()
+        if each["max_input_channels"] > 0
+    ]
+
+
+def find_device(wanted: str | None) -> Device:
+    """The device called `wanted`, or the only one whose name holds it; the system's own choice for
+    None.
+
+    Args:
+        wanted: A name, or `name, host API`.
+
+    Raises:
+        InputError: There is none, or more than one.
+    """
+    found = devices()
+    known = "; ".join(str(device) for device in found) or "none"
+    if wanted is None:
+        chosen = [device for device in found if device.default] or found[:1]
+        if not chosen:
+            raise InputError("no sound device to listen to")
+        return chosen[0]
+    exact = [device for device in found if wanted in (device.name, str(device))]
+    matching = exact or [device for device in found if wanted.lower() in str(device).lower()]
+    if not matching:
+        raise InputError(f"no sound device {wanted!r}; devices are: {known}")
+    if len(matching) > 1:
+        raise InputError(
+            f"more than one sound device is called {wanted!r}: {'; '.join(map(str, matching))}"
+        )
+    return matching[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """What the callback notes of a block: samples offered and kept, and when they were heard."""
+
+    offered: int
+    kept: int
+    adc_s: float
+    arrived_ns: int
+    overflowed: bool
+
+
+class Microphone(Input):
+    """A microphone or line-in, by name.
+
+    Raises, from `start`:
+        InputError: No PortAudio, no such device, or one that cannot be opened.
+    """
+
+    class Params(InputParams):
+        """Parameters."""
+
+        device: str | None = Field(
+            None, description="Name as `auricle devices` shows it; the system's default."
+        )
+        channels: int | None = Field(
+            None, gt=0, description="Inputs to mix; up to two of what it has."
+        )
+        device_rate: int | None = Field(
+            None, gt=0, description="Rate to open it at, Hz; its usual one."
+        )
+        block_size: int = Field(
+            0, ge=0, description="Samples of a block; 0 leaves it to the system."
+        )
+
+    burst_s = 4.0
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.live = True
+        self.device: Device | None = None
+        self._stream: Any = None
+        self._notes: deque[_Block] = deque()
+        self._next_adc_s: float | None = None
+        self._last_ns = 0
+
+    @property
+    def delay_s(self) -> Fraction:
+        return RESAMPLER_DELAY_S + Fraction(POLL_NS, 1_000_000_000)
+
+    def start(self) -> None:
+        device = self.device = find_device(self.params.device)
+        channels = self.params.channels or min(2, device.channels)
+        rate = self.params.device_rate or device.sample_rate
+        token_type = TokenType(FLOAT32, (Axis("channel", channels),), Fraction(rate))
+        self._captured = Stream(
+            f"{self.name}.captured", token_type, CAPTURE_S * rate, SourceClock(rate)
+        )
+        self._reader = self._captured.attach()
+        self._open(rate)
+        audio = _portaudio()
+        try:
+            self._stream = audio.InputStream(
+                device=device.index,
+                channels=channels,
+                samplerate=rate,
+                blocksize=self.params.block_size,
+                dtype="float32",
+                callback=self._callback,
+            )
+            self._stream.start()
+        except (audio.PortAudioError, ValueError) as error:
+            raise InputError(f"{device}: {error}") from error
+        self._last_ns = time.monotonic_ns()
+
+    def _callback(self, block: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
+        # On PortAudio's thread: a copy and a note, nothing that could wait.
+        kept = self._captured.write(block)
+        self._notes.append(
+            _Block(
+                frames, kept, when.inputBufferAdcTime, time.monotonic_ns(), status.input_overflow
+            )
+        )
+
+    def process(self) -> Status:
+        self.wake_ns = self.began_ns + POLL_NS
+        written = self._write(self.began_ns)
+        while self._notes and not self._waiting:
+            note = self._notes.popleft()
+            if note.overflowed:
+                # First the silence, and the block when all of that is written.
+                self._lose_before(note)
+                self._notes.appendleft(replace(note, overflowed=False))
+            else:
+                self._take(note)
+            written += self._write(self.began_ns)
+        if written:
+            return Status.OK
+        if self._waiting or self._notes:
+            return Status.NO_ROOM
+        if self.began_ns - self._last_ns > LOST_S * 1e9 or not self._stream.active:
+            raise InputError(f"{self.device}: the device has stopped; was it unplugged?")
+        return Status.NO_INPUT
+
+    def _lose_before(self, note: _Block) -> None:
+        """Lose what the device could not keep before a block."""
+        # The device's own clock says how long it was deaf; if it says nothing, a block is gone at
+        # least.
+        missing_s = note.adc_s - self._next_adc_s if self._next_adc_s is not None else 0.0
+        self._lose(max(note.offered, round(missing_s * self.clock.sample_rate)), "xrun")
+
+    def _take(self, note: _Block) -> None:
+        """Hear a block."""
+        self._next_adc_s = note.adc_s + note.offered / self.clock.sample_rate
+        self._last_ns = note.arrived_ns
+        if note.kept:
+            self._hear(self._reader.view(note.kept), note.arrived_ns)
+            self._reader.release(note.kept)
+        if note.kept < note.offered:
+            self._lose(note.offered - note.kept, "dropped")
+
+    def stop(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()

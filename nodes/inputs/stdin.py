@@ -1,0 +1,63 @@
+"""The node that reads raw PCM from standard input."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from typing import Any, BinaryIO, Literal
+
+from pydantic import Field
+
+from auricle.errors import InputError
+from auricle.nodes.inputs.base import InputParams, ThreadedInput
+from auricle.nodes.signal.conditioner import pcm_samples
+from auricle.wire.codec import PCM_FORMATS
+
+READ_BYTES = 1 << 16
+STOP_POLL_S = 0.1
+"""How often a read that waits looks whether the input was stopped."""
+
+
+class StdinInput(ThreadedInput):
+    """Interleaved raw PCM from standard input; nothing is skipped, the pipe waits instead."""
+
+    class Params(InputParams):
+        """Parameters."""
+
+        rate: int = Field(44100, gt=0, description="Sample rate of what comes in, Hz.")
+        channels: int = Field(2, gt=0, description="Its channels.")
+        format: Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"] = Field(
+            "s16le", description="Its type."
+        )
+
+    def __init__(self, name: str, file: BinaryIO | None = None, **params: Any) -> None:
+        super().__init__(name, **params)
+        self._file = file
+
+    def capture(self) -> None:
+        params = self.params
+        file = self._file or (sys.stdin.buffer if sys.stdin else None)
+        if file is None:
+            raise InputError("standard input is closed")
+        source = file.fileno()
+        frame_bytes = PCM_FORMATS[params.format] * params.channels
+        self._open(params.rate)
+        rest = b""
+        while not self.stopping.is_set():
+            if not select.select([source], [], [], STOP_POLL_S)[0]:
+                continue
+            data = os.read(source, READ_BYTES)
+            arrived_ns = time.monotonic_ns()
+            if not data:
+                if rest:
+                    self.warnings.append(
+                        f"standard input: {len(rest)} bytes at the end are no whole frame"
+                    )
+                return
+            data = rest + data
+            whole = len(data) // frame_bytes * frame_bytes
+            rest = data[whole:]
+            self._hear(pcm_samples(data[:whole], params.format, params.channels), arrived_ns)
+            self._write_all(arrived_ns)

@@ -1,0 +1,107 @@
+"""The node that listens to a URL: a web radio, a playlist, a camera, a file on a server."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from pydantic import Field
+
+from auricle.errors import InputError
+from auricle.nodes.inputs.base import InputParams, ThreadedInput
+from auricle.nodes.signal.decoder import Block, Damage, Decoder, without_password
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+"""Pauses before connecting again double from the first to the longest, each up to a fifth longer by
+chance: the listeners of a station that comes back shall not all come at once."""
+
+
+class UrlInput(ThreadedInput):
+    """Anything that FFmpeg opens by URL: http(s), Icecast, HLS, RTSP and so on.
+
+    A source that declares its length ends with it, and to lose it before that is an error:
+    connected again, it would begin anew. One that does not is taken for endless, as is one that
+    says it is a radio: when it ends, or sends nothing for `timeout_s`, it is connected again, and
+    the time between is a gap. The first connection has to succeed.
+    """
+
+    class Params(InputParams):
+        """Parameters."""
+
+        url: str = Field(pattern=r"^[a-z0-9+]+://", description="Address, with its scheme.")
+        timeout_s: float = Field(
+            10.0, gt=0, description="Longest wait for a connection or for data, seconds."
+        )
+        reconnect: bool = Field(True, description="Connect again when the connection is lost.")
+        max_retries: int | None = Field(
+            None, ge=0, description="Attempts in a row before giving up; endless."
+        )
+
+    stop_wait_s = 0.5  # nothing cuts a read short; the thread ends when it does
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.live = True
+        self._arrived_ns = 0
+
+    def capture(self) -> None:
+        decoder = self._connect()
+        while True:
+            try:
+                self._play(decoder)
+                if self.stopping.is_set() or not decoder.is_endless:
+                    return
+                reason = "the stream ended"
+            except InputError as error:
+                if not decoder.is_endless:
+                    raise
+                reason = error.message
+            finally:
+                decoder.close()
+            if self.stopping.is_set():
+                return
+            again = self._connect_again(reason)
+            if again is None:
+                return
+            decoder = again
+
+    def _connect(self) -> Decoder:
+        options = {"rtsp_transport": "tcp"} if self.params.url.startswith("rtsp") else {}
+        decoder = Decoder(self.params.url, options, self.params.timeout_s)
+        self._open(decoder.sample_rate)
+        return decoder
+
+    def _connect_again(self, reason: str) -> Decoder | None:
+        """Connect after a loss; None if the input was stopped meanwhile."""
+        params, pause_s, tries = self.params, FIRST_PAUSE_S, 0
+        while params.reconnect and (params.max_retries is None or tries < params.max_retries):
+            if not self._unless_stopping(pause_s * random.uniform(1, 1.2)):
+                return None
+            pause_s, tries = min(2 * pause_s, LONGEST_PAUSE_S), tries + 1
+            try:
+                decoder = self._connect()
+            except InputError as error:
+                reason = error.message
+                continue
+            now = time.monotonic_ns()
+            # FFmpeg lets go of its last frames when the source falters, so the last arrival says
+            # too little.
+            due_s = (self.clock.expected_sample(now) - self._next_sample) / self.clock.sample_rate
+            self._lose_seconds(max(due_s, (now - self._arrived_ns) / 1e9), "reconnect")
+            self._write_all()
+            return decoder
+        url = without_password(params.url)
+        raise InputError(reason if url in reason else f"{url}: {reason}")
+
+    def _play(self, decoder: Decoder) -> None:
+        for item in decoder.blocks():
+            if self.stopping.is_set():
+                return
+            self._arrived_ns = time.monotonic_ns()
+            if isinstance(item, Block):
+                self._open(item.sample_rate)
+                self._hear(item.samples, self._arrived_ns)
+            elif isinstance(item, Damage):
+                self._lose_seconds(item.seconds, "damaged")
+            self._write_all(self._arrived_ns)

@@ -1,0 +1,1 @@
+"""Pure functions on samples, frames and activations, which nodes and training share."""

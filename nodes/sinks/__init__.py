@@ -1,0 +1,1 @@
+"""Where results go: to the wire, or to a program."""

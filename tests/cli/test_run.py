@@ -1,0 +1,318 @@
+"""`auricle run`: a graph at work, changed from the command line, and failing well."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auricle.cli.run import _interrupted, _settle
+from auricle.errors import WireError
+from auricle.models.heads.head import save_head
+from auricle.models.heads.mlp import Layer
+from auricle.service.service import Service, load_graph
+from auricle.tagging import FileTagger
+from auricle.wire.client import Subscriber, request
+from tests.cli.command import assert_one_line, auricle
+from tests.tiny import SIZE, make_backbone
+
+GRAPH = """
+stream: test
+nodes:
+  - {id: input, class: FileInput, params: {path: sound.wav, realtime: true}}
+  - {id: mel, class: MelSpectrogram}
+  - {id: backbone, class: Backbone, params: {model: tiny}}
+  - {id: heads, class: Heads}
+  - {id: publish, class: Publisher}
+edges:
+  - input -> mel -> backbone.predictions -> publish.predictions
+  - backbone.embeddings -> heads -> publish.predictions
+  - mel.mel -> publish.arrays
+wire: {publish: "tcp://127.0.0.1:*", arrays: "tcp://127.0.0.1:*", control: "tcp://127.0.0.1:*"}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A graph, a model, a head, and three seconds of sound."""
+    folder = tmp_path_factory.mktemp("run")
+    model = make_backbone(folder / "tiny")
+    (folder / "graph.yaml").write_text(GRAPH.replace("model: tiny", f"model: {model}"))
+    rng = np.random.default_rng(0)
+    save_head(
+        folder / "mood",
+        [Layer(rng.normal(size=(SIZE, 2)), np.zeros(2), "softmax")],
+        name="mood",
+        labels=("happy", "sad"),
+        embedding_model="tiny",
+    )
+    with wave.open(str(folder / "sound.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(rng.integers(-9999, 9999, 48000).astype("<i2").tobytes())
+    return folder
+
+
+@pytest.fixture
+def service(folder: Path) -> Iterator[Service]:
+    with Service(load_graph(folder / "graph.yaml"), folder) as service:
+        yield service
+
+
+@pytest.mark.parametrize("interrupted_at", [None, 7])
+def test_the_streams_are_told_of_when_they_are_open(interrupted_at: int | None) -> None:
+    """However long that takes, unless it is interrupted."""
+    waited: list[bool] = []
+    stop = threading.Event()
+
+    class Opening:
+        heard = True
+
+        @property
+        def opening(self) -> bool:
+            return len(waited) < 30
+
+        def wait(self, seconds: float) -> bool:
+            waited.append(True)
+            if len(waited) == interrupted_at:
+                stop.set()
+            return False
+
+    _settle(Opening(), stop, many=True)  # type: ignore[arg-type]
+    assert len(waited) == (interrupted_at or 30)
+
+
+def test_another_signal_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        interrupted = _interrupted()
+        assert not interrupted.is_set()
+        monkeypatch.setattr(signal, "raise_signal", raised.append)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupted.wait(10)
+        os.kill(os.getpid(), signal.SIGTERM)  # passed on, as some who start others do
+        assert raised == []
+        monkeypatch.setattr("auricle.cli.run.PATIENCE_S", 0.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert raised == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_what_is_published_live_equals_what_is_tagged_offline(folder: Path) -> None:
+    service = Service(load_graph(folder / "graph.yaml"), folder)
+    service.server.start()
+    with Subscriber(service.server.addresses["publish"], ["test/"]) as subscriber:
+        # The socket is open before the graph begins; the retained heartbeat proves the
+        # subscription.
+        with Subscriber(service.server.addresses["publish"]) as probe:
+            assert probe.receive(10)
+        service._scheduler.start()
+        messages = []
+        while (message := subscriber.receive(20)) is not None:
+            messages.append(message)
+            if message.kind == "end":
+                break
+    service.stop()
+    found = [message for message in messages if message.kind == "tags"]
+    offline = list(FileTagger(folder / "sound.wav", str(folder / "tiny")))
+    assert [m.content["index"] for m in found] == [segment.index for segment in offline]
+    for message, segment in zip(found, offline, strict=True):
+        assert message.values == segment.activations
+        assert (message.content["start"], message.content["end"]) == (segment.start, segment.end)
+        assert message.content["span"] == [round(segment.start * 16000), round(segment.end * 16000)]
+        stages = message.content["latency"]
+        assert {"capture", "queue", "mel", "inference", "publish", "total"} <= set(stages)
+    assert messages[-1].content["seconds"] == 3.0
+    assert subscriber.losses.total == 0
+
+
+def test_control_socket(service: Service, folder: Path) -> None:
+    address = service.server.addresses["control"]
+    assert request(address, "list")["test"]["state"] in ("opening", "running")
+    with Subscriber(service.server.addresses["publish"], ["test/mood"]) as subscriber:
+        assert request(address, "add-head", head=str(folder / "mood")) == ["mood"]
+        message = subscriber.receive(20)
+        assert message is not None
+        assert set(message.values) == {"happy", "sad"}
+    assert request(address, "statistics")["test"]["nodes"]["heads"]["heads"] == ["mood"]
+    assert request(address, "remove-head", head="mood") == ["mood"]
+    with pytest.raises(WireError, match="no stream 'tset'; streams are: test"):
+        request(address, "stop", stream="tset")
+    assert request(address, "stop", stream="test") == ["test"]
+    assert service.wait(20)
+    assert request(address, "list")["test"]["state"] == "stopped"
+
+
+def test_arrays_have_their_own_socket(service: Service) -> None:
+    with Subscriber(service.server.addresses["arrays"], ["test/mel"]) as subscriber:
+        message = subscriber.receive(20)
+    assert message is not None
+    assert message.array is not None
+    assert message.array.dtype == np.float32
+    assert message.array.shape[1:] == (96,)
+
+
+def test_other_input_and_other_parameters(folder: Path) -> None:
+    result = auricle(
+        "run",
+        folder / "graph.yaml",
+        "--input",
+        folder / "sound.wav",
+        "--set",
+        "backbone.hop_size=20",
+        "--listen",
+    )
+    assert result.returncode == 0, result.stderr
+    # 188 frames, segments of 40 every 20; a file given with --input is not paced.
+    assert (
+        len([line for line in result.stdout.splitlines() if line.startswith("test/tags")])
+        <= (188 - 40) // 20 + 1
+    )
+    assert "test/end  the stream has ended after 3.00 s" in result.stdout
+    assert "latency, ms" in result.stdout
+
+
+def test_duration_ends_it(folder: Path) -> None:
+    result = auricle("run", folder / "graph.yaml", "--duration", 0.5)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_interrupt_ends_it(folder: Path) -> None:
+    """Standard input that nobody closes: it would run for ever."""
+    command = [
+        sys.executable,
+        "-m",
+        "auricle",
+        "run",
+        str(folder / "graph.yaml"),
+        "--input",
+        "-:16000,1,s16le",
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("stream test; publish tcp://127.0.0.1:")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert process.stderr.read() == ""
+
+
+def test_raw_pcm_on_standard_input(folder: Path) -> None:
+    pcm = np.random.default_rng(0).integers(-9999, 9999, 96000).astype("<i2").tobytes()
+    command = [
+        sys.executable,
+        "-m",
+        "auricle",
+        "run",
+        folder / "graph.yaml",
+        "--input",
+        "-:48000,2,s16le",
+        "--listen",
+    ]
+    result = subprocess.run(command, input=pcm, capture_output=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert b"the stream has ended after 1.00 s" in result.stdout
+
+
+def test_port_in_use(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = (
+            (folder / "graph.yaml")
+            .read_text()
+            .replace('publish: "tcp://127.0.0.1:*"', f"publish: tcp://127.0.0.1:{port}")
+        )
+        (folder / "taken.yaml").write_text(text)
+        result = auricle("run", folder / "taken.yaml")
+    assert_one_line(result, f"tcp://127.0.0.1:{port}", "in use")
+
+
+def test_address_open_to_others_needs_keys(folder: Path) -> None:
+    text = (
+        (folder / "graph.yaml")
+        .read_text()
+        .replace('control: "tcp://127.0.0.1:*"', 'control: "tcp://0.0.0.0:*"')
+    )
+    (folder / "open.yaml").write_text(text)
+    assert_one_line(auricle("run", folder / "open.yaml"), "tcp://0.0.0.0:*", "curve")
+
+
+@pytest.mark.parametrize(
+    ("what", "parts"),
+    [
+        ("nowhere.wav", ["input", "nowhere.wav", "No such file"]),
+        ("http://127.0.0.1:9/x", ["input", "http://127.0.0.1:9/x", "refused"]),
+        ("zmq:127.0.0.1:5690", ["an address is needed"]),
+        ("-:48000", ["-:RATE,CHANNELS,FORMAT"]),
+    ],
+)
+def test_inputs_that_are_not_there(folder: Path, what: str, parts: list[str]) -> None:
+    result = auricle("run", folder / "graph.yaml", "--input", what)
+    assert_one_line(result, *parts, code=result.returncode)
+    assert result.returncode in (1, 2)
+
+
+def test_no_such_device(folder: Path) -> None:
+    result = auricle("run", folder / "graph.yaml", "--input", "mic:Theremin of the Neighbours")
+    assert result.returncode == 1
+    (line,) = result.stderr.strip().splitlines()
+    assert "Theremin" in line or "PortAudio is not installed" in line
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("backbone.hop=3", "no parameter 'hop'"),
+        ("bckbone.hop_size=3", "no node 'bckbone'"),
+        ("backbone.hop_size=0", "hop_size=0"),
+        ("hop_size", "not of the form node.param=value"),
+    ],
+)
+def test_settings_that_cannot_be(folder: Path, setting: str, message: str) -> None:
+    result = auricle("run", folder / "graph.yaml", "--set", setting)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_listener_in_another_process(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    text = (
+        (folder / "graph.yaml")
+        .read_text()
+        .replace('publish: "tcp://127.0.0.1:*"', f"publish: tcp://127.0.0.1:{port}")
+    )
+    (folder / "fixed.yaml").write_text(text)
+    command = [
+        sys.executable,
+        "-m",
+        "auricle",
+        "listen",
+        f"tcp://127.0.0.1:{port}",
+        "--json",
+        "--until-end",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    ) as listener:
+        assert listener.stderr is not None
+        assert "waiting for" in listener.stderr.readline()
+        assert auricle("run", folder / "fixed.yaml").returncode == 0
+        output, _ = listener.communicate(timeout=30)
+    assert listener.returncode == 0
+    messages = [json.loads(line) for line in output.splitlines()]
+    assert messages[-1]["kind"] == "end"
+    assert [m["seq"] for m in messages if m["kind"] == "tags"] == list(range(12))

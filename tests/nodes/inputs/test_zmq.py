@@ -1,0 +1,284 @@
+"""PCM over TCP from another thread, in order and not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+import zmq
+
+from auricle.errors import ConfigError, InputError, WireError
+from auricle.nodes.inputs.zmq import ZmqInput
+from auricle.nodes.signal.conditioner import Resampler, downmix, pcm_samples, to_float
+from auricle.wire.codec import PcmHeader, encode_pcm
+from tests.nodes.listening import PATIENCE_S, Listener, listening, one_line, tone
+
+GOOD = {"v": 1, "sample_rate": 16000, "channels": 1, "format": "s16le", "first_sample": 0, "seq": 0}
+
+
+class Sender:
+    """A sender that connects to `address`, or binds without one."""
+
+    def __init__(self, address: str | None = None) -> None:
+        self.socket = zmq.Context.instance().socket(zmq.PUSH)
+        self.socket.linger = 0
+        self.socket.sndtimeo = PATIENCE_S * 1000
+        if address:
+            self.socket.connect(address)
+        else:
+            self.socket.bind("tcp://127.0.0.1:*")
+        self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.seq = 0
+
+    def send(
+        self,
+        first: int,
+        samples: bytes,
+        rate: int = 16000,
+        channels: int = 1,
+        form: str = "s16le",
+        end: bool = False,
+    ) -> None:
+        header = PcmHeader(rate, channels, form, first, self.seq, end)
+        self.seq += 1
+        self.socket.send_multipart(encode_pcm(header, samples))
+
+
+@contextmanager
+def sending(start: int = 0, **params: Any) -> Iterator[tuple[ZmqInput, Listener, Sender, Any]]:
+    node = ZmqInput("zmq", address="tcp://127.0.0.1:*", **params)
+    with listening(node, start) as (scheduler, listener):
+        wait_started(scheduler.runs[0], node)
+        sender = Sender(node.address)
+        try:
+            yield node, listener, sender, scheduler
+        finally:
+            sender.socket.close()
+
+
+def wait_started(run: Any, node: ZmqInput) -> None:
+    pause = threading.Event()
+    for _ in range(PATIENCE_S * 100):
+        if not node.address.endswith("*") or run.over:
+            return
+        pause.wait(0.01)
+    raise AssertionError("not started")
+
+
+def pcm(samples: np.ndarray) -> bytes:
+    return (samples * 2**15).astype("<i2").tobytes()
+
+
+def encoded(samples: np.ndarray, form: str) -> bytes:
+    """`(frames, channels)` within +-1 as raw PCM."""
+    if form == "u8":
+        return (samples * 100 + 128).astype("u1").tobytes()
+    if form == "s24le":
+        return (samples * 2**31).astype("<i4").view("u1").reshape(-1, 4)[:, 1:].tobytes()
+    if form[0] == "f":
+        return samples.astype({"f32le": "<f4", "f64le": "<f8"}[form]).tobytes()
+    return pcm(samples) if form == "s16le" else (samples * 2**31).astype("<i4").tobytes()
+
+
+@pytest.mark.parametrize("start", [0, 2**31 - 5, 2**53])
+@pytest.mark.parametrize(
+    ("form", "channels", "rate"),
+    [
+        ("u8", 1, 8000),
+        ("s16le", 2, 44100),
+        ("s24le", 2, 48000),
+        ("s32le", 1, 16000),
+        ("f32le", 8, 48000),
+        ("f64le", 2, 96000),
+    ],
+)
+def test_every_format(start: int, form: str, channels: int, rate: int) -> None:
+    samples = tone(440, 0.5, rate)[:, None] * np.linspace(1, 0.5, channels)
+    with sending(start) as (_, listener, sender, scheduler):
+        at = 0
+        for size in [1, 127, 256, 4096, len(samples)]:
+            block = samples[at : at + size]
+            sender.send(at, encoded(block, form), rate, channels, form)
+            at += len(block)
+        sender.send(at, b"", rate, channels, form, end=True)
+        assert scheduler.wait(PATIENCE_S)
+        assert scheduler.runs[0].error is None
+    resampler = Resampler(rate, 16000)
+    # Bit for bit: the way there must not matter.
+    whole = resampler(downmix(to_float(pcm_samples(encoded(samples, form), form, channels))))
+    np.testing.assert_array_equal(listener.samples, np.concatenate([whole, resampler.flush()]))
+    assert not listener.gaps
+
+
+def test_hole_is_a_gap_of_its_length() -> None:
+    samples = tone(440, 1, 16000)
+    with sending(2**53) as (node, listener, sender, scheduler):
+        sender.send(1000, pcm(samples[:4000]))
+        sender.send(1000 + 4777, pcm(samples[4777:8000]))
+        sender.send(1000 + 8000, pcm(samples[8000:]), end=True)
+        assert scheduler.wait(PATIENCE_S)
+    (gap,) = listener.gaps
+    assert (gap.start - 2**53, gap.stop - 2**53, gap.reason) == (4000, 4777, "hole")
+    assert gap.source == (5000, 5777)
+    expected = np.trunc(samples * 2**15).astype(np.float32) / 2**15
+    expected[4000:4777] = 0
+    np.testing.assert_array_equal(listener.samples, expected)
+    assert node.statistics()["lost_samples"] == 777
+
+
+@pytest.mark.parametrize("again", [0, 500, 16000 * 7200])
+def test_numbering_that_begins_anew_is_a_new_connection(again: int) -> None:
+    with sending() as (_, listener, sender, scheduler):
+        sender.send(1000, pcm(np.full(4000, 0.5)))
+        listener.wait_for(lambda: len(listener.tokens) == 4000)
+        sender.send(again, pcm(np.full(4000, 0.25)))
+        sender.send(again + 4000, pcm(np.full(4000, 0.25)), end=True)
+        assert scheduler.wait(PATIENCE_S)
+    (gap,) = listener.gaps
+    assert gap.reason == "reconnect"
+    assert gap.start == 4000
+    samples = listener.samples
+    assert (samples[gap.start : gap.stop] == 0).all()
+    assert (samples[gap.stop :] == 0.25).all()
+    assert len(samples) - gap.stop == 8000
+
+
+def test_rate_may_change_on_the_way() -> None:
+    with sending() as (_, listener, sender, scheduler):
+        sender.send(0, pcm(np.full(16000, 0.5)))
+        sender.send(16000, pcm(np.full(48000, 0.5)), rate=48000, end=True)
+        assert scheduler.wait(PATIENCE_S)
+    samples = listener.samples
+    assert len(samples) == 32000
+    # But for the seam, where one filter ends and the other begins.
+    np.testing.assert_allclose(samples[:16000], 0.5)
+    np.testing.assert_allclose(samples[16512:-512], 0.5, atol=2e-6)
+
+
+def test_full_ring_drops_and_goes_on_in_place() -> None:
+    with sending() as (node, listener, sender, scheduler):
+        ramp = np.arange(16000 * 12) % 30000
+        listener.deaf = True
+        for first in range(0, len(ramp), 1600):
+            sender.send(first, ramp[first : first + 1600].astype("<i2").tobytes())
+        while node.statistics()["seconds"] + node.lost / 16000 < 12 and not node.stopping.wait(
+            0.01
+        ):
+            pass
+        listener.deaf = False
+        listener.wait_for(lambda: len(listener.tokens) == len(ramp))
+        sender.send(len(ramp), pcm(np.full(1600, 0.25)), end=True)
+        assert scheduler.wait(PATIENCE_S)
+    assert set(listener.reasons()) == {"dropped"}
+    lost = sum(gap.stop - gap.start for gap in listener.gaps)
+    assert lost == node.lost > 16000
+    heard = np.append(ramp / 2**15, np.full(1600, 0.25)).astype(np.float32)
+    for gap in listener.gaps:
+        heard[gap.start : gap.stop] = 0
+    np.testing.assert_array_equal(listener.samples, heard)
+
+
+def test_rate_changes_and_the_end_comes_while_the_ring_is_full() -> None:
+    with sending() as (node, listener, sender, scheduler):
+        listener.deaf = True
+        for first in range(0, 48000 * 6, 4800):
+            sender.send(first, pcm(np.full(4800, 0.5)), rate=48000)
+        sender.send(48000 * 6, pcm(np.full(800, 0.5)), rate=8000)
+        sender.send(48000 * 6 + 800, pcm(np.full(800, 0.5)), rate=8000, end=True)
+        while node._expected != 48000 * 6 + 1600:
+            assert not node.stopping.wait(0.01)
+        listener.deaf = False
+        assert scheduler.wait(PATIENCE_S)
+    assert set(listener.reasons()) == {"dropped"}
+    first, last = listener.gaps[0].start, listener.gaps[-1].stop
+    samples = listener.samples
+    assert len(samples) == last == 16000 * 6 + 3200
+    np.testing.assert_allclose(samples[512 : first - 512], 0.5, atol=2e-6)
+    # But for the ringing of the filter after the first edge: 20 bits below it, soon.
+    assert np.abs(samples[first + 512 :]).max() < 1e-5
+
+
+def test_block_longer_than_the_ring_is_heard() -> None:
+    with sending() as (_, listener, sender, scheduler):
+        sender.send(0, pcm(np.full(16000 * 10, 0.5)))
+        sender.send(16000 * 10 + 100, b"", end=True)
+        assert scheduler.wait(PATIENCE_S)
+    assert (listener.samples[: 16000 * 10] == 0.5).all()
+    assert listener.reasons() == ["hole"]
+    assert len(listener.samples) == 16000 * 10 + 100
+
+
+def test_sender_may_bind() -> None:
+    sender = Sender()
+    node = ZmqInput("zmq", address=sender.address, connect=True)
+    with listening(node) as (scheduler, listener):
+        sender.send(0, pcm(np.full(100, 0.5)), end=True)
+        assert scheduler.wait(PATIENCE_S)
+        assert len(listener.samples) == 100
+    sender.socket.close()
+
+
+def test_stop_while_nobody_sends() -> None:
+    with sending() as (_, _, _, scheduler):
+        scheduler.stop()
+        assert scheduler.wait(2)
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        ([msgpack.packb(GOOD)], "two frames"),
+        ([b"\xc1", b""], "not a msgpack"),
+        ([msgpack.packb([1]), b""], "list"),
+        ([msgpack.packb({**GOOD, "v": 2}), b""], "version"),
+        ([msgpack.packb({"v": 1, "channels": 1}), b""], "sample_rate"),
+        ([msgpack.packb({**GOOD, "sample_rate": 0}), b""], "sample_rate=0"),
+        ([msgpack.packb({**GOOD, "sample_rate": "16000"}), b""], "sample_rate='16000'"),
+        ([msgpack.packb({**GOOD, "channels": 0}), b""], "channels=0"),
+        ([msgpack.packb({**GOOD, "channels": 10**6}), b""], "channels=1000000"),
+        ([msgpack.packb({**GOOD, "format": "mp3"}), b""], "format='mp3'"),
+        ([msgpack.packb({**GOOD, "first_sample": -1}), b""], "first_sample=-1"),
+        ([msgpack.packb({**GOOD, "seq": 1.5}), b""], "seq=1.5"),
+        ([msgpack.packb({**GOOD, "end": 1}), b""], "end=1"),
+        ([msgpack.packb(GOOD), b"123"], "whole number"),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
+)
+def test_wrong_header(frames: list[bytes], said: str) -> None:
+    with sending() as (node, _, sender, scheduler):
+        sender.socket.send_multipart(frames)
+        assert scheduler.wait(PATIENCE_S)
+        error = scheduler.runs[0].error
+        assert isinstance(error, InputError)
+        message = one_line(str(error))
+        assert said in message
+        assert node.address in message
+
+
+def test_port_in_use() -> None:
+    with sending() as (node, _, _, _):
+        second = ZmqInput("second", address=node.address)
+        with pytest.raises(InputError) as caught:
+            second.start()
+        assert node.address in one_line(str(caught.value))
+        assert "in use" in str(caught.value)
+        second.stop()
+
+
+@pytest.mark.parametrize("address", ["tcp://0.0.0.0:5690", "tcp://*:5690", "tcp://192.0.2.1:5690"])
+def test_open_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ZmqInput("zmq", address=address).start()
+    assert address in one_line(str(caught.value))
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1", "nonsense", "tcp://127.0.0.1:70000"])
+def test_no_address(address: str) -> None:
+    with pytest.raises(WireError) as caught:
+        ZmqInput("zmq", address=address).start()
+    assert address in one_line(str(caught.value))

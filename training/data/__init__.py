@@ -1,0 +1,1 @@
+"""Corpora, features and tasks: what training reads."""

@@ -1,0 +1,84 @@
+"""Reading the files of published data sets, and saying where one is not as it should be."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from auricle.errors import TrainingError
+from auricle.training.data.manifest import Track
+
+
+def rows(file: Path, **dialect: Any) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table as text, each with the line it ends on.
+
+    Args:
+        file: The table, in UTF-8.
+        dialect: How it is written, as `csv.reader` takes it.
+
+    Raises:
+        TrainingError: It is not there, or no such table.
+    """
+    line = 0
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as opened:
+            reader = csv.reader(opened, **dialect)
+            for row in reader:
+                line = reader.line_num
+                yield line, row
+    except OSError as error:
+        raise TrainingError(f"{file}: {error.strerror or error}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise malformed(file, line + 1, str(error)) from error
+
+
+def malformed(file: Path, line: int, what: str) -> TrainingError:
+    """That a line of a published file is not as published."""
+    return TrainingError(f"{file}, line {line}: {what}")
+
+
+def number(file: Path, line: int, name: str, text: str) -> float:
+    """A number of a row, at least 0.
+
+    Raises:
+        TrainingError: It is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < float("inf"):
+        raise malformed(file, line, f"{name} {text!r} must be a number, at least 0")
+    return value
+
+
+def header(file: Path, line: int, found: list[str], wanted: Iterable[str]) -> dict[str, int]:
+    """Where each of the columns `wanted` is.
+
+    Raises:
+        TrainingError: One is missing, or there twice.
+    """
+    for name in wanted:
+        if found.count(name) != 1:
+            raise malformed(
+                file, line, f"{found.count(name)} columns {name!r} in the header, must be one"
+            )
+    return {name: found.index(name) for name in wanted}
+
+
+def check_audio(audio: Path, tracks: Iterable[Track]) -> None:
+    """That a folder holds audio of the data set. Single files that are missing are found when they
+    are read.
+
+    Raises:
+        TrainingError: It holds no track.
+    """
+    paths = [track.path for track in tracks]
+    if not paths:
+        raise TrainingError(f"{audio}: the data set has no tracks")
+    if not any(path.is_file() for path in paths):
+        raise TrainingError(
+            f"{audio}: none of {len(paths)} tracks is in there, not even {paths[0]}"
+        )

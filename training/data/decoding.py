@@ -1,0 +1,116 @@
+"""Whether a file holds audio that can be trained on, and which audio that is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.errors import InputError, TrainingError
+from auricle.nodes.signal.conditioner import to_float
+from auricle.nodes.signal.decoder import Block, Damage, Decoder
+
+TOLERATED_S: Final = 1.0
+TOLERATED_SHARE: Final = 0.01
+"""How far the length that a file declares may be from what it decodes to, whichever is more.
+Encoders' delays are below 0.1 s; a download that was cut off lacks more."""
+
+SILENCE: Final = 10 ** (-60 / 20)
+"""A file that is nowhere louder is silent: -60 dB of full scale. The dither of 16 bits and the hiss
+of a sound card stay below."""
+
+BLOCK: Final = 65536
+"""Samples that are looked at in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """What a file decodes to.
+
+    Attributes:
+        duration_s: Seconds that were decoded.
+        sha256: Of the samples as 16-bit integers, channels interleaved, behind their rate and
+            number of channels. Tags, the container and lossless compression do not change it;
+            another encoding does.
+    """
+
+    duration_s: float
+    sha256: str
+
+
+def examine(file: Path) -> Audio:
+    """Decode `file` to its end.
+
+    An Ogg file that was cut off is taken as it is: its length is known from its end alone.
+
+    Raises:
+        TrainingError: It does not decode, is much shorter or longer than it declares, or is silent.
+        OSError: It is not there.
+    """
+    if not file.stat().st_size:
+        raise TrainingError(f"{file}: an empty file")
+    digest = hashlib.sha256()
+    form: tuple[int, int] | None = None
+    duration_s, peak, damage = 0.0, 0.0, ""
+    try:
+        decoder = Decoder(file)
+        try:
+            for item in decoder.blocks(BLOCK):
+                if isinstance(item, Damage):
+                    damage = item.reason
+                    continue
+                if form != (form := (item.sample_rate, item.samples.shape[1])):
+                    digest.update(b"%d/%d:" % form)
+                samples = _sixteen_bits(item)
+                digest.update(samples.data)
+                if samples.size:
+                    peak = max(peak, float(samples.max()), -float(samples.min()))
+                duration_s += len(samples) / item.sample_rate
+            declared_s = None if decoder.duration_is_guessed else decoder.duration_s
+            if declared_s:
+                declared_s /= 1 - _missing_share(file)
+        finally:
+            decoder.close()
+    except InputError as error:
+        raise TrainingError(error.message) from error
+    if not duration_s:
+        raise TrainingError(f"{file}: nothing in it decodes{damage and f': {damage}'}")
+    if declared_s and abs(declared_s - duration_s) > max(TOLERATED_S, TOLERATED_SHARE * declared_s):
+        raise TrainingError(
+            f"{file}: says it lasts {declared_s:.1f} s, but {duration_s:.1f} s decode"
+        )
+    if peak < SILENCE * 2**15:
+        raise TrainingError(f"{file}: silent: nowhere louder than -60 dB")
+    return Audio(duration_s, digest.hexdigest())
+
+
+def _missing_share(file: Path) -> float:
+    """Share of the samples that the header of a WAV file promises and the file lacks; 0 of other
+    files.
+
+    FFmpeg does not say: it takes what is there for the length.
+    """
+    with file.open("rb") as opened:
+        if opened.read(4) != b"RIFF" or opened.read(8)[4:] != b"WAVE":
+            return 0
+        while len(header := opened.read(8)) == 8:
+            name, size = header[:4], int.from_bytes(header[4:], "little")
+            if name == b"data":
+                there = file.stat().st_size - opened.tell()
+                # A recorder that was not told the end leaves 0 or all ones.
+                return 0 if size == 0xFFFFFFFF or size <= there or not there else 1 - there / size
+            opened.seek(size + size % 2, os.SEEK_CUR)
+    return 0
+
+
+def _sixteen_bits(block: Block) -> NDArray[Any]:
+    """Samples as int16, `(frames, channels)` in that order in memory."""
+    if block.samples.dtype == np.int16:
+        return np.ascontiguousarray(block.samples)
+    samples = np.nan_to_num(to_float(block.samples), copy=False, posinf=1, neginf=-1)
+    return np.ascontiguousarray(np.clip(np.rint(samples * 2**15), -(2**15), 2**15 - 1), np.int16)

@@ -1,0 +1,133 @@
+"""Mel frames of a corpus, by the functions that the engine runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.errors import InputError, TrainingError
+from auricle.nodes.signal.conditioner import Resampler, downmix, silence_the_unreal, to_float
+from auricle.nodes.signal.decoder import Damage, Decoder
+from auricle.nodes.signal.mel import FRONT_ENDS, FrontEnd, mel_spectrogram
+from auricle.training.data.manifest import Track
+from auricle.training.data.parallel import as_completed, processes
+from auricle.training.data.store import Rows, Store, StoreWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A track without features, and why."""
+
+    track: Track
+    reason: str
+
+
+def read_samples(path: Path, sample_rate: int) -> NDArray[np.float32]:
+    """A file as the engine hears it: channels mixed by their mean, resampled, damage left out.
+
+    Args:
+        path: Any file that FFmpeg decodes.
+        sample_rate: Hz.
+
+    Returns:
+        The samples, `(samples,)`; 230 MB an hour at 16 kHz.
+
+    Raises:
+        InputError: It cannot be opened or read.
+    """
+    decoder = Decoder(path)
+    try:
+        parts: list[NDArray[np.float32]] = []
+        resampler: Resampler | None = None
+        for block in decoder.blocks(least=decoder.sample_rate):
+            if isinstance(block, Damage):
+                continue
+            mono = downmix(to_float(block.samples))
+            silence_the_unreal(mono)
+            if resampler is None or resampler.from_rate != block.sample_rate:
+                if resampler is not None:
+                    parts.append(resampler.flush())
+                resampler = Resampler(block.sample_rate, sample_rate)
+            parts.append(resampler(mono))
+        if resampler is not None:
+            parts.append(resampler.flush())
+    finally:
+        decoder.close()
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def compute_features(
+    tracks: Sequence[Track],
+    folder: Path,
+    front_end: str = "musicnn",
+    workers: int | None = None,
+    told: Callable[[Track, bool], None] = lambda track, new: None,
+) -> list[Failure]:
+    """Write the mel frames of tracks into a store; those that it has already are left alone.
+
+    Args:
+        tracks: Of a manifest.
+        folder: The store's.
+        front_end: Name of one of `auricle.nodes.signal.mel.FRONT_ENDS`.
+        workers: Processes; as many as there are cores, if None.
+        told: Hears of each track that is finished, in no order, and whether that was now.
+
+    Returns:
+        The tracks that cannot be used.
+
+    Raises:
+        TrainingError: The folder has other features.
+        OSError: They cannot be written; what was whole before stays.
+    """
+    chosen = FRONT_ENDS[front_end]
+    failures: list[Failure] = []
+    with StoreWriter(folder, chosen.n_mels, {"front_end": asdict(chosen)}) as writer:
+        left = [track for track in tracks if track.track_id not in writer.done]
+        for track in tracks:
+            if track.track_id in writer.done:
+                told(track, False)
+        count = workers or os.cpu_count() or 1
+        work = partial(_features, front_end=chosen)
+        with processes(count) as pool:
+            for track, result in as_completed(pool, work, left, 2 * count):
+                if isinstance(result, str):
+                    failures.append(Failure(track, result))
+                else:
+                    writer.add(track.track_id, result)
+                told(track, True)
+    return failures
+
+
+def open_features(folder: Path) -> Store:
+    """The mel frames of a corpus.
+
+    Raises:
+        TrainingError: The folder has none, or they were made by another front end than its name
+            says today.
+    """
+    store = Store(folder)
+    described = store.about.get("front_end")
+    if not isinstance(described, dict) or described.get("name") not in FRONT_ENDS:
+        raise TrainingError(f"{folder}: not mel frames")
+    if described != asdict(FRONT_ENDS[described["name"]]):
+        raise TrainingError(
+            f"{folder}: made by another front end {described['name']}; compute them again"
+        )
+    return store
+
+
+def _features(track: Track, front_end: FrontEnd) -> Rows | str:
+    """Mel frames, or why there are none."""
+    try:
+        samples = read_samples(track.path, front_end.sample_rate)
+    except InputError as error:
+        return str(error)
+    if not samples.any():
+        return f"{track.path}: {'silent' if len(samples) else 'nothing in it can be decoded'}"
+    return mel_spectrogram(samples, front_end).astype(np.float16)

@@ -1,0 +1,113 @@
+"""Tasks that the tags of a corpus make: its genres, its artists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from auricle.errors import TrainingError
+from auricle.training.data import split
+from auricle.training.data.manifest import Manifest, Track
+from auricle.training.data.tasks import Task
+
+
+def genre_task(manifest: Manifest, *, min_tracks: int = 20, min_artists: int = 5) -> Task:
+    """Genres of the tags, several a track.
+
+    Args:
+        manifest: The corpus; its parts become those of the task.
+        min_tracks: Genres of fewer tracks are no classes.
+        min_artists: Nor are those of fewer artists: which were told by voice and mastering. Artists
+            who appear on one track together count once, as `artist_groups` has it.
+
+    Raises:
+        TrainingError: No genre is left.
+    """
+    groups = artist_groups(manifest)
+    genres = {t.track_id: tuple(sorted({normalised(name) for name in t.genres})) for t in manifest}
+    holders: dict[str, list[str]] = {}
+    for track_id, names in genres.items():
+        for name in names:
+            holders.setdefault(name, []).append(track_id)
+    classes = sorted(
+        name
+        for name, ids in holders.items()
+        if name and len(ids) >= min_tracks and len({groups[t] for t in ids}) >= min_artists
+    )
+    if not classes:
+        needs = f"has {min_tracks} tracks of {min_artists} artists"
+        raise TrainingError(
+            f"genres: none of {len(holders)} genres of {len(manifest)} tracks {needs}"
+        )
+    return _task("genres", classes, genres, manifest, multilabel=True)
+
+
+def artist_task(manifest: Manifest, *, min_tracks: int = 20) -> Task:
+    """Artists with at least `min_tracks` tracks; tracks of several artists are left out.
+
+    Raises:
+        TrainingError: Fewer than two are left.
+    """
+    holders: dict[str, list[str]] = {}
+    for track in manifest:
+        if len(track.artists) == 1:
+            holders.setdefault(track.artists[0], []).append(track.track_id)
+    classes = sorted(name for name, ids in holders.items() if len(ids) >= min_tracks)
+    if len(classes) < 2:
+        raise TrainingError(
+            f"artists: {len(classes)} of {len(holders)} have {min_tracks} tracks; two must"
+        )
+    artists = {t.track_id: t.artists for t in manifest if len(t.artists) == 1}
+    return _task("artists", classes, artists, manifest, multilabel=False)
+
+
+def normalised(genre: str) -> str:
+    """A genre without what spellings differ in: case, hyphens, spaces, `&` for "and".
+
+    >>> normalised("Hip-Hop"), normalised("Drum & Bass")
+    ('hip hop', 'drum and bass')
+    """
+    return " ".join(re.sub(r"[\W_]+", " ", genre.casefold().replace("&", " and ")).split())
+
+
+def artist_groups(tracks: Iterable[Track]) -> dict[str, str]:
+    """By track id, a name that the tracks of a group share, which `auricle.training.data.split`
+    would not part.
+    """
+    tracks = list(tracks)
+    groups = split.artist_groups(tracks)
+    return {
+        tracks[index].track_id: str(number)
+        for number, group in enumerate(groups)
+        for index in group
+    }
+
+
+def only(task: Task, track_ids: Iterable[str]) -> Task:
+    """The task with these of its tracks.
+
+    Raises:
+        TrainingError: None is left.
+    """
+    kept = set(track_ids)
+    targets = {track_id: target for track_id, target in task.targets.items() if track_id in kept}
+    if not targets:
+        raise TrainingError(f"{task.name}: none of its {len(task.targets)} tracks is there")
+    return replace(task, targets=targets)
+
+
+def _task(
+    name: str,
+    classes: list[str],
+    names_of: Mapping[str, Iterable[str]],
+    manifest: Manifest,
+    *,
+    multilabel: bool,
+) -> Task:
+    """Tracks that have one of the classes at least; what a track of other classes is, nobody said."""
+    index = {name: column for column, name in enumerate(classes)}
+    found = {t: tuple(index[n] for n in names if n in index) for t, names in names_of.items()}
+    targets = {track_id: target for track_id, target in found.items() if target}
+    splits = {track.track_id: track.split for track in manifest if track.track_id in targets}
+    return Task(name, tuple(classes), targets, multilabel, splits)

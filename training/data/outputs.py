@@ -1,0 +1,178 @@
+"""What a model says of every segment of a corpus: its embeddings and activations, computed once and
+stored.
+
+The model is run as the engine runs it, in ONNX Runtime on the same mel frames; any folder that the
+engine takes will do. Segment `i` of a track begins at its frame `i * hop_size`; frames after the
+last whole segment are left out, as live, and a track shorter than a segment has none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.errors import TrainingError
+from auricle.models.card import Card
+from auricle.models.inference.incremental import IncrementalInference
+from auricle.models.inference.sessions import open_session, open_split_session
+from auricle.models.inference.whole import Inference, WholeInference
+from auricle.models.registry import check, find
+from auricle.training.data.features import open_features
+from auricle.training.data.parallel import as_completed
+from auricle.training.data.store import Rows, Store, StoreWriter
+
+PURPOSES: Final = {"embeddings": "embeddings", "activations": "predictions"}
+"""Kinds of output, as cards say it."""
+
+PROVIDERS: Final = ("CPUExecutionProvider",)
+
+
+class Outputs:
+    """Stored outputs of one model.
+
+    Args:
+        folder: As `store_outputs` leaves it.
+
+    Attributes:
+        card: Of the model.
+        hop_size: Frames from one segment to the next.
+        embeddings: For each track `(segments, embedding_size)`; empty if the model has none.
+        activations: For each track `(segments, classes)`; empty if the model has none.
+
+    Raises:
+        TrainingError: The folder has no outputs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        store = Store(folder)
+        if "card" not in store.about:
+            raise TrainingError(f"{folder}: not outputs of a model")
+        self.folder = folder
+        self.card = Card.model_validate(store.about["card"])
+        self.hop_size: int = store.about["hop_size"]
+        columns = {}
+        start = 0
+        for name, size in store.about["columns"]:
+            columns[name] = slice(start, start + size)
+            start += size
+        self.embeddings = _Columns(store, columns.get("embeddings"))
+        self.activations = _Columns(store, columns.get("activations"))
+
+    @property
+    def segment_size(self) -> int:
+        """Frames of a segment."""
+        assert self.card.segment_size is not None
+        return self.card.segment_size
+
+
+class _Columns(Mapping[str, Rows]):
+    """Some columns of a store."""
+
+    def __init__(self, store: Store, columns: slice | None) -> None:
+        self._store = store
+        self._columns = columns
+
+    def __getitem__(self, track_id: str) -> Rows:
+        if self._columns is None:
+            raise KeyError(track_id)
+        return self._store[track_id][:, self._columns]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store if self._columns is not None else ())
+
+    def __len__(self) -> int:
+        return len(self._store) if self._columns is not None else 0
+
+
+def store_outputs(
+    features: Path,
+    track_ids: Sequence[str],
+    model: str | Path,
+    folder: Path,
+    hop_size: int | None = None,
+    workers: int | None = None,
+    told: Callable[[str], None] = lambda track_id: None,
+) -> None:
+    """Run a model on the features of tracks; those that the folder has already are left alone.
+
+    Args:
+        features: Folder of `auricle.training.data.features`.
+        track_ids: Of which tracks. Those without features are passed over.
+        model: Name of an installed model, or its folder.
+        folder: The store's.
+        hop_size: Frames from one segment to the next; the model card's, if None.
+        workers: Tracks at a time; as many as there are cores, if None.
+        told: Hears of each track that is finished, in no order.
+
+    Raises:
+        TrainingError: The features are not what the model takes, or the folder has other outputs.
+        ModelError: The model cannot be used.
+        OSError: They cannot be written; what was whole before stays.
+    """
+    source = find(model)
+    card = check(source)
+    mel = open_features(features)
+    front_end = card.front_end
+    if front_end is None or card.segment_size is None or card.segment_hop_size is None:
+        raise TrainingError(
+            f"{card.name}: its card names no front end or segment; it is not a backbone"
+        )
+    if mel.about["front_end"]["name"] != front_end.name:
+        name = mel.about["front_end"]["name"]
+        raise TrainingError(
+            f"{card.name}: takes mel frames of {front_end.name}; {features} has those of {name}"
+        )
+    segment_size, hop = card.segment_size, hop_size or card.segment_hop_size
+    specs = {kind: spec for kind, purpose in PURPOSES.items() if (spec := card.output(purpose))}
+    sizes = {"embeddings": card.embedding_size, "activations": len(card.classes)}
+    columns = [(kind, sizes[kind]) for kind in specs]
+    about = {
+        "card": card.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "hop_size": hop,
+        "columns": columns,
+    }
+    width = sum(size or 0 for _, size in columns)
+    names = [spec.name for spec in specs.values()]
+
+    def run(track_id: str) -> NDArray[np.float16]:
+        frames = (mel[track_id].astype(np.float32) - np.float32(front_end.mean)) / np.float32(
+            front_end.std
+        )
+        inference = _inference(source, card, hop)
+        starts = range(0, len(frames) - segment_size + 1, hop)
+        rows = np.empty((len(starts), width), np.float16)
+        for row, start in zip(rows, starts, strict=True):
+            results = inference.run(names, start, frames[start : start + segment_size])
+            np.concatenate([result.reshape(-1) for result in results], out=row, casting="same_kind")
+        return rows
+
+    with StoreWriter(folder, width, about) as writer:
+        left = []
+        for track_id in track_ids:
+            if track_id in writer.done or track_id not in mel:
+                told(track_id)
+            else:
+                left.append(track_id)
+        # Threads will do: ONNX Runtime lets go of the interpreter while it computes.
+        count = workers or os.cpu_count() or 1
+        with ThreadPoolExecutor(count) as pool:
+            for track_id, rows in as_completed(pool, run, left, 2 * count):
+                writer.add(track_id, rows)
+                told(track_id)
+
+
+def _inference(source: Path, card: Card, hop_size: int) -> Inference:
+    """As the engine does it: what segments share is computed once, where there is something to
+    share.
+    """
+    assert card.segment_size is not None
+    parts = open_split_session(source, hop_size, PROVIDERS, threads=1)
+    if parts is None:
+        return WholeInference(open_session(source, PROVIDERS, threads=1))
+    return IncrementalInference(parts, card.segment_size, hop_size)

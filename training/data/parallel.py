@@ -1,0 +1,57 @@
+"""Work on many tracks at once, with few under way: all at once would fill the memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context, parent_process
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def processes(count: int) -> ProcessPoolExecutor:
+    """A pool whose processes leave an interrupt to this one, and end with it, however that ends."""
+    # Not forked: the caller may have threads.
+    return ProcessPoolExecutor(count, get_context("spawn"), _begin)
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    # Nobody is left to hear why; those who wait for work would do so for ever.
+    os._exit(1)
+
+
+def as_completed(
+    pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], at_once: int
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with its result, as they come; items are taken while fewer than `at_once` are under
+    way.
+
+    Whoever stops listening, or hears an error, leaves nothing behind that is still to begin.
+    """
+    waiting: dict[Future[Result], Item] = {}
+    rest = iter(items)
+    try:
+        while True:
+            for item in rest:
+                waiting[pool.submit(work, item)] = item
+                if len(waiting) >= at_once:
+                    break
+            if not waiting:
+                return
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                yield waiting.pop(future), future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,54 @@
+"""What is to be told from music: classes, which tracks have which, and which part each track is in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.errors import TrainingError
+from auricle.training.data.manifest import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A classification task over tracks.
+
+    Attributes:
+        name: Of the task.
+        classes: Their names, in the order of the columns. Orders differ between sources of the same
+            data set, so names always travel with the columns.
+        targets: For each track, the indices of its classes; exactly one unless `multilabel`.
+        multilabel: Whether a track can have several classes, or none.
+        splits: The part each track is in; empty if the task is evaluated in folds.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    targets: Mapping[str, tuple[int, ...]]
+    multilabel: bool
+    splits: Mapping[str, Split] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) != len(self.classes):
+            raise TrainingError(f"{self.name}: a class is named twice")
+        for track_id, target in self.targets.items():
+            if any(not 0 <= index < len(self.classes) for index in target):
+                raise TrainingError(
+                    f"{self.name}: {track_id}: classes {target} of {len(self.classes)}"
+                )
+            if not self.multilabel and len(target) != 1:
+                raise TrainingError(f"{self.name}: {track_id}: {len(target)} classes, must be one")
+
+    def tracks(self, split: Split) -> list[str]:
+        """Ids of the tracks of one part."""
+        return [track_id for track_id in self.targets if self.splits.get(track_id) == split]
+
+    def matrix(self, track_ids: list[str]) -> NDArray[np.bool_]:
+        """Which track has which class, (tracks, classes)."""
+        matrix = np.zeros((len(track_ids), len(self.classes)), bool)
+        for row, track_id in enumerate(track_ids):
+            matrix[row, list(self.targets[track_id])] = True
+        return matrix

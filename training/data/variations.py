@@ -1,0 +1,178 @@
+"""Other music, made of the music that there is, for teachers to hear.
+
+A student learns a function, so whatever the teachers can hear teaches it, if both hear the same: L.
+Beyer et al., "Knowledge distillation: A good teacher is patient and consistent" (CVPR 2022). A
+variation is made of mel frames: their powers are filtered, shifted over the bands, stretched in
+time, and mixed with another track's. It is not what the same change of the audio would give, and
+need not be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.errors import TrainingError
+from auricle.nodes.signal.mel import FRONT_ENDS, FrontEnd
+from auricle.training.data.features import open_features
+from auricle.training.data.manifest import Manifest, Track
+from auricle.training.data.store import Rows, StoreWriter
+from auricle.training.sampling.batches import random_of
+
+Powers = NDArray[np.float32]
+
+FILTER_DB: Final = 9.0
+"""Most that a band is raised or lowered, by a curve through `FILTER_POINTS` random points."""
+
+FILTER_POINTS: Final = 7
+
+LOUDNESS_DB: Final = (-15.0, 6.0)
+SHIFT_BANDS: Final = 4
+STRETCH: Final = (0.8, 1.25)
+
+MIXED: Final = 0.6
+"""Part of the variations that another track is mixed with, at a level of `MIX_DB` against the
+first.
+"""
+
+MIX_DB: Final = (-15.0, 3.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """What is done to a track.
+
+    Attributes:
+        filter_db: (bands,), the loudness included.
+        shift: Bands that each band moves up.
+        stretch: How much longer it becomes.
+        partner: Whose track is mixed in, or None.
+        mix_db: How loud.
+    """
+
+    filter_db: NDArray[np.float64]
+    shift: int
+    stretch: float
+    partner: int | None
+    mix_db: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, n_bands: int, n_tracks: int) -> Variation:
+        """One at random, of `n_tracks` partners."""
+        points = rng.uniform(-FILTER_DB, FILTER_DB, FILTER_POINTS)
+        curve = np.interp(
+            np.linspace(0, FILTER_POINTS - 1, n_bands), np.arange(FILTER_POINTS), points
+        )
+        return cls(
+            filter_db=curve + rng.uniform(*LOUDNESS_DB),
+            shift=int(rng.integers(-SHIFT_BANDS, SHIFT_BANDS + 1)),
+            stretch=float(np.exp(rng.uniform(*np.log(STRETCH)))),
+            partner=int(rng.integers(n_tracks)) if rng.random() < MIXED else None,
+            mix_db=float(rng.uniform(*MIX_DB)),
+        )
+
+    def __call__(self, powers: Powers, partner: Powers | None) -> Powers:
+        """Powers (frames, bands), and those of the partner, which goes round if it is shorter."""
+        mixed = _stretched(powers, self.stretch)
+        if partner is not None:
+            other = np.take(partner, np.arange(len(mixed)), axis=0, mode="wrap")
+            level = 10 ** (self.mix_db / 10) * mixed.mean() / max(float(other.mean()), 1e-12)
+            mixed = mixed + np.float32(level) * other
+        shifted = np.take(mixed, np.arange(mixed.shape[1]) - self.shift, axis=1, mode="clip")
+        return shifted * (10 ** (self.filter_db / 10)).astype(np.float32)
+
+
+def vary(
+    manifest: Manifest,
+    features: Path,
+    times: int,
+    seed: int = 0,
+    told: Callable[[Track], None] = lambda track: None,
+) -> Manifest:
+    """Add variations of the training tracks to the features of a corpus.
+
+    Args:
+        manifest: Of the corpus.
+        features: Folder of `auricle.training.data.features`; variations that it has already are
+            left alone.
+        times: Variations of each track.
+        seed: Of the draws.
+        told: Hears of each variation.
+
+    Returns:
+        The manifest with the variations, as tracks of the training part. They have no tags: what is
+        told of the track may not hold for them.
+
+    Raises:
+        TrainingError: The folder has no features, or not those of a training track.
+        OSError: They cannot be written.
+    """
+    store = open_features(features)
+    front_end = FRONT_ENDS[store.about["front_end"]["name"]]
+    tracks = [track for track in manifest.part("train") if track.track_id in store]
+    if not tracks:
+        raise TrainingError(f"{features}: no features of a training track")
+    made: list[Track] = []
+    with StoreWriter(features, store.width, store.about) as writer:
+        for number in range(times):
+            for index, track in enumerate(tracks):
+                name = f"{track.track_id}~{seed}.{number}"
+                rng = random_of(seed, number, index)
+                variation = Variation.draw(rng, front_end.n_mels, len(tracks))
+                if name not in writer.done:
+                    writer.add(name, _varied(store, tracks, track, variation, front_end))
+                varied = Track(
+                    name, track.path, track.duration_s * variation.stretch, split="train"
+                )
+                made.append(varied)
+                told(varied)
+    return Manifest([*manifest, *made])
+
+
+def _varied(
+    store: Mapping[str, Rows],
+    tracks: Sequence[Track],
+    track: Track,
+    variation: Variation,
+    front_end: FrontEnd,
+) -> NDArray[np.float32]:
+    partner = None
+    if variation.partner is not None:
+        partner = powers(store[tracks[variation.partner].track_id], front_end)
+    return compressed(variation(powers(store[track.track_id], front_end), partner), front_end)
+
+
+def powers(mel: Rows, front_end: FrontEnd) -> Powers:
+    """What the bands summed, before the compression; not below zero, whatever half precision made
+    of it.
+    """
+    values = mel.astype(np.float32)
+    grown = np.exp(values) if front_end.log == "ln" else np.power(np.float32(10), values)
+    linear: Powers = (grown - np.float32(front_end.offset)) / np.float32(front_end.gain)
+    return np.maximum(linear, 0)
+
+
+def compressed(values: Powers, front_end: FrontEnd) -> NDArray[np.float32]:
+    """As the front end does it; the inverse of `powers`."""
+    inside = np.float32(front_end.offset) + np.float32(front_end.gain) * values
+    mel: Powers = np.log(inside) if front_end.log == "ln" else np.log10(inside)
+    return mel
+
+
+def _stretched(values: Powers, factor: float) -> Powers:
+    """Frames interpolated linearly at places `1 / factor` apart."""
+    places = np.linspace(0, len(values) - 1, max(1, round(len(values) * factor)))
+    before = (
+        np.minimum(places.astype(np.int64), len(values) - 2)
+        if len(values) > 1
+        else np.zeros(1, np.int64)
+    )
+    after = np.minimum(before + 1, len(values) - 1)
+    part = (places - before).astype(np.float32)[:, None]
+    between: Powers = values[before] * (1 - part) + values[after] * part
+    return between

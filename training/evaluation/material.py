@@ -1,0 +1,157 @@
+"""What `auricle-train heads` and `evaluate` are given: tasks by name, and stored outputs of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from auricle.errors import TrainingError
+from auricle.training.data.manifest import Manifest
+from auricle.training.data.manifest_tasks import artist_groups, artist_task, genre_task
+from auricle.training.data.task_files import load_task
+from auricle.training.data.tasks import Task
+from auricle.training.data.teacher_tasks import OPPOSITES, Teacher, opposites_task
+from auricle.training.evaluation.embeddings import Embeddings
+from auricle.training.evaluation.folds import Fold, fixed_fold, stratified_folds
+from auricle.training.evaluation.stacks import Source, Stack
+
+if TYPE_CHECKING:
+    from auricle.training.data.outputs import Outputs
+
+STACK: Final = "stack"
+"""Name of all models side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What makes classes of tags.
+
+    Attributes:
+        min_tracks, min_artists: What a genre, or an artist, needs.
+        teachers: Who votes on what is vocal.
+        margin: How clearly.
+    """
+
+    min_tracks: int
+    min_artists: int
+    teachers: Sequence[Outputs]
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A model in a comparison: one training of it, or several from different seeds."""
+
+    name: str
+    trainings: tuple[Embeddings, ...]
+
+
+def named_task(name: str, manifest: Manifest, options: Options) -> Task:
+    """The task "genres", "artists", one of `OPPOSITES`, or that of a file; in parts as the manifest
+    has them.
+
+    Raises:
+        TrainingError: No such task, or none that can be made of this corpus.
+    """
+    if name == "genres":
+        return genre_task(manifest, min_tracks=options.min_tracks, min_artists=options.min_artists)
+    if name == "artists":
+        return artist_task(manifest, min_tracks=options.min_tracks)
+    if name in OPPOSITES:
+        teachers = [Teacher(o.card.name, o.card.classes, o.activations) for o in options.teachers]
+        if not teachers:
+            raise TrainingError(
+                f"{name}: nobody says what is; name the outputs of teachers with --teacher"
+            )
+        task = opposites_task(name, teachers, OPPOSITES[name], margin=options.margin)
+    elif Path(name).is_file():
+        task = load_task(Path(name))
+    else:
+        known = ", ".join(("genres", "artists", *OPPOSITES))
+        raise TrainingError(f"no task {name!r}; tasks are {known}, and files that are there")
+    return (
+        task
+        if task.splits
+        else replace(task, splits={track.track_id: track.split for track in manifest})
+    )
+
+
+def folds_of(name: str, task: Task, manifest: Manifest, count: int) -> list[Fold]:
+    """Folds that part no artist's tracks; if `count` is 0, the one that the task's own parts make.
+
+    Artists themselves are told in folds that are stratified only: others would hold out what is to
+    be told.
+
+    Args:
+        name: By which `named_task` made the task.
+        task: Of which all tracks are in the manifest.
+        manifest: Says who shares an artist.
+        count: Of folds.
+
+    Raises:
+        TrainingError: The task has too few tracks or artists, an empty part, or tracks of another
+            corpus.
+    """
+    if name == "artists":
+        if not count:
+            raise TrainingError(
+                "artists: the parts of a manifest have no artist in common; give --folds 5"
+            )
+        return stratified_folds(task, count)
+    return (
+        [fixed_fold(task)]
+        if not count
+        else stratified_folds(task, count, groups=artist_groups(manifest))
+    )
+
+
+def heard(outputs: Sequence[Outputs], manifest: Manifest) -> tuple[list[str], list[str]]:
+    """Tracks of the manifest of which all outputs have embeddings, and a line on each that lacks
+    some.
+
+    Raises:
+        TrainingError: There is none that all have.
+    """
+    ids = [track.track_id for track in manifest]
+    lines = []
+    kept = set(ids)
+    for output in outputs:
+        have = {t for t in ids if t in output.embeddings and len(output.embeddings[t])}
+        lacking = [track_id for track_id in ids if track_id not in have]
+        kept &= have
+        if lacking:
+            of = f"{len(lacking)} of {len(ids)} tracks of the manifest, first {lacking[0]!r}"
+            lines.append(f"{output.folder}: no embeddings of {of}")
+    if not kept:
+        raise TrainingError(
+            lines[0] if len(outputs) == 1 and lines else "no track has embeddings by all models"
+        )
+    return [track_id for track_id in ids if track_id in kept], lines
+
+
+def contenders(groups: Sequence[tuple[str, Sequence[Outputs]]], stack: bool) -> list[Contender]:
+    """Models by name; with `stack` also all of them side by side, training by training.
+
+    Raises:
+        TrainingError: A name twice, a stack of one model, or of models trained a different number
+            of times.
+    """
+    names = [*(name for name, _ in groups), *([STACK] if stack else [])]
+    for name in names:
+        if names.count(name) > 1:
+            raise TrainingError(f"two models are called {name!r}; give names: NAME=OUTPUTS")
+    found = [Contender(name, tuple(o.embeddings for o in trainings)) for name, trainings in groups]
+    if not stack:
+        return found
+    counts = {len(trainings) for _, trainings in groups}
+    if len(groups) < 2 or len(counts) > 1:
+        raise TrainingError("a stack takes two models or more, each trained as often as the others")
+    stacks = [
+        Stack(
+            [Source.of(output.embeddings, output.card, output.hop_size) for output in side_by_side]
+        )
+        for side_by_side in zip(*(trainings for _, trainings in groups), strict=True)
+    ]
+    return [*found, Contender(STACK, tuple(stacks))]

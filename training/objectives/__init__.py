@@ -1,0 +1,1 @@
+"""What is learnt: tags, contrast, distillation."""

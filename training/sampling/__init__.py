@@ -1,0 +1,1 @@
+"""From stored features to the batches of an epoch."""
