@@ -161,33 +161,15 @@ def render(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         score, sound = Path(folder, "demo.mid"), Path(folder, "demo.wav")
         score.write_bytes(midi(compose()))
-        synthesise = [
-            "fluidsynth",
-            "-q",
-            "-n",
-            "-i",
-            "-r",
-            "44100",
-            "-g",
-            "0.44",
-            "-T",
-            "wav",
-            "-O",
-            "s16",
-        ]
-        encode = ["ffmpeg", "-v", "error", "-y", "-i", sound, "-t", str(DURATION_S)]
-        encode += [
-            "-af",
-            f"afade=out:st={DURATION_S - 0.5}:d=0.5",
-            "-c:a",
-            "libvorbis",
-            "-q:a",
-            "4",
-        ]
+        synthesise = ["fluidsynth", "-q", "-n", "-i", "-r", "44100", "-g", "0.44", "-T", "wav"]
+        synthesise += ["-O", "s16", "-F", str(sound), str(SOUND_FONT), str(score)]
+        encode: list[str | Path] = ["ffmpeg", "-v", "error", "-y", "-i", sound]
+        encode += ["-t", str(DURATION_S), "-af", f"afade=out:st={DURATION_S - 0.5}:d=0.5"]
+        encode += ["-c:a", "libvorbis", "-q:a", "4"]
         # Without these the encoder writes its version and a random stream number.
         encode += ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact"]
         encode += ["-metadata", "TITLE=Prelude in C, BWV 846, bars 1-4, three ways", out]
-        for command in ([*synthesise, "-F", sound, SOUND_FONT, score], encode):
+        for command in (synthesise, encode):
             try:
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             except FileNotFoundError as error:
