@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from auricle.cli.run import values_of
+from auricle.cli.options import parse_keys, parse_settings
 
 if TYPE_CHECKING:
     from auricle.wire.client import Keys
@@ -31,7 +31,7 @@ Examples:
 @click.pass_context
 def control(ctx: click.Context, address: str, key: str | None, server_key: str | None) -> None:
     """Ask the engine whose control socket is at ADDRESS, or tell it what to do. Answers are JSON."""
-    ctx.obj = (address, keys_of(key, server_key))
+    ctx.obj = (address, parse_keys(key, server_key))
 
 
 @control.command("list")
@@ -77,7 +77,7 @@ def add_stream(
     zmq:ADDRESS.
     """
     place = str(Path(source).absolute()) if Path(source).exists() else source
-    _ask(target, "add-stream", stream=stream, input=place, values=values_of(settings))
+    _ask(target, "add-stream", stream=stream, input=place, values=parse_settings(settings))
 
 
 @control.command()
@@ -143,19 +143,6 @@ def patchout(
         "patchout",
         **{name: value for name, value in arguments.items() if value is not None},
     )
-
-
-def keys_of(key: str | None, server_key: str | None) -> Keys | None:
-    """The keys of a command line; none if none is given.
-
-    Raises:
-        click.UsageError: One without the other.
-    """
-    from auricle.wire.client import Keys
-
-    if (key is None) != (server_key is None):
-        raise click.UsageError("--key and --server-key go together")
-    return Keys(Path(key), Path(server_key)) if key and server_key else None
 
 
 def _ask(target: tuple[str, Keys | None], command: str, **arguments: Any) -> None:

@@ -50,15 +50,15 @@ def listen(
     On a terminal the strongest labels are drawn as bars; in a pipe each message is a line. Lost
     messages are reported. At the end, the latency from the sound to this listener, by stage.
     """
-    from auricle.cli.control import keys_of
     from auricle.cli.listening import JsonView, View, view_for_terminal
     from auricle.cli.listening import listen as show
+    from auricle.cli.options import parse_keys
     from auricle.wire.client import Subscriber
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with Subscriber(address, topics or ("",), keys=keys_of(key, server_key)) as subscriber:
+    with Subscriber(address, topics or ("",), keys=parse_keys(key, server_key)) as subscriber:
         view: View = JsonView() if as_json else view_for_terminal()
         latencies, last = show(
             subscriber,

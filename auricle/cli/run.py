@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from auricle.cli.options import parse_settings
 
 if TYPE_CHECKING:
     from auricle.engine.run import Run
@@ -68,7 +70,7 @@ def run(
     from auricle.errors import AuricleError
     from auricle.service.service import Service, load_graph, warnings_of
 
-    file = load_graph(graph, values_of(settings), source)
+    file = load_graph(graph, parse_settings(settings), source)
     if listen and file.wire.publish is None:
         raise click.UsageError(f"--listen shows what is published, and {graph} has no wire.publish")
     # A worker that comes back from inference must not wait 5 ms, Python's default, for another's
@@ -174,16 +176,3 @@ def _wait(service: Service, stop: threading.Event, duration: float | None) -> No
     while not (stop.is_set() or service.wait(POLL_S)):
         if deadline is not None and time.monotonic() >= deadline:
             return
-
-
-def values_of(settings: tuple[str, ...]) -> dict[str, Any]:
-    """What `--set` asks for, by `node.param`."""
-    import yaml
-
-    values = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise click.UsageError(f"--set {setting!r} is not of the form node.param=value")
-        values[name] = yaml.safe_load(value)
-    return values

@@ -113,6 +113,13 @@ def test_a_wrong_address_is_one_line() -> None:
     assert_one_line(auricle("control", "tcp://127.0.0.1:99999", "list"), "no port 99999")
 
 
+def test_a_setting_that_is_not_yaml_is_one_line(server: Server, asked: list[Any]) -> None:
+    words = ["add-stream", "fip", "http://x/y", "--set", "mel.front_end=["]
+    result = auricle("control", server.addresses["control"], *words)
+    assert_one_line(result, "--set mel.front_end=[: not YAML: while parsing", code=2)
+    assert asked == []
+
+
 def test_keys_go_together() -> None:
     result = auricle("control", "--key", "mine", "tcp://127.0.0.1:1", "list")
     assert result.returncode == 2
