@@ -159,7 +159,7 @@ def _hops(*default: int) -> Callable[[Measure], Measure]:
 )
 def ring(**options: Any) -> Report:
     """Rings against np.roll: write 20 ms, read a window."""
-    from bench.ring import measure
+    from bench.measures.ring import measure
 
     return measure(**options)
 
@@ -169,7 +169,7 @@ def ring(**options: Any) -> Report:
 @_environment
 def mel(**options: Any) -> Report:
     """Mel frames against NumPy and Essentia."""
-    from bench.mel import measure
+    from bench.measures.mel import measure
 
     return measure(**options)
 
@@ -179,7 +179,7 @@ def mel(**options: Any) -> Report:
 @_hops(16, 31, 93, 187)
 def backbone(**options: Any) -> Report:
     """One segment in ONNX Runtime, and by hop."""
-    from bench.backbone import measure
+    from bench.measures.backbone import measure
 
     return measure(**options)
 
@@ -194,7 +194,7 @@ def backbone(**options: Any) -> Report:
 )
 def heads(**options: Any) -> Report:
     """What shallow heads add to a backbone."""
-    from bench.heads import measure
+    from bench.measures.heads import measure
 
     return measure(**options)
 
@@ -212,7 +212,7 @@ def heads(**options: Any) -> Report:
 )
 def student(**options: Any) -> Report:
     """A student against its teachers."""
-    from bench.student import measure
+    from bench.measures.student import measure
 
     return measure(**options)
 
@@ -231,7 +231,7 @@ def pipeline(file: Path | None, seconds: float, **options: Any) -> Report:
     Without FILE it is the demo clip, repeated.
     """
     from bench.audio import clip
-    from bench.pipeline import measure
+    from bench.measures.pipeline import measure
 
     with clip(file, seconds) as path:
         return measure(path, **options)
@@ -254,7 +254,7 @@ def pipeline(file: Path | None, seconds: float, **options: Any) -> Report:
 )
 def wire(**options: Any) -> Report:
     """Latency and throughput to a subscriber."""
-    from bench.wire import measure
+    from bench.measures.wire import measure
 
     return measure(**options)
 
@@ -279,7 +279,7 @@ _hop = click.option(
 )
 def latency(**options: Any) -> Report:
     """From the last sample to a subscriber."""
-    from bench.latency import measure
+    from bench.measures.latency import measure
 
     return measure(**options)
 
@@ -302,7 +302,7 @@ def latency(**options: Any) -> Report:
 )
 def streams(**options: Any) -> Report:
     """How many streams one machine holds in real time."""
-    from bench.streams import measure
+    from bench.measures.streams import measure
 
     return measure(**options)
 
@@ -322,7 +322,7 @@ def streams(**options: Any) -> Report:
 )
 def overload(**options: Any) -> Report:
     """More streams than can be served."""
-    from bench.overload import measure
+    from bench.measures.overload import measure
 
     return measure(**options)
 
@@ -335,7 +335,7 @@ def overload(**options: Any) -> Report:
 )
 def soak(**options: Any) -> Report:
     """A day of one stream at full speed."""
-    from bench.soak import measure
+    from bench.measures.soak import measure
 
     return measure(**options)
 
@@ -361,7 +361,7 @@ def soak(**options: Any) -> Report:
 )
 def patchout(models: tuple[str, ...], efficientnet: str | None, **options: Any) -> Report:
     """Leaving patches of a transformer out: speed and closeness."""
-    from bench.patchout import measure
+    from bench.measures.patchout import measure
 
     if models:
         return measure(models, efficientnet, **options)
@@ -409,7 +409,7 @@ def gpu(models: tuple[str, ...], **options: Any) -> Report:
 
     With TensorRT and torch-tensorrt every shape is compiled the first time, which takes minutes.
     """
-    from bench.gpu import check, measure
+    from bench.measures.gpu import check, measure
 
     check(options["providers"])
     if not models:
@@ -429,7 +429,7 @@ def gpu(models: tuple[str, ...], **options: Any) -> Report:
 )
 def pairs(**options: Any) -> Report:
     """Pairs of tracks for an epoch of training, from made-up metadata."""
-    from bench.pairs import measure
+    from bench.measures.pairs import measure
 
     return measure(**options)
 
@@ -449,7 +449,7 @@ def peers(file: Path | None, seconds: float, **options: Any) -> Report:
     repeated. `make peers` installs them.
     """
     from bench.audio import clip
-    from bench.peers import measure
+    from bench.measures.peers import measure
     from bench.workers import peers_python
 
     peers_python(options["environment"])

@@ -12,8 +12,8 @@ from auricle.engine.ring import Ring
 from auricle.errors import ConfigError, InputError
 from auricle.models.heads.bank import HeadBank
 from auricle.nodes.signal.mel import mel_spectrogram
-from bench import backbone, heads, mel, pipeline, ring, wire
 from bench.audio import clip, decode, write_wav
+from bench.measures import backbone, heads, mel, pipeline, ring, wire
 from bench.replay import Kept, Replay, run_through
 from tests.conftest import ROOT
 from tests.tiny import make_backbone

@@ -12,7 +12,7 @@ from auricle.errors import ConfigError
 from auricle.models.inference.onnx_runner import OnnxRunner
 from auricle.models.inference.owner import InferenceOwner
 from auricle.models.inference.providers import trouble
-from bench import gpu
+from bench.measures import gpu
 from tests.cli.command import assert_one_line, auricle
 from tests.tiny import make_backbone, make_transformer
 

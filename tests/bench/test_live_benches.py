@@ -8,7 +8,8 @@ import pytest
 
 from auricle.errors import InputError
 from auricle.models.registry import info
-from bench import drawings, fleet, latency, overload, soak, streams
+from bench import drawings, fleet
+from bench.measures import latency, overload, soak, streams
 from bench.report import Report
 from tests.tiny import make_backbone
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from auricle.errors import ConfigError
-from bench import pairs
+from bench.measures import pairs
 
 pytest.importorskip("pyarrow", reason="manifests are Parquet files")
 from auricle.training.data.catalogue import Catalogue

@@ -17,7 +17,8 @@ import pytest
 from auricle.errors import ConfigError
 from auricle.models.inference.patches import PatchInference
 from auricle.models.patchout import KEEP_F, KEEP_T, Patchout
-from bench import drawings, patchout
+from bench import drawings
+from bench.measures import patchout
 from bench.report import Report
 from bench.timing import silent
 from tests.tiny import GRID, make_transformer

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from auricle.cli import cli
 from auricle.errors import AuricleError, ConfigError
-from bench import mel, peers
-from bench.peers import OURS, Peer, difference, measure
+from bench.measures import mel, peers
+from bench.measures.peers import OURS, Peer, difference, measure
 from bench.workers import CONTENDERS, Worker, peers_python
 from tests.cli.command import assert_one_line, auricle
 from tests.conftest import ROOT

@@ -23,7 +23,7 @@ from auricle.models.patchout import Kept
 from auricle.models.registry import find, info
 from auricle.nodes.signal.mel import FRONT_ENDS
 from bench.audio import SAMPLE_RATE
-from bench.backbone import frames_of_music
+from bench.measures.backbone import frames_of_music
 from bench.report import Figure, Report
 from bench.timing import Measurement, Spread, Tell, alternate, percentiles, ratios, silent, timed
 

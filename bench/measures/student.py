@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from auricle.models import DEFAULT_MODEL
 from auricle.models.registry import info
-from bench.backbone import COLUMN, through_node
+from bench.measures.backbone import COLUMN, through_node
 from bench.report import Report
 from bench.timing import Measurement, Spread, Tell, alternate, ratios, silent
 

@@ -18,7 +18,7 @@ from auricle.nodes.heads import Heads
 from auricle.nodes.mel_spectrogram import mel_axis
 from auricle.nodes.predictions import Prediction
 from auricle.nodes.signal.mel import FRONT_ENDS
-from bench.backbone import BLOCK, frames_of_music
+from bench.measures.backbone import BLOCK, frames_of_music
 from bench.replay import Kept, Replay, run_through
 from bench.report import Report
 from bench.timing import Spread, Tell, alternate, ratios, silent
