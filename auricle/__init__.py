@@ -10,7 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from auricle.service.service import Service, load_graph
+    from auricle.service.service import Service
+    from auricle.service.template import load_graph
     from auricle.tagging import FileTagger
     from auricle.wire.client import Subscriber, request
 
@@ -26,7 +27,7 @@ _PLACES = {
     "FileTagger": "auricle.tagging",
     "Service": "auricle.service.service",
     "Subscriber": "auricle.wire.client",
-    "load_graph": "auricle.service.service",
+    "load_graph": "auricle.service.template",
     "request": "auricle.wire.client",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,11 +23,13 @@ def graph() -> None:
 @FILE
 def check(file: Path) -> None:
     """Check a graph file: classes, parameters, ports, rates, models. Nothing is opened."""
-    from auricle.service.graph_file import load, streams_of
-    from auricle.service.service import build_graph, for_stream
+    from auricle.service.building import build_graph
+    from auricle.service.graph_file import read_graph_file
+    from auricle.service.stream_list import list_streams
+    from auricle.service.template import for_stream
 
-    built, content = _build(file), load(file)
-    streams = streams_of(content, file.parent)
+    built, content = _build(file), read_graph_file(file)
+    streams = list_streams(content.streams, file.parent)
     for spec in streams:
         build_graph(for_stream(content, spec, file.parent), file.parent)
     many = "" if content.streams is None else f", {len(streams)} streams"
@@ -60,18 +62,16 @@ def show(file: Path, form: str) -> None:
 @graph.command()
 def schema() -> None:
     """Print the JSON Schema of graph files, for editors."""
-    from auricle.nodes import CLASSES
-    from auricle.service.graph_file import json_schema
+    from auricle.service.schema import json_schema
 
-    content: dict[str, Any] = json_schema(CLASSES)
-    click.echo(json.dumps(content, indent=2))
+    click.echo(json.dumps(json_schema(), indent=2))
 
 
 def _build(file: Path) -> Graph:
-    from auricle.service.graph_file import load
-    from auricle.service.service import build_graph
+    from auricle.service.building import build_graph
+    from auricle.service.graph_file import read_graph_file
     from auricle.wire.server import check_addresses
 
-    content = load(file)
+    content = read_graph_file(file)
     check_addresses(content.wire)
     return build_graph(content, file.parent)

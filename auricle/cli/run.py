@@ -68,7 +68,8 @@ def run(
     read them, `auricle listen` shows them.
     """
     from auricle.errors import AuricleError
-    from auricle.service.service import Service, load_graph, warnings_of
+    from auricle.service.service import Service, warnings_of
+    from auricle.service.template import load_graph
 
     file = load_graph(graph, parse_settings(settings), source)
     if listen and file.wire.publish is None:

@@ -23,88 +23,15 @@ from auricle.engine.scheduler import LiveScheduler, usable_cores
 from auricle.errors import ConfigError, ModelError
 from auricle.models.heads.head import load_head
 from auricle.models.registry import find, info
-from auricle.nodes import CLASSES
 from auricle.nodes.backbone import Backbone
 from auricle.nodes.heads import Heads
 from auricle.nodes.inputs.base import Input
-from auricle.nodes.inputs.choice import input_for
-from auricle.nodes.inputs.file import FileInput
 from auricle.nodes.sinks.publisher import Publisher
-from auricle.service.graph_file import (
-    GraphFile,
-    NodeSpec,
-    StreamSpec,
-    build,
-    find_class,
-    load,
-    streams_of,
-    with_values,
-)
+from auricle.service.building import build_graph, find_class
+from auricle.service.graph_file import GraphFile, NodeSpec
+from auricle.service.stream_list import StreamSpec, list_streams
+from auricle.service.template import for_stream
 from auricle.wire.server import Server
-
-
-def load_graph(
-    path: Path, values: Mapping[str, Any] | None = None, source: str | None = None
-) -> GraphFile:
-    """Read a graph file and change it as a command line asks.
-
-    Args:
-        path: The file.
-        values: Parameters to change, by `node.param`.
-        source: What to listen to instead of the file's own source; see
-            `auricle.nodes.inputs.choice.input_for`.
-
-    Raises:
-        ConfigError: A file or a change that cannot be used.
-    """
-    file = load(path)
-    if source is not None:
-        if file.streams is not None:
-            raise ConfigError(f"{path}: it has streams of its own, so another input has no place")
-        file = _with_input(file, source)
-    return with_values(file, values or {})
-
-
-def build_graph(file: GraphFile, folder: Path) -> Graph:
-    """The graph of a file; paths in it are relative to `folder`."""
-    return build(file, CLASSES, folder)
-
-
-def for_stream(file: GraphFile, spec: StreamSpec, folder: Path) -> GraphFile:
-    """The same graph for one of its streams.
-
-    Raises:
-        ConfigError: A source or a parameter that cannot be used.
-    """
-    try:
-        file = _with_input(file, spec.input, folder, together=True)
-        file = with_values(file, spec.values)
-    except ConfigError as error:
-        raise ConfigError(f"stream {spec.name!r}: {error}") from None
-    return file.model_copy(update={"stream": spec.name})
-
-
-def _with_input(
-    file: GraphFile, source: str, folder: Path = Path(), *, together: bool = False
-) -> GraphFile:
-    """The same graph with another source in the place of its only one; together with others, in
-    real time.
-    """
-    sources = [
-        spec for spec in file.nodes if issubclass(find_class(spec.class_, CLASSES, spec.id), Source)
-    ]
-    if len(sources) != 1:
-        raise ConfigError(
-            f"another input replaces the source of a graph that has one; this has {len(sources)}"
-        )
-    class_name, params = input_for(source, folder)
-    if together and find_class(class_name, CLASSES, sources[0].id) is FileInput:
-        # At full speed it would leave the live ones no time.
-        params["realtime"] = True
-    kept = {name: value for name, value in sources[0].params.items() if name == "sample_rate"}
-    changed = sources[0].model_copy(update={"class_": class_name, "params": {**kept, **params}})
-    nodes = [changed if spec is sources[0] else spec for spec in file.nodes]
-    return file.model_copy(update={"nodes": nodes})
 
 
 class Service:
@@ -138,7 +65,7 @@ class Service:
         self._scheduler = LiveScheduler(workers=file.workers or cores, ended=self._end)
         if file.streams is None:
             self._scheduler.add(self._build(file))
-        for spec in streams_of(file, folder):
+        for spec in list_streams(file.streams, folder):
             self._scheduler.add(self._build(for_stream(file, spec, folder)))
         self.server.status = self._status
         self.server.handle("list", self._summary)
@@ -386,9 +313,7 @@ class Service:
 
     def _specs(self, kind: type[Node]) -> list[NodeSpec]:
         """The graph's nodes of a class."""
-        return [
-            spec for spec in self._file.nodes if find_class(spec.class_, CLASSES, spec.id) is kind
-        ]
+        return [spec for spec in self._file.nodes if find_class(spec.class_, node=spec.id) is kind]
 
     def _change_params(self, changed: Mapping[str, dict[str, Any]]) -> None:
         """Let streams that are added later have these parameters, by node."""

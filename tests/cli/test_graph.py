@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from auricle.nodes.heads import Heads
-from auricle.service.graph_file import load
-from auricle.service.service import build_graph
+from auricle.service.building import build_graph
+from auricle.service.graph_file import read_graph_file
 from tests.cli.command import assert_one_line, auricle
 from tests.conftest import ROOT
 from tests.tiny import make_backbone
@@ -153,6 +153,6 @@ def test_heads_beside_the_graph_are_found_from_anywhere(
     """`heads/electronic` in live.yaml is a folder beside it, not below the working folder."""
     file = ROOT / "graphs/live.yaml"
     monkeypatch.chdir(tmp_path)
-    graph = build_graph(load(file), file.parent)
+    graph = build_graph(read_graph_file(file), file.parent)
     (heads,) = (node for node in graph.nodes.values() if isinstance(node, Heads))
     assert heads.names() == ["electronic", "energy"]

@@ -18,7 +18,8 @@ from auricle.cli.run import _interrupted, _settle
 from auricle.errors import WireError
 from auricle.models.heads.head import save_head
 from auricle.models.heads.mlp import Layer
-from auricle.service.service import Service, load_graph
+from auricle.service.service import Service
+from auricle.service.template import load_graph
 from auricle.tagging import FileTagger
 from auricle.wire.client import Subscriber, request
 from tests.cli.command import assert_one_line, auricle

@@ -9,9 +9,12 @@ import pytest
 from auricle.engine.node import Node, NodeParams
 from auricle.engine.scheduler import run_offline
 from auricle.errors import ConfigError
-from auricle.service.graph_file import GraphFile, build, json_schema, load, with_values
+from auricle.service.building import build_graph
+from auricle.service.graph_file import GraphFile, read_graph_file
+from auricle.service.schema import json_schema
+from auricle.service.template import with_values
 
-CATALOGUE = {"Counter": "tests.toys:Counter", "Sums": "tests.toys:Sums", "Sink": "tests.toys:Sink"}
+CLASSES = {"Counter": "tests.toys:Counter", "Sums": "tests.toys:Sums", "Sink": "tests.toys:Sink"}
 
 GOOD = """
 stream: test
@@ -38,7 +41,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_graph_from_a_file(tmp_path: Path) -> None:
-    graph = build(load(write(tmp_path, GOOD)), CATALOGUE, tmp_path)
+    graph = build_graph(read_graph_file(write(tmp_path, GOOD)), tmp_path, CLASSES)
     assert [str(edge) for edge in graph.edges] == ["a.numbers -> b.numbers", "b.sums -> c.values"]
     run_offline(graph)
     assert len(graph.nodes["c"].values) == 10  # type: ignore[attr-defined]
@@ -46,7 +49,7 @@ def test_graph_from_a_file(tmp_path: Path) -> None:
 
 def test_class_of_ones_own(tmp_path: Path) -> None:
     text = GOOD.replace("class: Sums", "class: tests.toys:Sums")
-    assert "b" in build(load(write(tmp_path, text)), CATALOGUE, tmp_path).nodes
+    assert "b" in build_graph(read_graph_file(write(tmp_path, text)), tmp_path, CLASSES).nodes
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
@@ -54,7 +57,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         "stream": "s",
         "nodes": [{"id": "a", "class": f"{__name__}:Reads", "params": {"path": "x/y.ogg"}}],
     }
-    graph = build(GraphFile.model_validate({**spec, "edges": []}), {}, tmp_path)
+    graph = build_graph(GraphFile.model_validate({**spec, "edges": []}), tmp_path, {})
     assert graph.nodes["a"].params.path == tmp_path / "x/y.ogg"
 
 
@@ -87,7 +90,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 def test_bad_files(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     assert change[0] in GOOD
     with pytest.raises(ConfigError) as caught:
-        build(load(write(tmp_path, GOOD.replace(*change))), CATALOGUE, tmp_path)
+        build_graph(read_graph_file(write(tmp_path, GOOD.replace(*change))), tmp_path, CLASSES)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -98,18 +101,18 @@ def test_bad_files(tmp_path: Path, change: tuple[str, str], message: str) -> Non
 def test_files_of_another_kind(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "x.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match=message):
-        load(tmp_path / "x.yaml")
+        read_graph_file(tmp_path / "x.yaml")
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"x\.yaml: No such file"):
-        load(tmp_path / "x.yaml")
+        read_graph_file(tmp_path / "x.yaml")
 
 
 def test_values_from_the_command_line(tmp_path: Path) -> None:
-    file = load(write(tmp_path, GOOD))
+    file = read_graph_file(write(tmp_path, GOOD))
     changed = with_values(file, {"a.total": 20, "b.hop_size": 10})
-    graph = build(changed, CATALOGUE, tmp_path)
+    graph = build_graph(changed, tmp_path, CLASSES)
     assert (graph.nodes["a"].params.total, graph.nodes["b"].params.hop_size) == (20, 10)
     assert file.nodes[0].params == {"total": 50}, "the file as read is left alone"
 
@@ -123,13 +126,13 @@ def test_values_from_the_command_line(tmp_path: Path) -> None:
 )
 def test_values_for_nobody(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        with_values(load(write(tmp_path, GOOD)), {name: 1})
+        with_values(read_graph_file(write(tmp_path, GOOD)), {name: 1})
 
 
 def test_schema_knows_every_parameter() -> None:
-    schema: dict[str, Any] = json.loads(json.dumps(json_schema(CATALOGUE)))
+    schema: dict[str, Any] = json.loads(json.dumps(json_schema(CLASSES)))
     kinds = schema["properties"]["nodes"]["items"]["anyOf"]
     by_class = {kind["properties"]["class"].get("const"): kind for kind in kinds}
-    assert set(by_class) == {*CATALOGUE, None}
+    assert set(by_class) == {*CLASSES, None}
     assert "breaks_at" in by_class["Counter"]["properties"]["params"]["properties"]
     assert by_class["Counter"]["properties"]["params"]["additionalProperties"] is False

@@ -25,8 +25,10 @@ from auricle.errors import WireError
 from auricle.models.inference.incremental import IncrementalInference
 from auricle.nodes.backbone import Backbone
 from auricle.nodes.inputs import url as url_input
-from auricle.service.graph_file import StreamSpec, load, streams_of
-from auricle.service.service import Service, load_graph
+from auricle.service.graph_file import read_graph_file
+from auricle.service.service import Service
+from auricle.service.stream_list import StreamSpec, list_streams
+from auricle.service.template import load_graph
 from auricle.tagging import FileTagger
 from auricle.wire.client import FIELDS, Message, Subscriber, request
 from tests.cli.command import assert_one_line, auricle
@@ -225,7 +227,7 @@ def test_list_of_sources(folder: Path, tmp_path: Path) -> None:
         folder,
         "{name: 'r{number}-{stem}', sources: stations.txt, values: {mel.front_end: musicnn}}",
     )
-    assert streams_of(load(path), tmp_path) == [
+    assert list_streams(read_graph_file(path).streams, tmp_path) == [
         StreamSpec(name=name, input=line, values={"mel.front_end": "musicnn"})
         for name, line in [
             ("r3-Jazz-20FM", "http://radio.example/Jazz%20FM.mp3?x=1.2"),

@@ -1,0 +1,108 @@
+"""The streams that a graph is run for: each with its own source, one by one or as a text file."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+
+from auricle.engine.node import describe
+from auricle.errors import ConfigError
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
+"""Pattern of a stream's name, the first part of its topics."""
+
+
+class Form(BaseModel):
+    """Part of a graph file. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class StreamSpec(Form):
+    """One of the streams that a graph is run for, each with its own source."""
+
+    name: str = Field(
+        pattern=f"^{NAME}$", description="Name of the stream, first part of its topics."
+    )
+    input: str = Field(
+        description="What it listens to, in the place of the graph's own source: a file, a URL, "
+        "mic:NAME, zmq:ADDRESS."
+    )
+    values: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters that differ, by node.param."
+    )
+
+
+class StreamList(Form):
+    """Streams as a text file with a source on each line."""
+
+    name: str = Field(
+        description="Pattern of their names: {number} is the line's number from 1, {stem} the last "
+        "part of the source without its ending."
+    )
+    sources: Path = Field(
+        description="Text file, relative to the graph file; empty lines and lines that begin with "
+        "# are left out."
+    )
+    values: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters that differ from the graph's, by node.param."
+    )
+
+
+# Chosen by the form of the value, so that pydantic's error is about one branch of the union.
+Streams = Annotated[
+    Annotated[list[StreamSpec], Tag("list")] | Annotated[StreamList, Tag("file")],
+    Discriminator(lambda value: "file" if isinstance(value, dict | StreamList) else "list"),
+]
+
+
+def list_streams(streams: list[StreamSpec] | StreamList | None, folder: Path) -> list[StreamSpec]:
+    """The streams of a graph file, one by one.
+
+    Args:
+        streams: The file's `streams`; None gives none.
+        folder: Folder that the path of a text file is relative to.
+
+    Raises:
+        ConfigError: A text file that cannot be read, an invalid name, or one that two streams have.
+    """
+    specs = _read_list(streams, folder) if isinstance(streams, StreamList) else streams or []
+    names = Counter(spec.name for spec in specs)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ConfigError(f"streams: {names[twice[0]]} streams have the name {twice[0]!r}")
+    return specs
+
+
+def _read_list(streams: StreamList, folder: Path) -> list[StreamSpec]:
+    path = folder / streams.sources
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise ConfigError(f"streams.sources: {path}: {reason}") from None
+    specs = []
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        name = _fill_in(streams.name, number, line)
+        try:
+            specs.append(StreamSpec(name=name, input=line, values=streams.values))
+        except ValidationError as error:
+            raise ConfigError(f"{path}, line {number}: {describe(error)}") from None
+    return specs
+
+
+def _fill_in(pattern: str, number: int, source: str) -> str:
+    """The name of the stream on a line: `{number}` and `{stem}` replaced in `pattern`."""
+    last_part = PurePosixPath(source.partition("?")[0]).stem
+    stem = re.sub(r"[^A-Za-z0-9_.:-]+", "-", last_part).strip("-.")
+    try:
+        return pattern.format(number=number, stem=stem)
+    except (KeyError, IndexError, ValueError):
+        what = f"streams.name: {pattern!r}"
+        raise ConfigError(f"{what}: only {{number}} and {{stem}} can stand in braces") from None
