@@ -94,6 +94,26 @@ def measurement(
     return decorate
 
 
+@bench.command(epilog="Example: auricle bench figures README.md docs/bench.md")
+@click.argument("pages", type=click.Path(exists=True, path_type=Path), nargs=-1, metavar="FILE...")
+@click.option("--table", "name", default="short", show_default=True, help="Table to print.")
+def figures(pages: tuple[Path, ...], name: str) -> None:
+    """Print the figures that the pages quote, or write them into pages.
+
+    Without FILE a table is printed as Markdown. In a FILE, whatever stands between the comments
+    <!-- figures NAME --> and <!-- /figures --> becomes the table of that name.
+    """
+    from bench.figures import lines_of, table, updated
+    from bench.quoted import TABLES
+    from bench.report import results_folder
+
+    if not pages:
+        click.echo(table(lines_of(TABLES, name), results_folder()))
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        page.write_text(updated(text, TABLES, results_folder()), encoding="utf-8")
+
+
 def _seen(target: Any) -> str:
     return f"{target.what} is {target.seen:.2g}, at most {target.at_most:g} is allowed"
 

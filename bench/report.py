@@ -177,6 +177,20 @@ class Report:
         ]
         return cls(**{**content, "rows": rows, "targets": targets})
 
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The report that `save` wrote to `path`.
+
+        Raises:
+            InputError: It is missing, or is not a report.
+        """
+        try:
+            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path}: not a report of `auricle bench`") from error
+
     def save(self, folder: Path) -> Path:
         """Write `<name>.json` into `folder`, which is made if need be, and return its path.
 
@@ -200,7 +214,7 @@ def results_folder() -> Path:
 def format_number(value: float) -> str:
     """Three digits that count, without exponents where people read none: `0.0123`, `41.2`, `1234`."""
     if isinstance(value, int) or value == 0:
-        return f"{value:g}"
+        return str(round(value))
     if not 1e-3 <= abs(value) < 1e6:
         return f"{value:.2g}"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
