@@ -29,6 +29,7 @@ CORE = [
     "safetensors>=0.4",
     "sounddevice>=0.5",
     "soxr>=0.5",
+    "typing-extensions>=4.6",
 ]
 
 EXTRAS = {

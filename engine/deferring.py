@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from auricle.engine.node import Status
+from auricle.engine.node import P, Status
 from auricle.engine.stream import Stream
 from auricle.engine.transform import Transform, mark_skipped
 
 
 class Job(Protocol):
-    """A window that somebody else computes. Who does calls the node's `arrived` when it is done."""
+    """A window computed on another thread, which calls the context's `wake` when it is done."""
 
     @property
     def done(self) -> bool:
@@ -37,7 +37,7 @@ class _Turn:
     level: str
 
 
-class Deferring(Transform):
+class Deferring(Transform[P]):
     """A transform that computes its windows itself, or has others do it.
 
     Attributes:

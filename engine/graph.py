@@ -69,9 +69,11 @@ class Graph:
             self._check_inputs(node)
         for node in self.order:
             self._make_streams(node, start)
-        live = any(node.live for node in self.order)
-        for node in self.order:
-            node.live = live
+
+    @property
+    def live(self) -> bool:
+        """Whether a source keeps its own time, so that falling behind has to be made good."""
+        return any(isinstance(node, Source) and node.live for node in self.order)
 
     def _find(self, end: str) -> Node:
         name = end.partition(".")[0]

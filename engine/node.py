@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import TypeVar
 
 from auricle.engine.clock import SourceClock
-from auricle.engine.overload import Member
+from auricle.engine.command import Command
+from auricle.engine.context import OFFLINE
 from auricle.engine.port import InputPort, OutputPort
 from auricle.errors import AuricleError, ConfigError
 
@@ -36,12 +38,30 @@ class NodeParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Node:
+P = TypeVar("P", bound=NodeParams, covariant=True, default=NodeParams)
+
+
+class Node(Generic[P]):
     """Something that runs in a graph.
+
+    The type of its parameters is the type argument of its base: a `class Mel(Transform[MelParams])`
+    has `MelParams`, one without a type argument has the parameters of its base.
 
     Args:
         name: Unique within the graph.
         params: Values of the fields of `Params`.
+
+    Attributes:
+        name: Name of the node.
+        params: Its parameters, as it was made with them.
+        inputs: The declared inputs, by name.
+        outputs: The declared outputs, by name.
+        context: What whoever runs the graph shares with it; set before `start`.
+        counts: What was lost or left out, by reason.
+        elsewhere_ns: Time spent in other people's code, by what it was: decoding, inference.
+        began_ns: Monotonic time at which the current call of `process` began; set by the run.
+        wake_ns: Monotonic time at which to call `process` again even if nothing arrives.
+        under_way: Tokens that were begun and that other threads are still at.
 
     Raises:
         ConfigError: An unknown or unusable parameter.
@@ -52,38 +72,27 @@ class Node:
     stage: ClassVar[str] = ""
     """Word under which its time appears in a prediction's latency; its name, if empty."""
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        for base in vars(cls).get("__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, NodeParams):
+                    cls.Params = argument
+
     def __init__(self, name: str, **params: Any) -> None:
         self.name = name
         try:
-            self.params: Any = self.Params(**params)
+            self.params = cast(P, self.Params(**params))
         except ValidationError as error:
             raise ConfigError(describe(error), node=name) from None
         self.inputs: dict[str, InputPort] = {}
         self.outputs: dict[str, OutputPort] = {}
-        self.live = False
-        """Whether the source keeps its own time, so that falling behind has to be made good. Set by
-        the graph for all nodes, from what the source says of itself."""
-        self.load: Member | None = None
-        """What says which windows to leave out when there are too many; set by the live scheduler.
-        """
-        self.rung = 0
-        """On which rung of the ladder it works; stamped on its tokens."""
-        self.level = ""
-        """In which of several ways it works, likewise."""
-        self.wake_ns: int | None = None
-        """Monotonic time at which `process` should be called again even if nothing arrives."""
-        self.began_ns = 0
-        """When the current call of `process` began; set by whoever calls it."""
-        self.elsewhere_ns: Counter[str] = Counter()
-        """Time spent in other people's code, by what it was: decoding, inference."""
+        self.context = OFFLINE
         self.counts: Counter[str] = Counter()
-        """What was lost or left out, by reason."""
+        self.elsewhere_ns: Counter[str] = Counter()
+        self.began_ns = 0
+        self.wake_ns: int | None = None
         self.under_way = 0
-        """Tokens that it has begun and that others, on threads of theirs, are still at."""
-        self.arrived: Callable[[], None] = lambda: None
-        """To be called by another thread when there is something new to process; set by the
-        scheduler.
-        """
 
     def add_input(self, port: InputPort) -> InputPort:
         """Declare an input. For `__init__`."""
@@ -122,13 +131,28 @@ class Node:
         """Figures of interest to whoever watches the stream."""
         return {}
 
+    def commands(self) -> Mapping[str, Command]:
+        """What it can be asked to change while it runs, by name; see `auricle.engine.command`."""
+        return {}
 
-class Source(Node):
-    """A node without inputs, which everything in its graph comes from."""
+    def settings(self) -> dict[str, Any]:
+        """Its parameters as commands have changed them, in the types of JSON: another node made
+        with them behaves the same."""
+        return self.params.model_dump(mode="json")
+
+
+class Source(Node[P]):
+    """A node without inputs, which everything in its graph comes from.
+
+    Attributes:
+        clock: Maps the samples of the source to time.
+        live: Whether it keeps its own time, such as a device's; set by `__init__`.
+    """
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         self.clock = SourceClock()
+        self.live = False
 
     def interrupt(self) -> None:
         """Hear that `stop` is to come, and wait for nothing more. From any thread."""

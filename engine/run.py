@@ -7,6 +7,7 @@ import logging
 import time
 from typing import Any
 
+from auricle.engine.context import OFFLINE, Context
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node, Source, Status
 from auricle.errors import AuricleError, NodeError, one_line
@@ -30,6 +31,10 @@ class Run:
     One thread at a time calls `start`, `advance` and `close`, in this order; any may call
     `statistics` and `request_stop`. A node that fails ends this run and nothing else.
 
+    Args:
+        graph: What to run.
+        context: What the nodes are told of their surroundings.
+
     Attributes:
         ending: What `state` will be once the run is closed, as soon as nothing is left to do but
             that.
@@ -37,8 +42,11 @@ class Run:
         spent_ns: Time in `process`, by node.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, context: Context = OFFLINE) -> None:
         self.graph = graph
+        self.context = context
+        for node in graph.order:
+            node.context = context
         self.state = State.OPENING
         self.ending: State | None = None
         self.error: AuricleError | None = None

@@ -17,9 +17,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+from auricle.engine.context import Context, Outlet
 from auricle.engine.graph import Graph
-from auricle.engine.overload import Ladder
+from auricle.engine.overload import Ladder, Member
 from auricle.engine.run import Run
 from auricle.errors import AuricleError
 
@@ -37,11 +39,16 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def passes(graph: Graph) -> Iterator[Run]:
+def passes(graph: Graph, context: Context | None = None) -> Iterator[Run]:
     """Run `graph` to its end, stopping after every pass over its nodes.
 
     The source must not wait for time to pass. What nodes have done on other threads is waited for
     here. Closing the iterator stops the graph.
+
+    Args:
+        graph: What to run.
+        context: What its nodes are told of their surroundings, but for `wake`, which is set here;
+            by default the name of the graph and whether it is live.
 
     Yields:
         The run, after each pass.
@@ -49,10 +56,9 @@ def passes(graph: Graph) -> Iterator[Run]:
     Raises:
         AuricleError: What stopped the graph.
     """
-    run = Run(graph)
     arrived = threading.Event()
-    for node in graph.order:
-        node.arrived = arrived.set
+    context = context or Context(graph.name, graph.live)
+    run = Run(graph, replace(context, wake=arrived.set))
     run.start()
     try:
         while run.ending is None:
@@ -68,9 +74,9 @@ def passes(graph: Graph) -> Iterator[Run]:
         raise run.error
 
 
-def run_offline(graph: Graph) -> None:
-    """Run `graph` to its end, as fast as it goes. Errors are those of `passes`."""
-    for _ in passes(graph):
+def run_offline(graph: Graph, context: Context | None = None) -> None:
+    """Run `graph` to its end, as fast as it goes. Arguments and errors are those of `passes`."""
+    for _ in passes(graph, context):
         pass
 
 
@@ -81,6 +87,7 @@ class LiveScheduler:
         graphs: To begin with.
         workers: Threads.
         ended: Called, on a thread of the scheduler, with each run that is over.
+        outlet: Where the messages of all graphs go; None where nobody listens.
 
     Attributes:
         ladder: What all graphs leave out when they come faster than they can be served.
@@ -91,9 +98,11 @@ class LiveScheduler:
         graphs: Iterable[Graph] = (),
         workers: int = 1,
         ended: Callable[[Run], None] | None = None,
+        outlet: Outlet | None = None,
     ) -> None:
         self.ladder = Ladder()
         self._ended = ended
+        self._outlet = outlet
         self._tasks: list[_Task] = []
         self._changed = threading.Condition()
         self._workers = [_Worker(self._finish, f"worker-{i}") for i in range(workers)]
@@ -122,12 +131,9 @@ class LiveScheduler:
             if self._closing:
                 raise AuricleError("the engine is stopping")
             worker = min(self._workers, key=lambda each: each.owned)
-            task = _Task(Run(graph), worker)
+            place = self.ladder.join() if graph.live else None
+            task = _Task(graph, worker, place, self._outlet)
             worker.adopt()
-            member = self.ladder.join()
-            for node in graph.order:
-                node.load = member
-                node.arrived = task.queue
             self._tasks = [*self._tasks, task]
             if self._started:
                 self._openers.submit(self._open, task)
@@ -190,8 +196,8 @@ class LiveScheduler:
 
     def _close(self, task: _Task) -> None:
         task.run.close()
-        if (member := task.run.graph.order[0].load) is not None:
-            self.ladder.leave(member)
+        if (place := task.run.context.place) is not None:
+            self.ladder.leave(place)
         try:
             if self._ended is not None:
                 self._ended(task.run)
@@ -217,8 +223,11 @@ class LiveScheduler:
 class _Task:
     """A run and its worker."""
 
-    def __init__(self, run: Run, worker: _Worker) -> None:
-        self.run = run
+    def __init__(
+        self, graph: Graph, worker: _Worker, place: Member | None, outlet: Outlet | None
+    ) -> None:
+        context = Context(graph.name, graph.live, place, self.queue, outlet)
+        self.run = Run(graph, context)
         self.worker = worker
         self.move_to: _Worker | None = None
         """The worker that it shall have from its next turn on; handed over by the present one."""

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from auricle.engine.marks import Gap, Skip
-from auricle.engine.node import Node, Status
+from auricle.engine.node import Node, P, Status
 from auricle.engine.reader import Reader
 from auricle.engine.stream import Stream
 
 
-class Transform(Node):
+class Transform(Node[P]):
     """A node with one input, whose windows each give one token of every output.
 
     A subclass declares the ports, the input first, and computes. What travels beside the tokens is
     looked after here: marks go to every token whose window they touch, state is forgotten at gaps,
     windows over skipped tokens are skipped, and the end is handed on when all is done.
+
+    Attributes:
+        rung: Rung of the ladder on which windows are computed; stamped on their tokens.
+        level: Name of the variant in use, such as a patchout level; stamped on its tokens.
     """
 
-    rest = 0
+    rest: ClassVar[int] = 0
     """Tokens that `flush` may add."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        self.rung = 0
+        self.level = ""
 
     @functools.cached_property
     def reader(self) -> Reader:

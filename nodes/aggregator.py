@@ -40,28 +40,25 @@ class EventRule(NodeParams):
         return self
 
 
-class Aggregator(Transform):
+class AggregatorParams(NodeParams):
+    """Parameters of `Aggregator`."""
+
+    smoothing: Literal["none", "mean", "exponential", "median"] = Field(
+        "mean", description="Over time."
+    )
+    window_s: float = Field(
+        6.0, gt=0, description="Seconds it looks back; the time constant, if exponential."
+    )
+    top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
+    events: tuple[EventRule, ...] = Field((), description="Labels to tell the coming and going of.")
+
+
+class Aggregator(Transform[AggregatorParams]):
     """Scores smoothed over time, head by head, and labels that come on and go off.
 
     The time of an event is the middle of the segment that began it: the centre of what the model
     heard. Smoothing and events begin anew after a gap; what was on then goes off at the gap.
     """
-
-    class Params(NodeParams):
-        """Parameters."""
-
-        smoothing: Literal["none", "mean", "exponential", "median"] = Field(
-            "mean", description="Over time."
-        )
-        window_s: float = Field(
-            6.0, gt=0, description="Seconds it looks back; the time constant, if exponential."
-        )
-        top_k: int | None = Field(
-            None, gt=0, description="Labels a prediction names, strongest first."
-        )
-        events: tuple[EventRule, ...] = Field(
-            (), description="Labels to tell the coming and going of."
-        )
 
     stage = "aggregation"
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator
 
+from auricle.engine.command import Change, Command
 from auricle.engine.deferring import Deferring, Job
 from auricle.engine.node import NodeParams, describe
 from auricle.engine.port import InputPort, OutputPort
@@ -26,7 +27,7 @@ from auricle.models.inference.patches import PatchInference, tell_if_unshared
 from auricle.models.inference.providers import ACCELERATORS, full_name, in_turn
 from auricle.models.inference.sessions import open_patch_session, open_session, open_split_session
 from auricle.models.inference.whole import Inference, WholeInference
-from auricle.models.patchout import Kept, Patchout
+from auricle.models.patchout import Kept, Patchout, PatchoutLevel
 from auricle.models.registry import find, info
 from auricle.nodes.mel_spectrogram import mel_axis
 from auricle.nodes.predictions import FLOAT32, Prediction, Scores
@@ -50,7 +51,67 @@ LIVE_PLACES = 2
 by who measures lateness."""
 
 
-class Backbone(Deferring):
+class BackboneParams(NodeParams):
+    """Parameters of `Backbone`."""
+
+    model: str = Field(description="An installed model by name, or its folder.")
+    hop_size: int | None = Field(
+        None,
+        gt=0,
+        description="Frames from one segment to the next; the card's. Segments of a transformer share "
+        "patches if it is a multiple of the frames from patch to patch: 10 for MAEST.",
+    )
+    kind: str = Field("tags", pattern=f"^{KIND}$", description="Name of its predictions.")
+    top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
+    providers: tuple[str, ...] = Field(
+        ("cpu",),
+        min_length=1,
+        description="What runs it, in order of preference: ONNX Runtime's providers (cpu, cuda, tensorrt "
+        "and others), or torch-tensorrt. Those that are not there, or fail, are passed over.",
+    )
+    incremental: bool = Field(
+        True,
+        description="Compute what overlapping segments share once, where the model allows it.",
+    )
+    threads: int = Field(1, gt=0, description="Threads that share one inference.")
+    batch: int | None = Field(
+        None,
+        gt=0,
+        le=1024,
+        description="Most segments, of all streams, that are inferred at once; "
+        f"{BATCH} on a GPU, and on a CPU each stream by itself.",
+    )
+    batch_wait_s: float = Field(
+        0.005,
+        ge=0,
+        le=1,
+        description="Longest time for which a segment waits for others in its batch.",
+    )
+    patchout: str | Patchout | None = Field(
+        None,
+        description="Patches that a transformer looks at: a level of the card by name, or keep_every and "
+        "drop_rows; the card's first level, or all.",
+    )
+    adaptive: bool = Field(
+        False,
+        description="Live: go to cheaper levels of the card while there is not enough time.",
+    )
+    deadline_s: float | None = Field(
+        None,
+        gt=0,
+        le=LONGEST_DEADLINE_S,
+        description="Live: seconds after its last sample until which a segment has to be begun; the time "
+        "from one segment to the next, but half a second at least and ten at most.",
+    )
+
+    @field_validator("patchout", mode="before")
+    @classmethod
+    def _by_its_form(cls, value: Any) -> Any:
+        """What is no name is a setting, so that an error speaks of one of them only."""
+        return value if value is None or isinstance(value, str) else Patchout.model_validate(value)
+
+
+class Backbone(Deferring[BackboneParams]):
     """A model from segments of mel frames to embeddings and activations.
 
     On a CPU each segment is a view of the ring that goes into ONNX Runtime as it is; what
@@ -64,69 +125,6 @@ class Backbone(Deferring):
         ConfigError: A model that is not there, or whose card does not say or have what is needed
             here.
     """
-
-    class Params(NodeParams):
-        """Parameters."""
-
-        model: str = Field(description="An installed model by name, or its folder.")
-        hop_size: int | None = Field(
-            None,
-            gt=0,
-            description="Frames from one segment to the next; the card's. Segments of a transformer share "
-            "patches if it is a multiple of the frames from patch to patch: 10 for MAEST.",
-        )
-        kind: str = Field("tags", pattern=f"^{KIND}$", description="Name of its predictions.")
-        top_k: int | None = Field(
-            None, gt=0, description="Labels a prediction names, strongest first."
-        )
-        providers: tuple[str, ...] = Field(
-            ("cpu",),
-            min_length=1,
-            description="What runs it, in order of preference: ONNX Runtime's providers (cpu, cuda, tensorrt "
-            "and others), or torch-tensorrt. Those that are not there, or fail, are passed over.",
-        )
-        incremental: bool = Field(
-            True,
-            description="Compute what overlapping segments share once, where the model allows it.",
-        )
-        threads: int = Field(1, gt=0, description="Threads that share one inference.")
-        batch: int | None = Field(
-            None,
-            gt=0,
-            le=1024,
-            description="Most segments, of all streams, that are inferred at once; "
-            f"{BATCH} on a GPU, and on a CPU each stream by itself.",
-        )
-        batch_wait_s: float = Field(
-            0.005,
-            ge=0,
-            le=1,
-            description="Longest time for which a segment waits for others in its batch.",
-        )
-        patchout: str | Patchout | None = Field(
-            None,
-            description="Patches that a transformer looks at: a level of the card by name, or keep_every and "
-            "drop_rows; the card's first level, or all.",
-        )
-        adaptive: bool = Field(
-            False,
-            description="Live: go to cheaper levels of the card while there is not enough time.",
-        )
-        deadline_s: float | None = Field(
-            None,
-            gt=0,
-            le=LONGEST_DEADLINE_S,
-            description="Live: seconds after its last sample until which a segment has to be begun; the time "
-            "from one segment to the next, but half a second at least and ten at most.",
-        )
-
-        @field_validator("patchout", mode="before")
-        @classmethod
-        def _by_its_form(cls, value: Any) -> Any:
-            """What is no name is a setting, so that an error speaks of one of them only."""
-            return (
-                value if value is None or isinstance(value, str) else Patchout.model_validate(value)
-            )
 
     stage = "inference"
 
@@ -297,16 +295,56 @@ class Backbone(Deferring):
         self._levels = levels
         self._offer()
 
+    def commands(self) -> Mapping[str, Command]:
+        return {"patchout": self.change_patchout} if self.card.patch_grid else {}
+
+    def change_patchout(
+        self, patchout: str | Mapping[str, Any] | None = None, adaptive: bool | None = None
+    ) -> Change:
+        """Change the patches that the model looks at, from the next segment on.
+
+        Args:
+            patchout: A level of the card, or `keep_every` and `drop_rows`; None keeps the present.
+            adaptive: Whether to go to cheaper levels while there is not enough time; None keeps
+                the present.
+
+        Returns:
+            The change, which gives the names of the level in use while there is time, and of the
+            cheaper ones that may be used.
+
+        Raises:
+            ConfigError: As `levels_for`.
+        """
+        levels = self.levels_for(patchout, adaptive)
+
+        def change() -> list[str]:
+            self.use_levels(levels)
+            return [str(level) for level in levels]
+
+        return change
+
+    def settings(self) -> dict[str, Any]:
+        settings = super().settings()
+        levels = self._levels
+        if levels:
+            level = levels[0]
+            settings["patchout"] = (
+                level.name if isinstance(level, PatchoutLevel) else level.model_dump(mode="json")
+            )
+            settings["adaptive"] = len(levels) > 1
+        return settings
+
     def _offer(self) -> None:
-        if self.load is not None:
-            self.load.offer(max(0, len(self._levels) - 1))
+        if (place := self.context.place) is not None:
+            place.offer(max(0, len(self._levels) - 1))
 
     def _choose_level(self) -> None:
         """Go over to the level that is asked for, or that the rung allows."""
         levels = self._levels  # once: another thread may put others in their place
         if not levels:
             return
-        level = levels[min(self.load.level, len(levels) - 1) if self.load and self.live else 0]
+        place = self.context.place
+        level = levels[min(place.level, len(levels) - 1) if place else 0]
         if level != self._level:
             if isinstance(self._inference, PatchInference):
                 self._inference.use(level)
@@ -321,7 +359,9 @@ class Backbone(Deferring):
             if hop_size < self.segment_size:
                 tell_if_unshared(self.card.name, hop_size, self.card.patch_grid.stride)
             # Live, another level may be asked for at any time; a file can wait for it.
-            inference.warm(self._names, (*self._levels, *(self.card.patchout if self.live else ())))
+            inference.warm(
+                self._names, (*self._levels, *(self.card.patchout if self.context.live else ()))
+            )
             self._offer()
             return inference
         if params.incremental:
@@ -342,8 +382,8 @@ class Backbone(Deferring):
         )
         owner.warm([self._kept(level) for level in (*self._levels, *card.patchout)] or [None])
         self._offer()
-        self.places = LIVE_PLACES if self.live else _places(owner.sizes[-1])
-        return owner.join(lambda: self.arrived())
+        self.places = LIVE_PLACES if self.context.live else _places(owner.sizes[-1])
+        return owner.join(self.context.wake)
 
     def _kept(self, level: Patchout | None) -> Kept | None:
         grid = self.card.patch_grid
@@ -355,12 +395,13 @@ class Backbone(Deferring):
             inside = (gap.stop - reader.position - self.segment_size) // reader.hop_size + 1
             if gap.start <= reader.position and inside > 0:
                 return min(count, inside), "gap"
-        if self.load is None or not self.live:
+        place = self.context.place
+        if place is None:
             return 1, None
-        if left_out := self.load.leave_out(count):
+        if left_out := place.leave_out(count):
             return left_out, "hop"
-        in_time = self.load.begin(self._late_s(), self.deadline_s)
-        self.rung = self.load.ladder.rung  # after that, which may have changed it
+        in_time = place.begin(self._late_s(), self.deadline_s)
+        self.rung = place.ladder.rung  # after that, which may have changed it
         return 1, None if in_time else "overload"
 
     def _late_s(self) -> float:
@@ -376,7 +417,7 @@ class Backbone(Deferring):
     def anticipate(self) -> bool:
         if not isinstance(self._inference, IncrementalInference):
             return False
-        if self.load and self.live and not self.load.serves_next:
+        if (place := self.context.place) is not None and not place.serves_next:
             return False
         began = time.monotonic_ns()
         done = self._inference.advance(self.reader.position, self._scaled(self.reader.rest()))
@@ -396,16 +437,16 @@ class Backbone(Deferring):
         assert self._seat is not None
         self._choose_level()
         expires_ns = None
-        if self.load is not None and self.live:
+        if self.context.place is not None:
             expires_ns = self._complete_ns() + round(self.deadline_s * 1e9)
         return self._seat.ask(self._scaled(window), self._kept(self._level), expires_ns)
 
     def accept(self, job: Job, outputs: dict[str, NDArray[Any]]) -> str | None:
         assert isinstance(job, Request)
-        if job.expires_ns is not None and self.load is not None:
+        if job.expires_ns is not None and (place := self.context.place) is not None:
             # Where it is begun is where it is late, however soon it was handed out.
             begun_ns = job.began_ns or time.monotonic_ns()
-            self.load.tell(self.deadline_s + (begun_ns - job.expires_ns) / 1e9, self.deadline_s)
+            place.tell(self.deadline_s + (begun_ns - job.expires_ns) / 1e9, self.deadline_s)
         if job.expired:
             return "overload"
         if job.results is None:

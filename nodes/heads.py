@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from auricle.engine.command import Change, Command
 from auricle.engine.node import NodeParams
 from auricle.engine.port import InputPort, OutputPort
 from auricle.engine.stream import Axis, Origin
@@ -22,7 +24,14 @@ from auricle.nodes.predictions import FLOAT32, Prediction, Scores
 from auricle.wire.codec import KIND, KINDS
 
 
-class Heads(Transform):
+class HeadsParams(NodeParams):
+    """Parameters of `Heads`."""
+
+    heads: tuple[str, ...] = Field((), description="Installed heads by name, or their folders.")
+    top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
+
+
+class Heads(Transform[HeadsParams]):
     """Any number of shallow heads on one backbone, run as one product; they come and go while it
     runs.
 
@@ -31,14 +40,6 @@ class Heads(Transform):
         ConfigError: A head that takes embeddings of another length or, if its card has a hash, of
             another backbone; or a second one of the same name.
     """
-
-    class Params(NodeParams):
-        """Parameters."""
-
-        heads: tuple[str, ...] = Field((), description="Installed heads by name, or their folders.")
-        top_k: int | None = Field(
-            None, gt=0, description="Labels a prediction names, strongest first."
-        )
 
     stage = "heads"
 
@@ -52,33 +53,49 @@ class Heads(Transform):
         )
         self._lock = threading.Lock()
         self._bank: HeadBank | None = None
+        self._asked_for: dict[str, str] = {}
+        """What each head in use was asked for by, its name or folder, by its name."""
         for head in self.params.heads:
-            self.add_head(head)
+            self.add_head(head)()
 
-    def add_head(self, name_or_path: str) -> str:
-        """Load a head and use it from the next segment on. From any thread.
+    def commands(self) -> Mapping[str, Command]:
+        return {"add-head": self.add_head, "remove-head": self.remove_head}
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "heads": [self._asked_for[name] for name in self.names()]}
+
+    def add_head(self, head: str) -> Change:
+        """Use another head from the next segment on.
+
+        Args:
+            head: An installed head by name, or its folder.
 
         Returns:
-            Its name.
-        """
-        head = load_head(find(name_or_path))
-        self.use_head(head)
-        return head.card.name
-
-    def use_head(self, head: Mlp) -> None:
-        """Use a head that is loaded from the next segment on. From any thread.
+            The change, which gives the name of the head.
 
         Raises:
-            ConfigError: As `check_head`.
+            ModelError: A head that is not there, or not a plain MLP.
+            ConfigError: A head that cannot be used here, or whose name is taken.
         """
+        loaded = load_head(find(head))
+        self._check(loaded)
+
+        def change() -> str:
+            self._use(loaded, head)
+            return loaded.card.name
+
+        return change
+
+    def _use(self, head: Mlp, asked_for: str) -> None:
         with self._lock:
-            self.check_head(head)
+            self._check(head)
+            self._asked_for[head.card.name] = asked_for
             self._bank = shared_bank([*self._loaded(), head])
             # From now on a backbone with other embeddings is refused when the graph is built.
             self._embeddings.axes = (Axis("embedding", head.input_size),)
             self._embeddings.origin = self._origin()
 
-    def check_head(self, head: Mlp) -> None:
+    def _check(self, head: Mlp) -> None:
         """Refuse a head that cannot be used here.
 
         Raises:
@@ -114,20 +131,33 @@ class Heads(Transform):
             return self._embeddings.offered[0].origin
         return next(filter(None, map(_origin_of, self._loaded())), None)
 
-    def remove_head(self, name: str) -> None:
-        """Stop using a head from the next segment on. From any thread.
+    def remove_head(self, head: str) -> Change:
+        """Stop using a head from the next segment on.
+
+        Args:
+            head: Its name.
+
+        Returns:
+            The change, which gives the name.
 
         Raises:
             ConfigError: There is no such head.
         """
-        with self._lock:
-            if name not in self.names():
-                raise ConfigError(
-                    f"no head {name!r}; heads are: {', '.join(self.names()) or 'none'}",
-                    node=self.name,
-                )
-            rest = [head for head in self._loaded() if head.card.name != name]
-            self._bank = shared_bank(rest) if rest else None
+        self._check_known(head)
+
+        def change() -> str:
+            with self._lock:
+                self._check_known(head)
+                rest = [each for each in self._loaded() if each.card.name != head]
+                self._bank = shared_bank(rest) if rest else None
+            return head
+
+        return change
+
+    def _check_known(self, name: str) -> None:
+        if name not in self.names():
+            known = ", ".join(self.names()) or "none"
+            raise ConfigError(f"no head {name!r}; heads are: {known}", node=self.name)
 
     def names(self) -> list[str]:
         """Names of the heads in use."""

@@ -22,18 +22,19 @@ def mel_axis(front_end: FrontEnd) -> Axis:
     return Axis(f"mel_{front_end.name}", front_end.n_mels)
 
 
-class MelSpectrogram(Transform):
+class MelSpectrogramParams(NodeParams):
+    """Parameters of `MelSpectrogram`."""
+
+    front_end: Literal["musicnn", "vggish"] = Field(
+        "musicnn", description="As the model was trained on."
+    )
+
+
+class MelSpectrogram(Transform[MelSpectrogramParams]):
     """Mel frames of audio, the first centred on the first sample, as many as the front end defines.
 
     Where the stream ends, zeros complete the last frames. A gap reaches this node as silence.
     """
-
-    class Params(NodeParams):
-        """Parameters."""
-
-        front_end: Literal["musicnn", "vggish"] = Field(
-            "musicnn", description="As the model was trained on."
-        )
 
     stage = "mel"
 

@@ -19,16 +19,17 @@ from auricle.errors import InputError
 FLOAT32 = np.dtype(np.float32)
 
 
-class Counter(Source):
-    """Gives 1, 2, 3, ... in blocks of the given sizes in turn, with gaps of silence where asked."""
+class CounterParams(NodeParams):
+    total: int = 100
+    blocks: tuple[int, ...] = (7,)
+    rate: Fraction = Fraction(100)
+    gaps: tuple[tuple[int, int, str], ...] = ()
+    breaks_at: int | None = None
+    endless: bool = False
 
-    class Params(NodeParams):
-        total: int = 100
-        blocks: tuple[int, ...] = (7,)
-        rate: Fraction = Fraction(100)
-        gaps: tuple[tuple[int, int, str], ...] = ()
-        breaks_at: int | None = None
-        endless: bool = False
+
+class Counter(Source[CounterParams]):
+    """Gives 1, 2, 3, ... in blocks of the given sizes in turn, with gaps of silence where asked."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
@@ -68,14 +69,15 @@ class Counter(Source):
         return Status.OK if len(values) else Status.NO_ROOM
 
 
-class Sums(Transform):
-    """Sum of each window, plus the sum of all before it since the last reset."""
+class SumsParams(NodeParams):
+    frame_size: int = 10
+    hop_size: int = 5
+    before: int = 5
+    remembers: bool = False
 
-    class Params(NodeParams):
-        frame_size: int = 10
-        hop_size: int = 5
-        before: int = 5
-        remembers: bool = False
+
+class Sums(Transform[SumsParams]):
+    """Sum of each window, plus the sum of all before it since the last reset."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydantic import ValidationError
 
 from auricle import __version__
+from auricle.engine.context import Outlet
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node, Source, describe
 from auricle.engine.overload import Ladder
@@ -26,7 +27,6 @@ from auricle.models.registry import find, info
 from auricle.nodes.backbone import Backbone
 from auricle.nodes.heads import Heads
 from auricle.nodes.inputs.base import Input
-from auricle.nodes.sinks.publisher import Publisher
 from auricle.service.building import build_graph, find_class
 from auricle.service.graph_file import GraphFile, NodeSpec
 from auricle.service.stream_list import StreamSpec, list_streams
@@ -62,7 +62,9 @@ class Service:
         self._leaving: set[Run] = set()  # to be forgotten when they are over
         self.server = Server(file.wire, __version__)
         cores = 1 if file.streams is None else usable_cores()
-        self._scheduler = LiveScheduler(workers=file.workers or cores, ended=self._end)
+        self._scheduler = LiveScheduler(
+            workers=file.workers or cores, ended=self._end, outlet=cast(Outlet, self.server)
+        )
         if file.streams is None:
             self._scheduler.add(self._build(file))
         for spec in list_streams(file.streams, folder):
@@ -180,11 +182,7 @@ class Service:
         return stream
 
     def _build(self, file: GraphFile) -> Graph:
-        graph = build_graph(file, self._folder)
-        for node in graph.order:
-            if isinstance(node, Publisher):
-                node.outlet, node.stream = self.server, graph.name
-        return graph
+        return build_graph(file, self._folder)
 
     def _end(self, run: Run) -> None:
         with self._lock:
@@ -235,11 +233,10 @@ class Service:
 
     def _add_head(self, head: str, stream: str | None = None) -> list[str]:
         nodes = self._nodes_with_heads(stream)
-        loaded = load_head(find(head))
-        for node in nodes:
-            node.check_head(loaded)  # before any has it
-        for node in nodes:
-            node.use_head(loaded)
+        name = load_head(find(head)).card.name
+        changes = [node.add_head(head) for node in nodes]  # before any is made
+        for change in changes:
+            change()
         if stream is None:
             self._change_params(
                 {
@@ -247,7 +244,7 @@ class Service:
                     for spec in self._specs(Heads)
                 }
             )
-        return [loaded.card.name] * max(1, len(nodes))
+        return [name] * max(1, len(nodes))
 
     def _remove_head(self, head: str, stream: str | None = None) -> list[str]:
         nodes = self._nodes_with_heads(stream)
@@ -258,8 +255,9 @@ class Service:
         if not having and not for_later:
             known = sorted({name for node in nodes for name in node.names()} | later)
             raise ConfigError(f"no head {head!r}; heads are: {', '.join(known) or 'none'}")
-        for node in having:
-            node.remove_head(head)
+        changes = [node.remove_head(head) for node in having]
+        for change in changes:
+            change()
         if for_later:
             self._change_params(
                 {spec.id: {**spec.params, "heads": _without(spec.params, head)} for spec in specs}
@@ -301,13 +299,12 @@ class Service:
         }
         if not nodes and not later:
             raise ConfigError("no model whose patches can be left out")
-        levels = [node.levels_for(patchout, adaptive) for _, node in nodes]
+        changes = [node.change_patchout(patchout, adaptive) for _, node in nodes]
         for name, params in later.items():
             Backbone(name, **params)  # refuses what its card does not have
         result: dict[str, dict[str, list[str]]] = {}
-        for (name, node), chosen in zip(nodes, levels, strict=True):
-            node.use_levels(chosen)
-            result.setdefault(name, {})[node.name] = [str(level) for level in chosen]
+        for (name, node), change in zip(nodes, changes, strict=True):
+            result.setdefault(name, {})[node.name] = change()
         self._change_params(later)
         return result
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from typing_extensions import TypeVar
 
 from auricle.engine.marks import Gap
 from auricle.engine.node import NodeParams, Source, Status
@@ -46,7 +47,10 @@ class InputParams(NodeParams):
     sample_rate: int = Field(16000, gt=0, description="What comes out is resampled to this, Hz.")
 
 
-class Input(Source):
+InputP = TypeVar("InputP", bound=InputParams, covariant=True, default=InputParams)
+
+
+class Input(Source[InputP]):
     """A source of mono audio.
 
     A subclass calls `_open` once it knows the format, then `_hear` and `_lose`, and `_write` until
@@ -58,7 +62,7 @@ class Input(Source):
 
     stage = "capture"
 
-    burst_s = 1.0
+    burst_s: ClassVar[float] = 1.0
     """Seconds of audio that can wait in the ring."""
 
     def __init__(self, name: str, **params: Any) -> None:
@@ -195,7 +199,7 @@ class Input(Source):
         }
 
 
-class ThreadedInput(Input):
+class ThreadedInput(Input[InputP]):
     """An input that waits for its source on a thread of its own, which writes the stream.
 
     A subclass implements `capture`, which returns at the end of the source, or when `self.stopping`
@@ -244,13 +248,13 @@ class ThreadedInput(Input):
                 self.audio.stream.end()
         except Exception as error:  # handed to the worker, which stops the stream
             self._error = error
-        self.arrived()
+        self.context.wake()
 
     def _write_all(self, began_ns: int | None = None) -> None:
         """Write everything, waiting for room: for sources that wait in turn."""
         while not self.stopping.is_set():
             if self._write(began_ns):
-                self.arrived()
+                self.context.wake()
             if not self._waiting:
                 return
             self.stopping.wait(ROOM_POLL_S)

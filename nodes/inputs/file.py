@@ -35,18 +35,19 @@ audio.
 """
 
 
-class FileInput(Input):
+class FileInputParams(InputParams):
+    """Parameters of `FileInput`."""
+
+    path: Path = Field(description="Any file that FFmpeg decodes; relative to the graph file.")
+    realtime: bool = Field(False, description="Play it at its own speed.")
+
+
+class FileInput(Input[FileInputParams]):
     """A file, as fast as it is read, or in real time.
 
     Raises, from `start`:
         InputError: A file that is not there, empty, or has no audio that FFmpeg decodes.
     """
-
-    class Params(InputParams):
-        """Parameters."""
-
-        path: Path = Field(description="Any file that FFmpeg decodes; relative to the graph file.")
-        realtime: bool = Field(False, description="Play it at its own speed.")
 
     burst_s = 2.0
 

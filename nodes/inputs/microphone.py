@@ -126,28 +126,25 @@ class _Block:
     overflowed: bool
 
 
-class Microphone(Input):
+class MicrophoneParams(InputParams):
+    """Parameters of `Microphone`."""
+
+    device: str | None = Field(
+        None, description="Name as `auricle devices` shows it; the system's default."
+    )
+    channels: int | None = Field(None, gt=0, description="Inputs to mix; up to two of what it has.")
+    device_rate: int | None = Field(
+        None, gt=0, description="Rate to open it at, Hz; its usual one."
+    )
+    block_size: int = Field(0, ge=0, description="Samples of a block; 0 leaves it to the system.")
+
+
+class Microphone(Input[MicrophoneParams]):
     """A microphone or line-in, by name.
 
     Raises, from `start`:
         InputError: No PortAudio, no such device, or one that cannot be opened.
     """
-
-    class Params(InputParams):
-        """Parameters."""
-
-        device: str | None = Field(
-            None, description="Name as `auricle devices` shows it; the system's default."
-        )
-        channels: int | None = Field(
-            None, gt=0, description="Inputs to mix; up to two of what it has."
-        )
-        device_rate: int | None = Field(
-            None, gt=0, description="Rate to open it at, Hz; its usual one."
-        )
-        block_size: int = Field(
-            0, ge=0, description="Samples of a block; 0 leaves it to the system."
-        )
 
     burst_s = 4.0
 

@@ -20,17 +20,18 @@ STOP_POLL_S = 0.1
 """How often a read that waits looks whether the input was stopped."""
 
 
-class StdinInput(ThreadedInput):
+class StdinInputParams(InputParams):
+    """Parameters of `StdinInput`."""
+
+    rate: int = Field(44100, gt=0, description="Sample rate of what comes in, Hz.")
+    channels: int = Field(2, gt=0, description="Its channels.")
+    format: Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"] = Field(
+        "s16le", description="Its type."
+    )
+
+
+class StdinInput(ThreadedInput[StdinInputParams]):
     """Interleaved raw PCM from standard input; nothing is skipped, the pipe waits instead."""
-
-    class Params(InputParams):
-        """Parameters."""
-
-        rate: int = Field(44100, gt=0, description="Sample rate of what comes in, Hz.")
-        channels: int = Field(2, gt=0, description="Its channels.")
-        format: Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"] = Field(
-            "s16le", description="Its type."
-        )
 
     def __init__(self, name: str, file: BinaryIO | None = None, **params: Any) -> None:
         super().__init__(name, **params)

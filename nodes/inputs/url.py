@@ -17,7 +17,20 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 chance: the listeners of a station that comes back shall not all come at once."""
 
 
-class UrlInput(ThreadedInput):
+class UrlInputParams(InputParams):
+    """Parameters of `UrlInput`."""
+
+    url: str = Field(pattern=r"^[a-z0-9+]+://", description="Address, with its scheme.")
+    timeout_s: float = Field(
+        10.0, gt=0, description="Longest wait for a connection or for data, seconds."
+    )
+    reconnect: bool = Field(True, description="Connect again when the connection is lost.")
+    max_retries: int | None = Field(
+        None, ge=0, description="Attempts in a row before giving up; endless."
+    )
+
+
+class UrlInput(ThreadedInput[UrlInputParams]):
     """Anything that FFmpeg opens by URL: http(s), Icecast, HLS, RTSP and so on.
 
     A source that declares its length ends with it, and to lose it before that is an error:
@@ -25,18 +38,6 @@ class UrlInput(ThreadedInput):
     says it is a radio: when it ends, or sends nothing for `timeout_s`, it is connected again, and
     the time between is a gap. The first connection has to succeed.
     """
-
-    class Params(InputParams):
-        """Parameters."""
-
-        url: str = Field(pattern=r"^[a-z0-9+]+://", description="Address, with its scheme.")
-        timeout_s: float = Field(
-            10.0, gt=0, description="Longest wait for a connection or for data, seconds."
-        )
-        reconnect: bool = Field(True, description="Connect again when the connection is lost.")
-        max_retries: int | None = Field(
-            None, ge=0, description="Attempts in a row before giving up; endless."
-        )
 
     stop_wait_s = 0.5  # nothing cuts a read short; the thread ends when it does
 

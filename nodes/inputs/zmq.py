@@ -21,7 +21,14 @@ LONGEST_HOLE_S = 3600
 """A jump ahead by more than this is a sender that began anew, as one backwards is."""
 
 
-class ZmqInput(ThreadedInput):
+class ZmqInputParams(InputParams):
+    """Parameters of `ZmqInput`."""
+
+    address: str = Field("tcp://127.0.0.1:5690", description="Where to take blocks from.")
+    connect: bool = Field(False, description="Connect to a sender that binds, instead of binding.")
+
+
+class ZmqInput(ThreadedInput[ZmqInputParams]):
     """Blocks of PCM pushed to a socket; `docs/wire.md` has their form.
 
     A hole in the numbering of samples is a gap of that length. A numbering that begins anew is a
@@ -33,14 +40,6 @@ class ZmqInput(ThreadedInput):
         ConfigError: An address that others can reach.
         InputError: An address that cannot be had.
     """
-
-    class Params(InputParams):
-        """Parameters."""
-
-        address: str = Field("tcp://127.0.0.1:5690", description="Where to take blocks from.")
-        connect: bool = Field(
-            False, description="Connect to a sender that binds, instead of binding."
-        )
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
@@ -111,7 +110,7 @@ class ZmqInput(ThreadedInput):
 
     def _write_some(self, began_ns: int | None = None) -> None:
         if self._write(began_ns):
-            self.arrived()
+            self.context.wake()
 
     def _account(self, header: PcmHeader, jump: int, now: int) -> None:
         """Mark what the numbering says is missing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from auricle.nodes.predictions import Event, Events, Prediction, Scores
 from auricle.wire.codec import KINDS
 
 
-class Outlet(Protocol):
-    """Where messages go; `auricle.wire.server.Server` is one."""
+class WireOutlet(Protocol):
+    """Where messages go in the form of the wire; `auricle.wire.server.Server` is one."""
 
     def publish(
         self, stream: str, kind: str, message: dict[str, Any], since_ns: int | None = None
@@ -56,15 +56,11 @@ class Publisher(Node):
                 "arrays", "Mel frames, embeddings.", None, axes=None, many=True, optional=True
             )
         )
-        self.outlet: Outlet | None = None
-        """Set by whoever runs the graph, before it starts."""
-        self.stream = ""
-        """Name of the stream on the wire, set likewise."""
         self._open = False
         self._told: dict[tuple[type[Mark], str], tuple[int, int]] = {}
 
     def start(self) -> None:
-        if self.outlet is None:
+        if self.context.outlet is None:
             raise ConfigError(
                 "no outlet: a graph that publishes is run by a service", node=self.name
             )
@@ -87,7 +83,7 @@ class Publisher(Node):
         return Status.CAUGHT_UP if progress else Status.NO_INPUT
 
     def fail(self, error: AuricleError) -> None:
-        if self.outlet is not None:
+        if self.context.outlet is not None:
             self._open = False
             self._send("error", {"error": str(error), "node": error.node})
 
@@ -152,10 +148,10 @@ class Publisher(Node):
             "rate": float(stream.token_type.rate),
             "axes": ["token", *(axis.name for axis in stream.token_type.axes)],
         }
-        assert self.outlet is not None
         kind = stream.name.partition(".")[2]
-        self.outlet.publish_array(
-            self.stream, kind, header, np.asarray(reader.view(count)), done_ns
+        outlet = cast(WireOutlet, self.context.outlet)
+        outlet.publish_array(
+            self.context.stream, kind, header, np.asarray(reader.view(count)), done_ns
         )
 
     def _place(self, reader: Reader, token: int, count: int = 1) -> dict[str, Any]:
@@ -223,8 +219,8 @@ class Publisher(Node):
         return float((source.written - source.start) / source.token_type.rate)
 
     def _send(self, kind: str, message: dict[str, Any], since_ns: int | None = None) -> None:
-        assert self.outlet is not None
-        self.outlet.publish(self.stream, kind, message, since_ns)
+        outlet = cast(WireOutlet, self.context.outlet)
+        outlet.publish(self.context.stream, kind, message, since_ns)
 
 
 def latency_by_stage(stream: Stream, token: int) -> tuple[dict[str, float], int]:

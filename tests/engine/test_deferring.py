@@ -71,13 +71,14 @@ class Helper(threading.Thread):
             self.arrived()
 
 
-class Given(Deferring):
-    """Sums of windows, by a helper or not; some are skipped, some come to nothing."""
+class GivenParams(NodeParams):
+    helped: bool = True
+    most: int = 3
+    seed: int = 0
 
-    class Params(NodeParams):
-        helped: bool = True
-        most: int = 3
-        seed: int = 0
+
+class Given(Deferring[GivenParams]):
+    """Sums of windows, by a helper or not; some are skipped, some come to nothing."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
@@ -94,7 +95,7 @@ class Given(Deferring):
     def start(self) -> None:
         if self.params.helped:
             self.places = self.params.most
-            self.helper.arrived = self.arrived
+            self.helper.arrived = self.context.wake
             self.helper.start()
 
     def reset(self) -> None:

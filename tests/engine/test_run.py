@@ -230,7 +230,7 @@ def test_worker_wakes_when_a_source_has_something() -> None:
     scheduler.start()
     assert source.asked.wait(10)
     source.brought.set()
-    source.arrived()
+    source.context.wake()
     assert scheduler.wait(10)
     assert len(sink.values) == 20
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from auricle.engine.context import Context
 from auricle.engine.overload import Ladder
 from auricle.engine.run import State
 from auricle.engine.scheduler import LiveScheduler, run_offline
@@ -227,7 +228,7 @@ def test_levels_change_among_those_that_were_warmed_up(folders: dict[str, Path])
 def test_adaptive_hands_out_for_the_level_of_the_rung(folders: dict[str, Path]) -> None:
     ladder = Ladder()
     backbone = NoiseStream(0, True, model=str(folders["patches"]), batch=2, adaptive=True).backbone
-    backbone.load = ladder.join()
+    backbone.context = Context(live=True, place=ladder.join())
     backbone.start()
     for rung, level in enumerate([*LEVELS, LEVELS[-1]]):
         ladder.rung = rung

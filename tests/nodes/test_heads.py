@@ -52,10 +52,10 @@ def test_heads_are_added_and_removed_while_running(folder: Path) -> None:
     done = 0
     for number, _ in enumerate(passes(graph)):
         if number == 2:
-            assert heads.add_head(str(folder / "mood")) == "mood"
-            heads.add_head(str(folder / "genre"))
+            assert heads.add_head(str(folder / "mood"))() == "mood"
+            heads.add_head(str(folder / "genre"))()
         if number == 6:
-            heads.remove_head("mood")
+            heads.remove_head("mood")()
         done = number
     assert done > 8
     seen = names(recorder)
@@ -84,7 +84,7 @@ def test_streams_share_the_weights_of_their_heads(folder: Path) -> None:
     )
     assert first._bank is second._bank
     assert other._bank is not first._bank, "another order of the scores"
-    second.remove_head("mood")
+    second.remove_head("mood")()
     assert first.names() == ["mood", "genre"]
     # The same name with other weights is another head.
     layer = Layer(np.ones((SIZE, 2)), np.zeros(2), "softmax")
@@ -105,6 +105,30 @@ def test_wrong_heads_are_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="nothing-like-it"):
         heads.add_head("nothing-like-it")
     assert heads.names() == ["mood"]
+
+
+def test_commands_change_nothing_until_their_change_is_made(folder: Path) -> None:
+    heads = Heads("heads", heads=[str(folder / "mood")], top_k=1)
+    add, remove = heads.commands()["add-head"], heads.commands()["remove-head"]
+    addition, removal = add(head=str(folder / "genre")), remove(head="mood")
+    assert heads.names() == ["mood"]
+    assert (addition(), removal()) == ("genre", "mood")
+    assert heads.names() == ["genre"]
+    # What was true when a command was checked need not be so when its change is made.
+    with pytest.raises(ConfigError, match="heads: there is a head 'genre' already"):
+        addition()
+    with pytest.raises(ConfigError, match="heads: no head 'mood'; heads are: genre"):
+        removal()
+
+
+def test_settings_make_the_same_node(folder: Path) -> None:
+    heads = Heads("heads", heads=[str(folder / "mood")], top_k=1)
+    heads.add_head(str(folder / "genre"))()
+    heads.remove_head("mood")()
+    heads.add_head(str(folder / "mood"))()
+    settings = heads.settings()
+    assert settings == {"heads": [str(folder / "genre"), str(folder / "mood")], "top_k": 1}
+    assert Heads("other", **settings)._bank is heads._bank
 
 
 @pytest.mark.parametrize("name", ["events", "a/b", "heartbeat"])
@@ -140,5 +164,5 @@ def test_head_trained_on_another_backbone_of_the_same_size(folder: Path) -> None
     graph_of(folder, heads)
     with pytest.raises(ConfigError, match=here):
         heads.add_head(str(strange))
-    heads.add_head(str(folder / "mood"))  # whose card names no hash
+    heads.add_head(str(folder / "mood"))()  # whose card names no hash
     assert heads.names() == ["mine", "mood"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from auricle.engine.context import Context
 from auricle.engine.graph import Graph
 from auricle.engine.marks import Gap, Skip
 from auricle.engine.node import Node
@@ -232,8 +233,8 @@ def test_overloaded_live_source_skips_segments_and_no_samples(
     bench = Bench(Player("player", samples, (320,), live=True), folder)
     backbone = bench.graph.nodes["backbone"]
     assert isinstance(backbone, Backbone)
-    backbone.deadline_s, backbone.load = 1e-9, Ladder().join()
-    run_offline(bench.graph)
+    backbone.deadline_s = 1e-9
+    run_offline(bench.graph, Context("bench", live=True, place=Ladder().join()))
     total = (626 - 40) // 13 + 1
     assert backbone.counts.keys() <= {"overload", "hop"}, "all late, so the hop becomes longer too"
     assert backbone.counts.total() == total

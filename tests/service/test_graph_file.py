@@ -27,11 +27,12 @@ edges:
 """
 
 
-class Reads(Node):
-    """Takes a path."""
+class ReadsParams(NodeParams):
+    path: Path
 
-    class Params(NodeParams):
-        path: Path
+
+class Reads(Node[ReadsParams]):
+    """Takes a path."""
 
 
 def write(folder: Path, text: str) -> Path:

@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 
 from auricle.engine.clock import SourceClock
+from auricle.engine.context import Context
 from auricle.engine.graph import Graph
 from auricle.engine.overload import Ladder
 from auricle.engine.scheduler import run_offline
@@ -153,7 +154,7 @@ def test_all_that_live_streams_may_be_asked_for_has_run_once(
     assert runs == [shapes[1]]
     for name in ("one", "other"):
         backbone = Backbone(name, model=str(folder))
-        backbone.live = True
+        backbone.context = Context(live=True)
         stand(backbone)
     assert runs == [shapes[1], shapes[0], shapes[2]]
 
@@ -303,13 +304,14 @@ def test_what_is_not_said_stays_as_it_is(folder: Path) -> None:
 def test_adaptive_goes_down_the_levels_before_any_segment_is_left_out(folder: Path) -> None:
     ladder = Ladder()
     backbone = Backbone("backbone", model=str(folder), adaptive=True)
-    backbone.load, backbone.live = ladder.join(), True
+    place = ladder.join()
+    backbone.context = Context(live=True, place=place)
     stand(backbone)
     outputs = {"predictions": np.empty(1, object), "embeddings": np.empty((1, SIZE), np.float32)}
     levels = []
     for rung in range(5):
         ladder.rung = rung
-        levels.append((backbone.load.leave_out(1), ladder.part))
+        levels.append((place.leave_out(1), ladder.part))
         backbone.compute(np.zeros((76, 96), np.float32), outputs)
         levels[-1] += (backbone.level,)
     assert [level for *_, level in levels] == ["full", "half", "least", "least", "least"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from auricle.engine.context import Context
 from auricle.engine.graph import Graph
 from auricle.engine.node import Status
 from auricle.engine.port import InputPort, OutputPort
@@ -105,10 +106,9 @@ class Teller(Transform):
 
 
 def graph(
-    outlet: Any, total: int = 1100, start: int = 0, scorer: Scorer | None = None, **source: Any
+    total: int = 1100, start: int = 0, scorer: Scorer | None = None, **source: Any
 ) -> tuple[Graph, Publisher]:
     publisher = Publisher("publish")
-    publisher.outlet, publisher.stream = outlet, "demo"
     samples = np.arange(1, total + 1, dtype=np.float32)
     nodes = [
         Player("input", samples, **source),
@@ -126,11 +126,21 @@ def graph(
     return Graph("demo", nodes, edges, start), publisher
 
 
+def context(outlet: Any) -> Context:
+    """What a graph called demo is given whose messages go to `outlet`."""
+    return Context("demo", outlet=outlet)
+
+
+def play(outlet: Any, **options: Any) -> None:
+    """Run a graph to its end."""
+    run_offline(graph(**options)[0], context(outlet))
+
+
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("blocks", [(64,), (1, 613), (5000,)])
 def test_a_prediction_says_where_and_what(start: int, blocks: tuple[int, ...]) -> None:
     outbox = Outbox()
-    run_offline(graph(outbox, start=start, blocks=blocks)[0])
+    play(outbox, start=start, blocks=blocks)
     tags, mood = outbox.kinds("tags"), outbox.kinds("mood")
     assert [message["index"] for message in tags] == [0, 1, 2, 3]
     assert [message["span"] for message in tags] == [[0, 400], [200, 600], [400, 800], [600, 1000]]
@@ -149,8 +159,8 @@ def test_a_prediction_says_where_and_what(start: int, blocks: tuple[int, ...]) -
 
 def test_utc_is_that_of_the_last_sample() -> None:
     outbox = Outbox()
-    g, _ = graph(outbox, total=3 * RATE, blocks=(3 * RATE,))
-    run_offline(g)
+    g, _ = graph(total=3 * RATE, blocks=(3 * RATE,))
+    run_offline(g, context(outbox))
     clock = g.streams()[0].clock
     for message in outbox.kinds("tags")[::50]:
         assert message["utc"] == pytest.approx(clock.utc_ns(message["span"][1]) / 1e9, abs=1e-3)
@@ -160,9 +170,9 @@ def test_stages_add_up_to_the_whole() -> None:
     server = Server(WireSpec(publish="tcp://127.0.0.1:*"))
     server.start()
     with Subscriber(server.addresses["publish"], ["demo/tags"]) as subscriber:
-        g, _ = graph(server, scorer=Scorer("score", work_s=0.02), blocks=(400, 200), total=800)
+        g, _ = graph(scorer=Scorer("score", work_s=0.02), blocks=(400, 200), total=800)
         before = time.time()
-        run_offline(g)
+        run_offline(g, context(server))
         latencies = []
         while len(latencies) < 3:
             message = subscriber.receive(5)
@@ -181,8 +191,8 @@ def test_stages_add_up_to_the_whole() -> None:
 
 def test_waiting_is_told_from_work() -> None:
     outbox = Outbox()
-    g, _ = graph(outbox, scorer=Scorer("score", work_s=0.02), blocks=(800,), total=800)
-    run_offline(g)
+    g, _ = graph(scorer=Scorer("score", work_s=0.02), blocks=(800,), total=800)
+    run_offline(g, context(outbox))
     # Three windows came at once: the last waited while the first two were computed.
     third = outbox.kinds("tags")[2]["latency"]
     assert third["queue"] >= 0.04 * 0.9
@@ -199,7 +209,7 @@ def test_waiting_is_told_from_work() -> None:
 def test_gaps_are_told_once_and_flag_what_touches_them(start: int, blocks: tuple[int, ...]) -> None:
     outbox = Outbox()
     gaps = ((390, 20, "xrun"), (650, 160, "reconnect"))
-    run_offline(graph(outbox, start=start, blocks=blocks, gaps=gaps)[0])
+    play(outbox, start=start, blocks=blocks, gaps=gaps)
     assert [
         (message["reason"], message["span"], message["seconds"]) for message in outbox.kinds("gap")
     ] == [
@@ -219,7 +229,7 @@ def test_many_gaps_at_once_are_told_once_each() -> None:
     """Three streams bring each of them, all in one pass."""
     outbox = Outbox()
     gaps = tuple((10 * n, 3, ("xrun", "hole")[n % 2]) for n in range(1, 301))
-    run_offline(graph(outbox, total=3200, blocks=(5000,), gaps=gaps)[0])
+    play(outbox, total=3200, blocks=(5000,), gaps=gaps)
     assert [message["span"][0] for message in outbox.kinds("gap")] == [
         first for first, _, _ in gaps
     ]
@@ -227,15 +237,15 @@ def test_many_gaps_at_once_are_told_once_each() -> None:
 
 def test_a_gap_is_told_before_the_predictions_that_touch_it() -> None:
     outbox = Outbox()
-    run_offline(graph(outbox, gaps=((500, 10, "xrun"),))[0])
+    play(outbox, gaps=((500, 10, "xrun"),))
     kinds = [kind for kind, message in outbox.sent if kind == "gap" or message.get("flags")]
     assert kinds[0] == "gap"
 
 
 def test_skips_are_told_and_have_no_prediction() -> None:
     outbox = Outbox()
-    g, publisher = graph(outbox, scorer=Scorer("score", skips=(1, 2)))
-    run_offline(g)
+    g, publisher = graph(scorer=Scorer("score", skips=(1, 2)))
+    run_offline(g, context(outbox))
     assert [message["index"] for message in outbox.kinds("tags")] == [0, 3]
     skips = outbox.kinds("skip")
     assert [(skip["reason"], skip["count"], skip["span"]) for skip in skips] == [
@@ -247,7 +257,7 @@ def test_skips_are_told_and_have_no_prediction() -> None:
 
 def test_events_say_what_when_and_why() -> None:
     outbox = Outbox()
-    run_offline(graph(outbox)[0])
+    play(outbox)
     events = outbox.kinds("events")
     assert [event["sample"] for event in events] == [0, 600]
     assert abs(events[1].pop("utc") - time.time()) < 60
@@ -268,7 +278,7 @@ def test_events_say_what_when_and_why() -> None:
 
 def test_arrays_go_out_under_the_name_of_their_port() -> None:
     outbox = Outbox()
-    run_offline(graph(outbox, blocks=(5000,))[0])
+    play(outbox, blocks=(5000,))
     assert {kind for kind, _, _ in outbox.arrays} == {"means"}
     assert all(
         {"capture", "queue", "inference"} <= header["latency"].keys()
@@ -284,9 +294,8 @@ def test_arrays_go_out_under_the_name_of_their_port() -> None:
 def test_an_array_of_many_tokens_spans_them_all_and_bears_their_flags() -> None:
     outbox = Outbox()
     publisher = Publisher("publish")
-    publisher.outlet, publisher.stream = outbox, "demo"
     player = Player("input", np.ones(300, np.float32), blocks=(300,), gaps=((250, 10, "xrun"),))
-    run_offline(Graph("demo", [player, publisher], [("input", "publish.arrays")]))
+    run_offline(Graph("demo", [player, publisher], [("input", "publish.arrays")]), context(outbox))
     # Cut where the gap begins, as every reader's windows are.
     places = [
         (header["span"], header["flags"], values.shape) for _, header, values in outbox.arrays
@@ -296,8 +305,8 @@ def test_an_array_of_many_tokens_spans_them_all_and_bears_their_flags() -> None:
 
 def test_the_end_comes_once_and_last() -> None:
     outbox = Outbox()
-    g, publisher = graph(outbox)
-    run_offline(g)
+    g, publisher = graph()
+    run_offline(g, context(outbox))
     publisher.stop()
     assert [kind for kind, _ in outbox.sent].count("end") == 1
     assert outbox.sent[-1] == ("end", {"reason": "finished", "seconds": 1100 / RATE})
@@ -305,7 +314,7 @@ def test_the_end_comes_once_and_last() -> None:
 
 def test_a_stream_that_is_stopped_ends_too() -> None:
     outbox = Outbox()
-    run = Run(graph(outbox, blocks=(10,))[0])
+    run = Run(graph(blocks=(10,))[0], context(outbox))
     run.start()
     run.advance()
     run.request_stop()
@@ -321,16 +330,16 @@ def test_an_error_is_told_instead_of_the_end() -> None:
 
     outbox = Outbox()
     with pytest.raises(InputError):
-        run_offline(graph(outbox, scorer=Broken("score"))[0])
+        play(outbox, scorer=Broken("score"))
     assert outbox.sent == [("error", {"error": "score: the line was cut", "node": "score"})]
 
 
 def test_without_an_outlet_it_does_not_start() -> None:
     with pytest.raises(ConfigError, match="publish: no outlet"):
-        run_offline(graph(None)[0])
+        play(None)
 
 
 @pytest.mark.parametrize("head", ["end", "gap", "events"])
 def test_a_head_named_like_another_kind_is_refused(head: str) -> None:
     with pytest.raises(ConfigError, match=f"publish: head '{head}' has the name of another kind"):
-        run_offline(graph(Outbox(), scorer=Scorer("score", head))[0])
+        play(Outbox(), scorer=Scorer("score", head))

@@ -1,0 +1,49 @@
+"""What a node is given by whoever runs its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from auricle.engine.overload import Member
+
+
+class Outlet(Protocol):
+    """Where messages go: a server's sockets, a list in a test. The engine never looks into one."""
+
+    def send(self, message: object, since_ns: int | None = None) -> None:
+        """Send a message. From any thread; never waits.
+
+        Args:
+            message: What the outlet takes.
+            since_ns: Monotonic time at which it could have been sent, for measuring latency.
+        """
+
+
+def _wake_nobody() -> None:
+    """Offline, whoever runs the graph calls its nodes until all have finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a run shares with its nodes; set before `start`. The default is an offline run's.
+
+    Attributes:
+        stream: Name of the stream on the wire.
+        live: Whether the source keeps its own time, so that falling behind has to be made good.
+        place: Place of the stream on the ladder, which decides on the windows to leave out; None
+            leaves none out.
+        wake: To be called, on any thread, when there is something new for a node to process.
+        outlet: Where messages go; None where nobody listens.
+    """
+
+    stream: str = ""
+    live: bool = False
+    place: Member | None = None
+    wake: Callable[[], None] = _wake_nobody
+    outlet: Outlet | None = None
+
+
+OFFLINE = Context()
+"""The context of a node that nobody has given another."""
