@@ -15,12 +15,15 @@
 
 Every error is one line: where, what was found, what is allowed. `node` and `port` name the place in
 a graph when there is one; `exit_code` is how a command that ends with the error exits. This module
-imports nothing, so that everything may import it.
+imports nothing of ours, so that everything may import it.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FAILED, UNUSABLE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes: something failed; a command line, graph, recipe or parameter cannot be used; the work
@@ -30,6 +33,25 @@ was done, but some of the input is missing; interrupted."""
 def one_line(error: BaseException) -> str:
     """The message of any exception, which may have many lines or none, as one line."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The name that was probably meant, for the message about an unknown one.
+
+    Args:
+        name: What was written.
+        known: What could have been written.
+
+    Returns:
+        ` (did you mean X?)`, with the known name that begins with, ends with or contains `name`, or
+        is spelt alike; nothing if none does.
+    """
+    import difflib
+
+    names = list(known)
+    near = [each for each in names if len(name) > 2 and name.lower() in each.lower()]
+    near = difflib.get_close_matches(name, names, 1) or near
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 class AuricleError(Exception):

@@ -7,7 +7,7 @@ import logging
 import click
 
 from auricle import __version__
-from auricle.cli import LazyGroup
+from auricle.cli.group import LazyGroup
 
 COMMANDS = {
     "corpus": "Read tagged music into a manifest.",

@@ -7,10 +7,13 @@ import json
 import click
 
 
-@click.command(epilog="Example: auricle run graphs/live.yaml --input 'mic:USB Audio'")
+@click.command(epilog="Example: auricle run live --input 'mic:USB Audio'")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 def devices(as_json: bool) -> None:
-    """List microphones and line-ins by the names that graphs and --input take. * marks the default."""
+    """List microphones and line-ins by the names that graphs and --input take.
+
+    * marks the default.
+    """
     from auricle.nodes.inputs.microphone import devices as find
 
     found = find()

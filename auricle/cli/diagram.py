@@ -10,8 +10,9 @@ from auricle.engine.stream import Stream
 
 
 def text(graph: Graph) -> str:
-    """Nodes in the order they run in, each with what it reads and gives, then the latency of the
-    last.
+    """The nodes in the order they run in, each with what it reads and gives, as text.
+
+    At the end, how late the last of them speak.
     """
     lines = [f"stream {graph.name}"]
     for node in graph.order:
@@ -19,9 +20,8 @@ def text(graph: Graph) -> str:
         lines.append(f"{node.name}  {type(node).__name__}{_delay(node)}")
         for edge in graph.edges:
             if edge.target is node:
-                lines.append(
-                    f"  in   {edge.input.name:<12} from {edge.source.name}.{edge.output.name}{_window(edge)}"
-                )
+                source = f"{edge.source.name}.{edge.output.name}"
+                lines.append(f"  in   {edge.input.name:<12} from {source}{_window(edge)}")
         for name, port in node.outputs.items():
             ring = f"ring {port.stream.ring.capacity} tokens, {_size(port.stream.ring.nbytes)}"
             lines.append(f"  out  {name:<12} {port.stream.token_type}; {ring}")
@@ -49,7 +49,7 @@ def mermaid(graph: Graph) -> str:
 
 
 def description(graph: Graph) -> dict[str, Any]:
-    """The same as data."""
+    """The nodes and edges of a graph as data, for JSON."""
     return {
         "stream": graph.name,
         "nodes": [
@@ -89,7 +89,7 @@ def _stream(graph: Graph, stream: Stream) -> dict[str, Any]:
 
 
 def _latencies(graph: Graph) -> list[str]:
-    """For every stream that a last node reads: when it first speaks, how often, and how late."""
+    """One line for each stream that a last node reads: its first token, its rate, its delay."""
     lines = []
     readers = {id(edge.source) for edge in graph.edges}
     for edge in graph.edges:

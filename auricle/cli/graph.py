@@ -1,4 +1,4 @@
-"""`auricle graph`: graph files checked and drawn."""
+"""`auricle graph`: graph files found, checked, drawn, and copied to start from."""
 
 from __future__ import annotations
 
@@ -8,32 +8,73 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auricle.cli.graph_names import SHIPPED, find_graph, shipped_graphs
+from auricle.cli.group import Group
+
 if TYPE_CHECKING:
     from auricle.engine.graph import Graph
+    from auricle.service.graph_file import GraphFile
 
-FILE = click.argument("file", type=click.Path(path_type=Path))
+GRAPH = click.argument("graph")
 
 
-@click.group()
+@click.group(
+    cls=Group,
+    epilog="GRAPH is a file, or the name of a graph that comes with Auricle: auricle graph list",
+)
 def graph() -> None:
-    """Check graph files, and look at them."""
+    """Find, check and look at graph files, or start one of your own."""
+
+
+@graph.command("list")
+def list_graphs() -> None:
+    """List the graphs that come with Auricle."""
+    from auricle.service.graph_file import read_graph_file
+
+    names = shipped_graphs()
+    width = max(map(len, names))
+    for name in names:
+        click.echo(f"{name:<{width}}  {read_graph_file(find_graph(name)).description}")
+    click.echo(f"\nThey are in {SHIPPED}; auricle graph new NAME copies one to change.", err=True)
+
+
+@graph.command(
+    epilog="""\b
+Examples:
+  auricle graph new live
+  auricle graph new radio stations/rock.yaml"""
+)
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+def new(name: str, file: Path | None) -> None:
+    """Copy the graph called NAME to FILE, NAME.yaml if left out, to make it your own.
+
+    The heads, sounds and lists of sources that it names are put beside it.
+    """
+    from auricle.cli.graph_copy import copy_graph
+
+    source = find_graph(name)
+    target = file or Path(source.name)
+    for path in copy_graph(source, target):
+        click.echo(f"written: {path}", err=True)
+    click.echo(f"try: auricle run {target}", err=True)
 
 
 @graph.command()
-@FILE
-def check(file: Path) -> None:
-    """Check a graph file: classes, parameters, ports, rates, models. Nothing is opened."""
+@GRAPH
+def check(graph: str) -> None:
+    """Check a graph: classes, parameters, ports, rates, models, addresses. Nothing is opened."""
     from auricle.service.building import build_graph
-    from auricle.service.graph_file import read_graph_file
     from auricle.service.stream_list import list_streams
     from auricle.service.template import for_stream
 
-    built, content = _build(file), read_graph_file(file)
-    streams = list_streams(content.streams, file.parent)
+    path = find_graph(graph)
+    file, built = _build(path)
+    streams = list_streams(file.streams, path.parent)
     for spec in streams:
-        build_graph(for_stream(content, spec, file.parent), file.parent)
-    many = "" if content.streams is None else f", {len(streams)} streams"
-    click.echo(f"{file}: ok, {len(built.nodes)} nodes, {len(built.edges)} edges{many}")
+        build_graph(for_stream(file, spec, path.parent), path.parent)
+    many = "" if file.streams is None else f", {len(streams)} streams"
+    click.echo(f"{path}: ok, {len(built.nodes)} nodes, {len(built.edges)} edges{many}")
 
 
 @graph.command()
@@ -45,12 +86,12 @@ def check(file: Path) -> None:
     show_default=True,
     help="Mermaid draws it in Markdown.",
 )
-@FILE
-def show(file: Path, form: str) -> None:
+@GRAPH
+def show(graph: str, form: str) -> None:
     """Show the nodes of a graph, their ports, rates, rings, and how late it speaks."""
     from auricle.cli import diagram
 
-    built = _build(file)
+    _, built = _build(find_graph(graph))
     if form == "text":
         click.echo(diagram.text(built))
     elif form == "mermaid":
@@ -67,11 +108,12 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-def _build(file: Path) -> Graph:
+def _build(path: Path) -> tuple[GraphFile, Graph]:
+    """Read and build a graph, and check the addresses that it speaks on."""
     from auricle.service.building import build_graph
     from auricle.service.graph_file import read_graph_file
     from auricle.wire.server import check_addresses
 
-    content = read_graph_file(file)
-    check_addresses(content.wire)
-    return build_graph(content, file.parent)
+    file = read_graph_file(path)
+    check_addresses(file.wire)
+    return file, build_graph(file, path.parent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,17 @@ def parse_settings(
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"{option} {setting}: not YAML: {one_line(error)}") from None
     return values
+
+
+def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--key` and `--server-key`, which `parse_keys` reads."""
+    own = click.option(
+        "--key", type=click.Path(), help="Own .key_secret file, for an engine beyond this machine."
+    )
+    server = click.option(
+        "--server-key", type=click.Path(), help="The server's .key file; goes with --key."
+    )
+    return own(server(command))
 
 
 def parse_keys(key: str | None, server_key: str | None) -> Keys | None:

@@ -6,11 +6,11 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from auricle.cli.graph_names import find_graph
 from auricle.cli.options import parse_settings
 
 if TYPE_CHECKING:
@@ -31,19 +31,19 @@ POLL_S = 0.1
 @click.command(
     epilog="""\b
 Examples:
-  auricle run graphs/demo.yaml --listen
-  auricle run graphs/live.yaml --input mic
-  auricle run graphs/live.yaml --input http://radio.example/stream.mp3 --duration 60
-  auricle run graphs/radio.yaml            # many streams
-  auricle run graphs/live.yaml --input zmq:tcp://127.0.0.1:5690 --set backbone.hop_size=16"""
+  auricle run demo --listen
+  auricle run live --input mic
+  auricle run live --input http://radio.example/stream.mp3 --duration 60
+  auricle run stations.yaml                # many streams; auricle graph new radio stations.yaml
+  auricle run live --input zmq:tcp://127.0.0.1:5690 --set backbone.hop_size=16"""
 )
-@click.argument("graph", type=click.Path(path_type=Path))
+@click.argument("graph")
 @click.option(
     "--input",
     "source",
     metavar="WHAT",
-    help="Listen to this instead: a file, a URL, mic, mic:NAME, zmq:ADDRESS, or raw PCM on standard input as "
-    "-:RATE,CHANNELS,FORMAT; - alone is -:44100,2,s16le.",
+    help="Listen to this instead: a file, a URL, mic, mic:NAME, zmq:ADDRESS, or raw PCM on "
+    "standard input as -:RATE,CHANNELS,FORMAT; - alone is -:44100,2,s16le.",
 )
 @click.option(
     "--set",
@@ -60,9 +60,11 @@ Examples:
 )
 @click.option("--listen", is_flag=True, help="Show what is published, as a subscriber receives it.")
 def run(
-    graph: Path, source: str | None, settings: tuple[str, ...], duration: float | None, listen: bool
+    graph: str, source: str | None, settings: tuple[str, ...], duration: float | None, listen: bool
 ) -> None:
-    """Run GRAPH until its inputs end, --duration is over, or it is interrupted.
+    """Run GRAPH, a file or one that comes with Auricle, until its inputs end.
+
+    It ends before when --duration is over, or when it is interrupted.
 
     Predictions, events and the like go to the addresses of the graph file; docs/wire.md says how to
     read them, `auricle listen` shows them.
@@ -71,14 +73,15 @@ def run(
     from auricle.service.service import Service, warnings_of
     from auricle.service.template import load_graph
 
-    file = load_graph(graph, parse_settings(settings), source)
+    path = find_graph(graph)
+    file = load_graph(path, parse_settings(settings), source)
     if listen and file.wire.publish is None:
         raise click.UsageError(f"--listen shows what is published, and {graph} has no wire.publish")
     # A worker that comes back from inference must not wait 5 ms, Python's default, for another's
     # Python.
     sys.setswitchinterval(SWITCH_S)
     many = file.streams is not None
-    service = Service(file, graph.parent, ended=_tell if many else lambda run: None)
+    service = Service(file, path.parent, ended=_tell if many else lambda run: None)
     stop = _interrupted()
     with service:
         addresses = ", ".join(

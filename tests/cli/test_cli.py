@@ -66,10 +66,20 @@ def test_every_command_has_help(command: str) -> None:
     assert result.stdout.startswith(f"Usage: auricle {command}")
 
 
-def test_unknown_command() -> None:
-    result = auricle("tga")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tga"], "No such command 'tga' (did you mean tag?); commands are: "),
+        (["runn"], "No such command 'runn' (did you mean run?)"),
+        (["xyz"], "No such command 'xyz'; commands are: "),
+        (["graph", "chek"], "No such command 'chek' (did you mean check?)"),
+        (["control", "tcp://127.0.0.1:1", "add-heed"], "(did you mean add-head?)"),
+    ],
+)
+def test_unknown_command(words: list[str], message: str) -> None:
+    result = auricle(*words)
     assert result.returncode == 2
-    assert "No such command 'tga'" in result.stderr
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize(

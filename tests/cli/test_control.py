@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import zmq.auth
 
+from auricle.cli.stream_table import print_streams
 from auricle.errors import ConfigError
 from auricle.wire.server import Server
 from auricle.wire.settings import CurveSpec, WireSpec
@@ -19,6 +20,8 @@ ANY = "tcp://127.0.0.1:*"
 
 
 COMMANDS = (
+    "blink",
+    "describe",
     "list",
     "statistics",
     "stop",
@@ -78,6 +81,12 @@ def server(asked: list[Any]) -> Iterator[Server]:
             ("patchout", {"patchout": {"keep_every": 3, "drop_rows": [0, 8]}, "adaptive": True}),
         ),
         (["patchout", "--fixed"], ("patchout", {"adaptive": False})),
+        (["describe"], ("describe", {})),
+        (["describe", "demo"], ("describe", {"stream": "demo"})),
+        (
+            ["call", "blink", "colour=red", "times=[1, 2]"],
+            ("blink", {"colour": "red", "times": [1, 2]}),
+        ),
     ],
 )
 def test_each_command_sends_its_request(
@@ -107,6 +116,23 @@ def test_a_refusal_is_one_line(server: Server) -> None:
     server.handle("stop", refuse)
     result = auricle("control", server.addresses["control"], "stop", "radio")
     assert_one_line(result, server.addresses["control"], "no stream 'radio'; streams are: demo")
+
+
+def test_a_forgotten_address_is_asked_for() -> None:
+    result = auricle("control", "list")
+    assert result.returncode == 2
+    assert "the address of the engine comes before 'list'" in result.stderr
+
+
+def test_streams_are_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    jazz = {"state": "running", "seconds": 3723.4, "counts": {"reconnect": 2, "gap": 1}}
+    print_streams({"jazz": {**jazz, "error": None}, "[x]": {"state": "failed", "error": "[gone]"}})
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert title.split() == ["STREAM", "STATE", "HEARD", "LOST", "OR", "LEFT", "OUT", "ERROR"]
+    assert [row.split() for row in rows] == [
+        ["jazz", "running", "1:02:03", "reconnect", "2,", "gap", "1"],
+        ["[x]", "failed", "0:00", "[gone]"],
+    ]
 
 
 def test_a_wrong_address_is_one_line() -> None:

@@ -1,13 +1,19 @@
 """`auricle graph`: what is checked, and what is shown."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from auricle.cli.graph_copy import copy_graph
+from auricle.cli.graph_names import SHIPPED, find_graph, shipped_graphs
+from auricle.errors import ConfigError
 from auricle.nodes.heads import Heads
 from auricle.service.building import build_graph
 from auricle.service.graph_file import read_graph_file
+from auricle.service.schema import json_schema
+from auricle.service.stream_list import list_streams
 from tests.cli.command import assert_one_line, auricle
 from tests.conftest import ROOT
 from tests.tiny import make_backbone
@@ -105,6 +111,50 @@ def test_graph_file_that_is_none(tmp_path: Path) -> None:
     )
     (tmp_path / "bad.yaml").write_text("stream: [")
     assert_one_line(auricle("graph", "show", tmp_path / "bad.yaml"), "bad.yaml: not YAML", code=2)
+
+
+def test_shipped_graphs_go_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shipped_graphs() == ["demo", "live", "radio"]
+    assert find_graph("live") == SHIPPED / "live.yaml"
+    (tmp_path / "live").mkdir()
+    assert find_graph("live") == SHIPPED / "live.yaml", "a folder is no graph"
+    (tmp_path / "demo").write_text("stream: mine")
+    assert find_graph("demo") == Path("demo"), "a file wins"
+    assert find_graph("gone.yaml") == Path("gone.yaml"), "which says that it is not there"
+    with pytest.raises(ConfigError, match=r"no graph 'lvie' \(did you mean live\?\); graphs"):
+        find_graph("lvie")
+
+
+def test_list_names_the_graphs_that_come_along() -> None:
+    lines = auricle("graph", "list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["demo", "live", "radio"]
+    assert "clip" in lines[0]
+
+
+@pytest.mark.parametrize("name", ["demo", "live", "radio"])
+def test_a_copy_works_in_an_empty_folder(name: str, tmp_path: Path) -> None:
+    """With its heads, its sound and its list of stations, and what the file's first line names."""
+    copy_graph(find_graph(name), tmp_path / "deep/mine.yaml")
+    shutil.move(tmp_path / "deep", tmp_path / "moved")
+    file = read_graph_file(tmp_path / "moved/mine.yaml")
+    graph = build_graph(file, tmp_path / "moved")
+    assert list_streams(file.streams, tmp_path / "moved") == []
+    for node in graph.nodes.values():
+        for path in (getattr(node.params, "path", None), *getattr(node.params, "heads", ())):
+            assert path is None or tmp_path in Path(path).parents
+    assert json.loads((tmp_path / "moved/graph.schema.json").read_text()) == json_schema()
+
+
+def test_a_copy_overwrites_nothing(tmp_path: Path) -> None:
+    own = tmp_path / "heads/energy"
+    own.mkdir(parents=True)
+    result = auricle("graph", "new", "live", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "live.yaml").read_text() == (SHIPPED / "live.yaml").read_text()
+    assert list(own.iterdir()) == []
+    again = auricle("graph", "new", "live", cwd=tmp_path)
+    assert_one_line(again, "live.yaml: there is a file of this name already", code=2)
 
 
 def test_show_tells_ports_rates_rings_and_latency(tmp_path: Path, model: Path) -> None:

@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     save_head(
         folder / "mood",
-        [Layer(rng.normal(size=(SIZE, 2)), np.zeros(2), "softmax")],
+        [Layer(rng.normal(size=(SIZE, 2)).astype("f4"), np.zeros(2, "f4"), "softmax")],
         name="mood",
         labels=("happy", "sad"),
         embedding_model="tiny",
@@ -217,7 +217,7 @@ def test_raw_pcm_on_standard_input(folder: Path) -> None:
         "-m",
         "auricle",
         "run",
-        folder / "graph.yaml",
+        str(folder / "graph.yaml"),
         "--input",
         "-:48000,2,s16le",
         "--listen",

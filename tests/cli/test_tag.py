@@ -1,6 +1,4 @@
-"""`auricle tag`: the numbers of Essentia, every form of output, and files that are not what they
-seem.
-"""
+"""`auricle tag`: the numbers of Essentia, every form of output, files that are not as they seem."""
 
 import json
 import shutil
@@ -8,10 +6,12 @@ import subprocess
 import sys
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from auricle.cli.tag_output import TagOutput
 from auricle.tagging import FileTagger
 from tests.cli.command import assert_one_line, auricle
 from tests.conftest import ROOT
@@ -47,14 +47,16 @@ def ffmpeg(*arguments: object) -> None:
     subprocess.run(["ffmpeg", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
 
 
-def lines(output: str) -> list[dict]:
+def lines(output: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
 def test_segments_are_those_of_essentia(musicnn: str) -> None:
-    """Both compute in float32 from the same samples; mel frames differ by up to 1.2e-4, which the
-    network turns into 2e-5 of an activation and 2e-4 of an embedding. What is promised is 1e-3 and
-    1e-2."""
+    """Both compute in float32 from the same samples; mel frames differ by up to 1.2e-4.
+
+    The network turns that into 2e-5 of an activation and 2e-4 of an embedding; what is promised is
+    1e-3 and 1e-2.
+    """
     result = auricle("tag", "--model", musicnn, "--segments", "--jsonl", "--embeddings", REFERENCE)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
@@ -76,7 +78,7 @@ def test_segments_are_those_of_essentia(musicnn: str) -> None:
 
 
 def test_means_of_stereo_vorbis_are_those_of_essentia(musicnn: str) -> None:
-    """44.1 kHz stereo. Essentia with its sinc resampler; another one moves the means by 0.007 here."""
+    """44.1 kHz stereo. Essentia has its sinc resampler; another one moves the means by 0.007."""
     result = auricle("tag", "--model", musicnn, "--jsonl", DEMO)
     assert (result.returncode, result.stderr) == (0, ""), "nothing is missing in it"
     (summary,) = lines(result.stdout)
@@ -86,7 +88,7 @@ def test_means_of_stereo_vorbis_are_those_of_essentia(musicnn: str) -> None:
 
 
 def test_segments_are_the_same_from_a_program(tiny: Path) -> None:
-    result = auricle("tag", "--model", tiny, "--segments", "--hop-frames", 50, REFERENCE)
+    result = auricle("tag", "--model", tiny, "--segments", "--hop-size", 50, REFERENCE)
     found = lines(result.stdout)
     segments = list(FileTagger(REFERENCE, str(tiny), hop_size=50))
     assert [item["activations"] for item in found] == [segment.activations for segment in segments]
@@ -182,6 +184,20 @@ def test_files_that_are_none(
     assert_one_line(auricle("tag", "--model", tiny, path), str(path), message)
 
 
+def test_a_url_is_no_file(tiny: Path) -> None:
+    result = auricle("tag", "--model", tiny, "http://radio.example/x.mp3")
+    assert_one_line(result, "http://radio.example/x.mp3: not a file", "auricle run live", code=2)
+
+
+def test_long_labels_do_not_push_the_bars_out_of_line(capsys: pytest.CaptureFixture[str]) -> None:
+    means = {"x" * 30: 0.5, "short": 0.25}
+    with TagOutput(segments=False, jsonl=False) as output:
+        output.summary(Path("a.wav"), 61, 1, means, "")
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert title == "a.wav  1:01"
+    assert [row.index("0.") for row in rows] == [33, 33]
+
+
 def test_folder_without_audio(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("nothing to hear")
     assert_one_line(
@@ -240,7 +256,6 @@ def test_debug_shows_where(tiny: Path, tmp_path: Path) -> None:
 
 def test_reader_that_has_seen_enough(tiny: Path) -> None:
     """As in `auricle tag ... | head -1`: no traceback."""
-
     command = [
         sys.executable,
         "-m",
@@ -249,7 +264,7 @@ def test_reader_that_has_seen_enough(tiny: Path) -> None:
         "--model",
         str(tiny),
         "--segments",
-        "--hop-frames",
+        "--hop-size",
         "1",
     ]
     with subprocess.Popen(

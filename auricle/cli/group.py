@@ -1,0 +1,103 @@
+"""Groups of commands: imported when called, with suggestions, and with one line for an error."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from auricle.errors import FAILED, INTERRUPTED, AuricleError, did_you_mean, one_line
+
+TRAINING_PACKAGES = {"faiss", "lightning", "mutagen", "onnxscript", "pyarrow", "sklearn", "torch"}
+"""Packages of the extra `train`, by the names they are imported by."""
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class Group(click.Group):
+    """A group of commands that suggests one where an unknown one was asked for."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            hint = did_you_mean(name, known)
+            ctx.fail(f"No such command {name!r}{hint}; commands are: {', '.join(known)}")
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
+    """The group of a whole program.
+
+    It imports a command when it is called, so that help and version are quick, and ends with one
+    line and an exit code where the command raises an error.
+
+    Args:
+        package: Package of the commands: each is in a module of its own name, with `_` for `-`.
+        table: A line of help for each command, by its name.
+        elsewhere: Modules of the commands that lie outside of the package, by name.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        package: str,
+        table: Mapping[str, str],
+        elsewhere: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, **options)
+        self.package = package
+        self.table = table
+        self.elsewhere = elsewhere or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.table:
+            return None
+        name = cmd_name.replace("-", "_")
+        module = self.elsewhere.get(cmd_name, f"{self.package}.{name}")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.table.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        debug = ctx.params["debug"]
+        if debug:
+            logging.basicConfig(level=logging.DEBUG, format=LOG_FORMAT)
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
+            raise
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read our output has seen enough, as in `auricle tag ... | head`.
+            sys.stderr.close()
+            sys.exit(FAILED)
+        except Exception as error:
+            if debug:
+                raise
+            click.echo(f"{ctx.info_name}: {_describe(error)}", err=True)
+            sys.exit(getattr(error, "exit_code", FAILED))
+
+
+def _describe(error: Exception) -> str:
+    """One line about an error that ends a command."""
+    if isinstance(error, ImportError) and error.name in TRAINING_PACKAGES:
+        return f"needs {error.name}: pip install 'auricle[train]'"
+    if isinstance(error, AuricleError | OSError):
+        return one_line(error)
+    return f"{type(error).__name__}: {one_line(error)} (--debug shows where)"

@@ -1,0 +1,46 @@
+"""The streams of an engine as a table, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+STYLES = {"running": "green", "waiting": "yellow", "failed": "red"}
+"""Colours of states; the others have none."""
+
+
+def print_streams(streams: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print one line for each stream: its name and state, how much it heard, what is wrong.
+
+    Args:
+        streams: As the command `list` gives them, by name.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("STREAM", no_wrap=True)
+    table.add_column("STATE", no_wrap=True)
+    table.add_column("HEARD", justify="right", no_wrap=True)
+    table.add_column("LOST OR LEFT OUT")
+    table.add_column("ERROR")
+    for name, stream in streams.items():
+        state = str(stream.get("state"))
+        counts = ", ".join(f"{reason} {n}" for reason, n in stream.get("counts", {}).items())
+        table.add_row(
+            Text(name),
+            Text(state, style=STYLES.get(state, "")),
+            _format_duration(float(stream.get("seconds", 0))),
+            Text(counts),
+            Text(stream.get("error") or ""),
+        )
+    console = Console()
+    console.print(table if streams else "no streams")
+
+
+def _format_duration(seconds: float) -> str:
+    """Hours, minutes and seconds: `1:02:03`, or `2:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,148 @@
+"""What `auricle tag` prints: tables, JSON Lines, and a progress bar where it does not disturb."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from auricle.nodes.sinks.collector import Segment
+
+TOP = 10
+"""Labels in a table."""
+
+LABEL_WIDTH = 20
+"""Characters of the column of labels, at least."""
+
+BAR_WIDTH = 40
+"""Characters of the bar of an activation of 1."""
+
+
+class TagOutput:
+    """Prints what is found in files, and on standard error how far it is and what was wrong.
+
+    Args:
+        segments: Whether to print a JSON object for each segment.
+        jsonl: Whether to print a JSON object for each file, rather than a table.
+    """
+
+    def __init__(self, segments: bool, jsonl: bool) -> None:
+        self.segments = segments
+        self.jsonl = jsonl
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        # Lines of segments on a terminal show progress enough.
+        if sys.stderr.isatty() and not (self.segments and sys.stdout.isatty()):
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def begin(self, file: Path, duration_s: float | None) -> None:
+        """Show a bar for a file of `duration_s` seconds; None if nobody knows its length."""
+        if self._progress is not None:
+            self._task = self._progress.add_task(file.name, total=duration_s)
+
+    def advance(self, decoded_s: float) -> None:
+        """Show that `decoded_s` seconds of the file have been decoded."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=decoded_s)
+
+    def end(self) -> None:
+        """Take the bar of the file away; may be called twice."""
+        if self._progress is not None and self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+    def segment(self, file: Path, segment: Segment, patchout: str) -> None:
+        """Print one segment, if segments were asked for."""
+        if not self.segments:
+            return
+        content: dict[str, Any] = {
+            "file": str(file),
+            "index": segment.index,
+            "start": round(segment.start, 6),
+            "end": round(segment.end, 6),
+            "activations": segment.activations,
+        }
+        if segment.embeddings is not None:
+            content["embeddings"] = segment.embeddings.tolist()
+        if segment.flags:
+            content["flags"] = segment.flags
+        self._print(json.dumps(_with_level(content, patchout)))
+
+    def summary(
+        self, file: Path, seconds: float, count: int, means: dict[str, float], patchout: str
+    ) -> None:
+        """Print the mean activations of a file, unless its segments were printed.
+
+        Args:
+            file: The file.
+            seconds: Its length.
+            count: Number of its segments.
+            means: Mean activation by label.
+            patchout: Level that a transformer was on; empty for other models.
+        """
+        if self.segments:
+            return
+        if not self.jsonl:
+            self._print(_table(file, seconds, means))
+            return
+        content = {
+            "file": str(file),
+            "duration": seconds,
+            "segments": count,
+            "activations": means,
+        }
+        self._print(json.dumps(_with_level(content, patchout)))
+
+    def complain(self, text: str) -> None:
+        """Print a line about what was wrong on standard error."""
+        line = f"auricle: {' '.join(text.split())}"
+        if self._progress is not None:
+            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            click.echo(line, err=True)
+
+    def _print(self, text: str) -> None:
+        """Print a line on standard output; a bar on the same terminal is drawn below it."""
+        if self._progress is not None and sys.stdout.isatty():
+            self._progress.console.print(text, markup=False, highlight=False)
+        else:
+            click.echo(text)
+
+
+def _with_level(content: dict[str, Any], patchout: str) -> dict[str, Any]:
+    return {**content, "patchout": patchout} if patchout else content
+
+
+def _table(file: Path, seconds: float, means: dict[str, float]) -> str:
+    """The strongest labels of a file, with bars."""
+    minutes, rest = divmod(round(seconds), 60)
+    strongest = sorted(means.items(), key=lambda item: -item[1])[:TOP]
+    width = max(LABEL_WIDTH, *(len(label) for label, _ in strongest))
+    lines = [f"{file}  {minutes}:{rest:02d}"]
+    for label, mean in strongest:
+        lines.append(f"  {label:<{width}} {mean:.3f} {'█' * round(mean * BAR_WIDTH)}")
+    return "\n".join(lines)
