@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.report import Report
 
 Measure = Callable[..., "Report"]
-"""A subcommand's body: takes its options, `runs` and `tell`, and returns what it found."""
+"""A subcommand's body: takes its options, `runs` and `progress`, and returns what it found."""
 
 
 @click.group()
@@ -49,8 +49,8 @@ def measurement(
 
             if draw:
                 plots.check()
-            report = body(tell=_tell, **options)
-            _tell("")
+            report = body(progress=_show_progress, **options)
+            _show_progress("")
             click.echo(json.dumps(report.as_dict()) if as_json else report.text())
             folder = results or results_folder()
             if save or results:
@@ -118,7 +118,7 @@ def _seen(target: Any) -> str:
     return f"{target.what} is {target.seen:.2g}, at most {target.at_most:g} is allowed"
 
 
-def _tell(line: str) -> None:
+def _show_progress(line: str) -> None:
     """Shows how far it is, where someone is looking; an empty line takes it away."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{line}")
@@ -475,3 +475,25 @@ def peers(file: Path | None, seconds: float, **options: Any) -> Report:
     peers_python(options["environment"])
     with clip(file, seconds) as path:
         return measure(path, **options)
+
+
+@measurement("auricle bench against v0.1 pipeline latency --pairs 3", runs=None)
+@click.argument("revision")
+@click.argument("names", metavar="NAME...", nargs=-1)
+@click.option(
+    "--pairs",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Runs of each bench with each of the two trees.",
+)
+def against(names: tuple[str, ...], **options: Any) -> Report:
+    """An older revision against this tree, bench by bench.
+
+    REVISION is checked out into a temporary folder. Each bench NAME (pipeline, latency and streams,
+    if none is given) runs alternately there and here; the ratios are those within pairs of runs.
+    Outputs of both trees have to be the same to the bit.
+    """
+    from bench.against import NAMES, measure
+
+    return measure(names=names or NAMES, **options)

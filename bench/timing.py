@@ -22,12 +22,12 @@ from auricle.errors import ConfigError
 Measurement = Callable[[], float]
 """Does its work once and returns what it measured: seconds, as a rule."""
 
-Tell = Callable[[str], None]
-"""Takes a line that says how far a measurement has come."""
+Progress = Callable[[str], None]
+"""Called with a line that says how far a measurement has come."""
 
 
 def silent(line: str) -> None:
-    """Tell nobody."""
+    """Progress nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,10 @@ def calls_for(work: Callable[[], object], seconds: float) -> int:
 
 
 def alternate(
-    measurements: Mapping[str, Measurement], runs: int, warm_up: int = 1, tell: Tell = silent
+    measurements: Mapping[str, Measurement],
+    runs: int,
+    warm_up: int = 1,
+    progress: Progress = silent,
 ) -> dict[str, list[float]]:
     """Measure contenders in turn.
 
@@ -95,7 +98,7 @@ def alternate(
         runs: Rounds that count.
         warm_up: Rounds before them that do not: code is compiled, files and weights get into
             caches.
-        tell: Hears before each measurement which one it is.
+        progress: Called before each measurement with a line that names it.
 
     Returns:
         What was measured, by name, in the order of the rounds.
@@ -105,7 +108,7 @@ def alternate(
     for number in range(-warm_up, runs):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            tell(f"{'warm-up' if number < 0 else f'run {number + 1} of {runs}'}: {name}")
+            progress(f"{'warm-up' if number < 0 else f'run {number + 1} of {runs}'}: {name}")
             value = measurements[name]()
             if number >= 0:
                 measured[name].append(value)

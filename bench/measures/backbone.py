@@ -19,7 +19,7 @@ from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
 from bench.audio import DEMO, chord, decode
 from bench.replay import Kept, Replay, run_through
 from bench.report import Report
-from bench.timing import Measurement, Spread, Tell, alternate, percentiles, ratios, silent
+from bench.timing import Measurement, Spread, Progress, alternate, percentiles, ratios, silent
 
 PLAIN = "session.run, 1 thread"
 COLUMN = "ms a segment"
@@ -36,7 +36,7 @@ def measure(
     hops: Sequence[int] = (16, 31, 93, 187),
     segments: int = 24,
     runs: int = 3,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """Time a segment takes.
 
@@ -45,7 +45,7 @@ def measure(
         hops: Frames from one segment to the next, for a `Backbone` node with and without sharing.
         segments: How many make a round.
         runs: Rounds that count.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
     """
     report = Report(
         "backbone",
@@ -59,7 +59,7 @@ def measure(
     nodes = {_node_name(hop, shared): (hop, shared) for hop in hops for shared in (False, True)}
     for name, (hop, shared) in nodes.items():
         measurements[name] = through_node(model, hop, shared, segments, outputs)
-    measured = alternate(measurements, runs, tell=tell)
+    measured = alternate(measurements, runs, progress=progress)
     for name, seconds in measured.items():
         figures: dict[str, Any] = {
             COLUMN: Spread.of(seconds).scaled(1e3),

@@ -25,7 +25,16 @@ from auricle.nodes.signal.mel import FRONT_ENDS
 from bench.audio import SAMPLE_RATE
 from bench.measures.backbone import frames_of_music
 from bench.report import Figure, Report
-from bench.timing import Measurement, Spread, Tell, alternate, percentiles, ratios, silent, timed
+from bench.timing import (
+    Measurement,
+    Spread,
+    Progress,
+    alternate,
+    percentiles,
+    ratios,
+    silent,
+    timed,
+)
 
 CPU = "cpu, one thread"
 SPEED = "x real time"
@@ -60,7 +69,7 @@ def measure(
     batches: Sequence[int] = (1, 4, 16, 64),
     levels: Sequence[str] = (),
     runs: int = 3,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """Time of whole batches, from frames in memory to outputs in memory, and of segments through an
     owner.
@@ -71,7 +80,7 @@ def measure(
         batches: Segments at once.
         levels: Of the card; all, if empty.
         runs: Rounds that count.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
 
     Raises:
         ConfigError: None of the providers is here, or a model has no patches or no such level.
@@ -96,7 +105,7 @@ def measure(
         },
         reference=CPU,
     )
-    bench = _Bench(report, reference, batches, tell)
+    bench = _Bench(report, reference, batches, progress)
     bench.reference(models[0], names)
     for model, card in cards.items():
         for provider in providers:
@@ -115,11 +124,13 @@ class _Bench:
         baselines: By level, the row on the CPU.
     """
 
-    def __init__(self, report: Report, reference: Card, batches: Sequence[int], tell: Tell) -> None:
+    def __init__(
+        self, report: Report, reference: Card, batches: Sequence[int], progress: Progress
+    ) -> None:
         assert reference.segment_size is not None
         self.report = report
         self.batches = sorted(batches)
-        self.tell = tell
+        self.progress = progress
         self.seconds = reference.segment_size * FRONT_ENDS["musicnn"].hop_size / SAMPLE_RATE
         self.measurements: dict[str, Measurement] = {}
         self.baselines: dict[str, str] = {}
@@ -153,7 +164,7 @@ class _Bench:
             # The extremes first, as the owner has it: TensorRT compiles anew for a wider range.
             for size in dict.fromkeys((self.batches[0], *reversed(self.batches))):
                 name = f"{provider}, {card.precision or card.name}, {level}, batch {size}"
-                self.tell(f"warm-up: {name}")
+                self.progress(f"warm-up: {name}")
                 try:
                     self._batch(name, level, runner, kept, card, size)
                 except (
@@ -221,7 +232,7 @@ class _Bench:
 
     def finish(self, runs: int) -> None:
         """Measure in turn, and fill the report."""
-        measured = alternate(self.measurements, runs, tell=self.tell)
+        measured = alternate(self.measurements, runs, progress=self.progress)
         for name, taken in measured.items():
             figures = self.figures[name]
             size = figures.pop("batch")

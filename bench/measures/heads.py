@@ -21,7 +21,7 @@ from auricle.nodes.signal.mel import FRONT_ENDS
 from bench.measures.backbone import BLOCK, frames_of_music
 from bench.replay import Kept, Replay, run_through
 from bench.report import Report
-from bench.timing import Spread, Tell, alternate, ratios, silent
+from bench.timing import Spread, Progress, alternate, ratios, silent
 
 ALONE = "backbone alone"
 HIDDEN = 100
@@ -36,7 +36,7 @@ def measure(
     hop_size: int | None = None,
     segments: int = 48,
     runs: int = 5,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """Segments through a backbone, with and without `count` heads of 100 hidden units and 2 to 50
     labels.
@@ -47,7 +47,7 @@ def measure(
         hop_size: Frames from one segment to the next; the model card's, if left out.
         segments: How many make a round.
         runs: Rounds that count.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
 
     Raises:
         ConfigError: A model without embeddings.
@@ -91,7 +91,9 @@ def measure(
 
             return run
 
-        measured = alternate({ALONE: through(()), with_heads: through(paths)}, runs, tell=tell)
+        measured = alternate(
+            {ALONE: through(()), with_heads: through(paths)}, runs, progress=progress
+        )
 
     report = Report(
         "heads",

@@ -16,7 +16,7 @@ from auricle.models.registry import info
 from auricle.wire.codec import encode
 from bench.audio import DEMO, SAMPLE_RATE, chord, decode
 from bench.report import Report
-from bench.timing import Tell, percentiles, silent
+from bench.timing import Progress, percentiles, silent
 from bench.workers import CONTENDERS, Worker
 
 MARGIN_MS = 5.0
@@ -31,7 +31,7 @@ def measure(
     seconds: float = 30.0,
     block_ms: float = 20.0,
     runs: int = 3,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """One stream in real time: this process pushes PCM, an engine hears it, a third process
     subscribes.
@@ -46,7 +46,7 @@ def measure(
         seconds: Of sound.
         block_ms: Milliseconds of a block.
         runs: Times that each hop is measured; all count.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
 
     Raises:
         InputError: Fewer seconds than three segments take.
@@ -65,7 +65,7 @@ def measure(
         by_run: list[float] = []
         lost = 0
         for run in range(runs):
-            tell(f"run {run + 1} of {runs}: hop {hop}")
+            progress(f"run {run + 1} of {runs}: hop {hop}")
             heard, sent_ns, block = _listen(model, hop, seconds, block_ms)
             lost += heard["lost"]
             fresh = 0

@@ -21,7 +21,7 @@ from bench.report import Report
 from bench.timing import (
     Measurement,
     Spread,
-    Tell,
+    Progress,
     alternate,
     calls_for,
     parse_cores,
@@ -65,7 +65,7 @@ def measure(
     environment: Path | None = None,
     runs: int = 5,
     run_s: float = 0.2,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """Mel frames of the "musicnn" front end, 26 s of music, one thread.
 
@@ -76,7 +76,7 @@ def measure(
         environment: The peers' virtual environment; without one Essentia's row is left out.
         runs: Rounds that count.
         run_s: Seconds that a contender takes in a round, about.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
     """
     numbers = parse_cores(cores)
     report = Report(
@@ -122,7 +122,7 @@ def measure(
             report.notes.append(
                 "Essentia's time is that of loader and mel frames, less that of the loader"
             )
-        measured = alternate(bench.measurements, runs, tell=tell)
+        measured = alternate(bench.measurements, runs, progress=progress)
     seconds = {
         name: [each / bench.frames[name] for each in spent] for name, spent in measured.items()
     }

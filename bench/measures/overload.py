@@ -9,7 +9,7 @@ from pathlib import Path
 from auricle.models.registry import info
 from bench.fleet import fleet, slope
 from bench.report import Report
-from bench.timing import Tell, percentiles, silent
+from bench.timing import Progress, percentiles, silent
 from bench.workers import CONTENDERS, Worker
 
 RECOVERY_LOAD = 0.5
@@ -25,7 +25,7 @@ def measure(
     load: float = 2.0,
     seconds: float = 300.0,
     recovery_s: float = RECOVERY_S,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """An engine with `load` times the streams that raw inference allows; then fewer.
 
@@ -34,7 +34,7 @@ def measure(
         load: Streams, as a multiple of what the raw inference rate allows.
         seconds: Time under load.
         recovery_s: Longest wait for rung 0 when load has fallen.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
     """
     card = info(model)
     assert card.front_end is not None
@@ -46,7 +46,7 @@ def measure(
         {"model": card.name, "hop_frames": hop, "load": load, "seconds": seconds},
     )
     with fleet(model, hop_size) as engine:
-        tell("raw inference")
+        progress("raw inference")
         raw = engine.raw() * hop_s
         number = max(2, round(load * raw))
         script = CONTENDERS / "auricle_counter.py"
@@ -54,11 +54,11 @@ def measure(
             "the subscriber", Path(sys.executable), script, {"address": engine.address}
         ) as counter:
             counter.begin(ends=number)
-            tell(f"{number} streams for {seconds:g} s")
+            progress(f"{number} streams for {seconds:g} s")
             engine.grow(number)
             found = engine.measure(seconds)
             left = max(1, round(RECOVERY_LOAD * raw))
-            tell(f"{left} streams until rung 0")
+            progress(f"{left} streams until rung 0")
             gone = engine.shrink(left)["streams"]
             recovered_s, rung = 0.0, 1
             while rung and recovered_s < recovery_s:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from auricle.errors import ConfigError
 from bench.report import Report
-from bench.timing import Spread, Tell, pinned, silent
+from bench.timing import Spread, Progress, pinned, silent
 from bench.workers import CONTENDERS, Worker
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ WRITTEN_AT_ONCE = 200_000
 """Tracks."""
 
 
-def measure(tracks: int = 3_300_000, runs: int = 3, tell: Tell = silent) -> Report:
+def measure(tracks: int = 3_300_000, runs: int = 3, progress: Progress = silent) -> Report:
     """An epoch of each association, in a process of its own on the first core.
 
     Args:
         tracks: Of the catalogue.
         runs: Epochs that are drawn.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
 
     Raises:
         ConfigError: pyarrow is not installed.
@@ -73,7 +73,7 @@ def measure(tracks: int = 3_300_000, runs: int = 3, tell: Tell = silent) -> Repo
         {"tracks": tracks, "runs": runs},
     )
     with tempfile.TemporaryDirectory() as folder:
-        tell("making metadata up")
+        progress("making metadata up")
         file = Path(folder) / "manifest.parquet"
         report.notes.append(write_manifest(file, tracks))
         script = CONTENDERS / "auricle_pairs.py"
@@ -84,12 +84,12 @@ def measure(tracks: int = 3_300_000, runs: int = 3, tell: Tell = silent) -> Repo
             ) as worker,
         ):
             report.versions |= worker.versions
-            tell("reading the manifest")
+            progress("reading the manifest")
             loaded = worker.ask()
             found: dict[str, list[dict[str, Any]]] = {name: [] for name in ASSOCIATIONS}
             for epoch in range(runs):
                 for name in ASSOCIATIONS:
-                    tell(f"epoch {epoch + 1} of {runs}: {name}")
+                    progress(f"epoch {epoch + 1} of {runs}: {name}")
                     found[name].append(worker.ask(association=name, epoch=epoch))
     report.row("manifest read, once", {"s": loaded["seconds"], "peak MB": loaded["peak_mb"]})
     for association, epochs in found.items():

@@ -30,7 +30,7 @@ from bench.report import Figure, Report
 from bench.timing import (
     Measurement,
     Spread,
-    Tell,
+    Progress,
     alternate,
     parse_cores,
     pinned,
@@ -70,7 +70,7 @@ def measure(
     runs: int = 3,
     *,
     labelled: Sequence[str] = (),
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """Speed and closeness over patchout settings, one segment after the other on one thread.
 
@@ -81,7 +81,7 @@ def measure(
         runs: Rounds that count.
         labelled: Exports of the same with activations, in the same order, where the models that are
             timed do without: closeness is theirs.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
 
     Raises:
         ConfigError: A model without patches.
@@ -126,7 +126,7 @@ def measure(
                 }
     if efficientnet is not None:
         measurements[EFFICIENTNET] = _convolutional(efficientnet, len(music))
-    measured = alternate(measurements, runs, tell=tell)
+    measured = alternate(measurements, runs, progress=progress)
     full = outputs[next(iter(outputs))]
     for name, taken in measured.items():
         row = {
@@ -151,12 +151,12 @@ def measure(
         of = {card.precision: model for model, card in reversed(cards.items())}
         for precision, hop, patchout in LIVE:
             if precision in of:
-                tell(f"live: {precision}, {patchout}")
+                progress(f"live: {precision}, {patchout}")
                 _live(report, of[precision], hop, patchout, live_s)
         if efficientnet is not None and CHEAPEST[0] in of:
-            _live_beside(report, of[CHEAPEST[0]], efficientnet, live_s / runs, runs, tell)
+            _live_beside(report, of[CHEAPEST[0]], efficientnet, live_s / runs, runs, progress)
         fewest = next(iter(measured))  # all patches, of the first model
-        tell("live: adaptive")
+        progress("live: adaptive")
         _adaptive(report, models[0], min(measured[fewest]))
     if not DEMO.is_file():
         report.notes.append("tried on a chord in noise")
@@ -246,7 +246,7 @@ def _live(report: Report, model: str, hop: int, patchout: Patchout, seconds: flo
 
 
 def _live_beside(
-    report: Report, model: str, efficientnet: str, seconds: float, runs: int, tell: Tell
+    report: Report, model: str, efficientnet: str, seconds: float, runs: int, progress: Progress
 ) -> None:
     """A stream of the cheapest setting and one of EfficientNet, in turn; adds what the same seconds
     cost.
@@ -278,7 +278,7 @@ def _live_beside(
         },
         runs,
         warm_up=0,
-        tell=tell,
+        progress=progress,
     )
     for row, taken in measured.items():
         predictions, left_out = served[row]

@@ -17,7 +17,16 @@ from auricle.errors import ConfigError
 from auricle.models.card import model_path
 from auricle.models.registry import find, info
 from bench.report import Report
-from bench.timing import Measurement, Spread, Tell, alternate, parse_cores, pinned, ratios, silent
+from bench.timing import (
+    Measurement,
+    Spread,
+    Progress,
+    alternate,
+    parse_cores,
+    pinned,
+    ratios,
+    silent,
+)
 from bench.workers import CONTENDERS, Worker, peers_python
 
 OURS = "auricle"
@@ -55,7 +64,7 @@ def measure(
     environment: Path | None = None,
     runs: int = 3,
     peers: Sequence[Peer] | None = None,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """Tag `file` by everyone, at every hop.
 
@@ -69,7 +78,7 @@ def measure(
         environment: The peers' virtual environment.
         runs: Rounds that count.
         peers: Whom to compare with; `PEERS`, if left out.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
 
     Raises:
         ConfigError: No environment, or something is missing in it.
@@ -113,13 +122,13 @@ def measure(
         scripts |= {peer.name: (python, peer.script) for peer in chosen}
         workers = {}
         for name, (interpreter, script) in scripts.items():
-            tell(f"starting {name}")
+            progress(f"starting {name}")
             workers[name] = stack.enter_context(
                 Worker(name, interpreter, script, settings, threads=len(numbers))
             )
             report.versions |= workers[name].versions
         for hop in hops:
-            _compare(report, hop, workers, chosen, runs, scratch, tell)
+            _compare(report, hop, workers, chosen, runs, scratch, progress)
     return report
 
 
@@ -130,7 +139,7 @@ def _compare(
     peers: Sequence[Peer],
     runs: int,
     scratch: Path,
-    tell: Tell,
+    progress: Progress,
 ) -> None:
     """Add the rows and targets of one hop."""
     answers: dict[str, dict[str, Any]] = {}
@@ -146,7 +155,7 @@ def _compare(
     seconds = alternate(
         {name: measurement(name) for name in workers},
         runs,
-        tell=lambda line: tell(f"hop {hop}, {line}"),
+        progress=lambda line: progress(f"hop {hop}, {line}"),
     )
     report.settings["audio_s"] = audio_s = answers[OURS]["audio_s"]
     ours = np.load(answers[OURS]["output"])

@@ -16,7 +16,7 @@ from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
 from auricle.tagging import FileTagger
 from bench.audio import decode_native
 from bench.report import Report
-from bench.timing import Spread, Tell, alternate, silent
+from bench.timing import Spread, Progress, alternate, silent
 
 WHOLE = "whole pipeline"
 PARTS = ("decoding", "mel", "inference", "the rest")
@@ -33,7 +33,7 @@ def measure(
     hop_size: int | None = None,
     threads: int = 1,
     runs: int = 3,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """Tag `file` several times. Errors are those of `FileTagger`.
 
@@ -43,7 +43,7 @@ def measure(
         hop_size: Frames from one segment to the next; the model card's, if left out.
         threads: Threads of one inference.
         runs: Runs that count.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
     """
     taggers: list[FileTagger] = []
     activations: list[list[float]] = []
@@ -59,7 +59,7 @@ def measure(
         spent.append({WHOLE: wall_s, **_parts(tagger, wall_s)})
         return wall_s
 
-    measured = alternate({WHOLE: run}, runs, tell=tell)[WHOLE]
+    measured = alternate({WHOLE: run}, runs, progress=progress)[WHOLE]
     tagger, counted = taggers[0], spent[-runs:]
     hop = tagger.backbone.inputs["mel"].hop_size
     report = Report(
@@ -75,7 +75,7 @@ def measure(
             "runs": runs,
         },
     )
-    tell("the same, step by step on the whole file")
+    progress("the same, step by step on the whole file")
     expected = _plainly(file, tagger, hop)
     report.row(
         WHOLE,

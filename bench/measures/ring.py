@@ -13,7 +13,7 @@ from auricle.engine.clock import SourceClock
 from auricle.engine.ring import Ring
 from auricle.engine.stream import Stream, TokenType
 from bench.report import Report
-from bench.timing import Spread, Tell, alternate, calls_for, ratios, silent, timed
+from bench.timing import Spread, Progress, alternate, calls_for, ratios, silent, timed
 
 SAMPLE_RATE = 16000
 BLOCK = 320
@@ -74,7 +74,7 @@ class _Streamed:
 
 
 def measure(
-    window_s: float = 30.0, runs: int = 5, run_s: float = 0.5, tell: Tell = silent
+    window_s: float = 30.0, runs: int = 5, run_s: float = 0.5, progress: Progress = silent
 ) -> Report:
     """Write blocks of 20 ms, and look at a window of `window_s` seconds after each.
 
@@ -82,7 +82,7 @@ def measure(
         window_s: Length of the window.
         runs: Rounds that count.
         run_s: Seconds that a contender takes in a round, about.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
     """
     window = round(window_s * SAMPLE_RATE)
     report = Report(
@@ -93,7 +93,9 @@ def measure(
     )
     works = {name: _stepping(each) for name, each in _contenders(window).items()}
     measured = alternate(
-        {name: timed(work, calls_for(work, run_s)) for name, work in works.items()}, runs, tell=tell
+        {name: timed(work, calls_for(work, run_s)) for name, work in works.items()},
+        runs,
+        progress=progress,
     )
     errors = _errors(window)
     for name, seconds in measured.items():

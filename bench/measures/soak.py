@@ -10,7 +10,7 @@ from auricle.models.registry import info
 from auricle.nodes.signal.mel import FRONT_ENDS
 from bench.fleet import slope
 from bench.report import Report
-from bench.timing import Tell, silent
+from bench.timing import Progress, silent
 from bench.workers import CONTENDERS, Worker
 
 LOOK_S = 900.0
@@ -24,7 +24,7 @@ def measure(
     model: str = "musicnn-mtt",
     hop_size: int | None = None,
     hours: float = 24.0,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """One stream through mel frames, backbone and aggregator for `hours` of its own time.
 
@@ -33,7 +33,7 @@ def measure(
     Args:
         model, hop_size: As for a backbone, of the front end `musicnn`.
         hours: Of stream time.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
     """
     card = info(model)
     assert card.segment_size is not None
@@ -52,7 +52,7 @@ def measure(
         at_s = 0.0
         while not (looks and looks[-1]["over"]):
             at_s = min(at_s + look_s, seconds)
-            tell(f"{at_s / 3600:.2f} of {hours:g} hours")
+            progress(f"{at_s / 3600:.2f} of {hours:g} hours")
             looks.append(worker.ask(until_s=at_s))
     last = looks[-1]
     wall_s = sum(look["wall_s"] for look in looks)

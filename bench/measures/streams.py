@@ -9,7 +9,7 @@ import numpy as np
 from auricle.models.registry import info
 from bench.fleet import fleet
 from bench.report import Report
-from bench.timing import Tell, silent
+from bench.timing import Progress, silent
 
 MODEL = "musicnn-mtt"
 """By default. Its report is called `streams`; other models' have the model behind it."""
@@ -30,7 +30,7 @@ def measure(
     streams: Sequence[int] = (),
     seconds: float = 20.0,
     runs: int = 3,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """Streams, each a file played in real time, more and more of them in one engine.
 
@@ -43,7 +43,7 @@ def measure(
         streams: Numbers to try; `PARTS` of what the raw inference rate allows, if left out.
         seconds: Measured at each number, after two hops or more.
         runs: Passes over all numbers.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
     """
     card = info(model)
     assert card.front_end is not None
@@ -58,16 +58,16 @@ def measure(
     found_by_step: dict[int, list[tuple[float, float]]] = {}
     for run in range(runs):
         with fleet(model, hop_size) as engine:
-            tell("raw inference")
+            progress("raw inference")
             before = engine.raw() * hop_s
             numbers = sorted(streams) or [max(1, round(part * before)) for part in PARTS]
             if not memory:
-                tell("memory")
+                progress("memory")
                 for n in np.linspace(1, numbers[0], 5):
                     memory.append((round(n), engine.rss_mb(round(n), 2 * hop_s)))
                 engine.shrink(0)
             for step, number in enumerate(numbers):
-                tell(f"run {run + 1} of {runs}: {number} streams")
+                progress(f"run {run + 1} of {runs}: {number} streams")
                 engine.grow(number)
                 for _ in range(WARM_UPS):
                     if not engine.measure(2 * hop_s)["looks"][-1]["rung"]:

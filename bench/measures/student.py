@@ -11,7 +11,7 @@ from auricle.models import DEFAULT_MODEL
 from auricle.models.registry import info
 from bench.measures.backbone import COLUMN, through_node
 from bench.report import Report
-from bench.timing import Measurement, Spread, Tell, alternate, ratios, silent
+from bench.timing import Measurement, Spread, Progress, alternate, ratios, silent
 
 LEAST_SPEED = 10.0
 """How many times as fast as its teachers together a student has to be to be worth having."""
@@ -23,7 +23,7 @@ def measure(
     hops: Sequence[int] = (31, 62, 93),
     segments: int = 24,
     runs: int = 5,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """Time a segment takes, of all teachers together and of the student, each in a `Backbone` node.
 
@@ -33,7 +33,7 @@ def measure(
         hops: Frames from one segment to the next.
         segments: How many make a round.
         runs: Rounds that count.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
     """
     outputs: dict[tuple[int, bool], NDArray[np.float32]] = {}
 
@@ -54,7 +54,7 @@ def measure(
         reference="teachers, whole segments",
     )
     measured = alternate(
-        {name: together(*what) for name, what in contenders.items()}, runs, tell=tell
+        {name: together(*what) for name, what in contenders.items()}, runs, progress=progress
     )
     for name, (_, hop, _) in contenders.items():
         whole = measured[f"hop {hop}, teachers, whole segments"]

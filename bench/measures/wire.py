@@ -16,7 +16,7 @@ import zmq
 from auricle.wire.server import Server
 from auricle.wire.settings import WireSpec
 from bench.report import Figure, Report
-from bench.timing import Measurement, Spread, Tell, alternate, percentiles, ratios, silent
+from bench.timing import Measurement, Spread, Progress, alternate, percentiles, ratios, silent
 from bench.workers import CONTENDERS, Worker
 
 OURS = "Server to Subscriber"
@@ -83,7 +83,7 @@ def measure(
     labels: int = 50,
     runs: int = 3,
     drain_s: float = DRAIN_S,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Report:
     """Predictions of `labels` labels, from this process to another.
 
@@ -96,7 +96,7 @@ def measure(
         labels: Of a message.
         runs: Rounds that count.
         drain_s: Seconds of silence after a burst.
-        tell: Hears how far it is.
+        progress: Called with a line that says how far it is.
     """
     report = Report(
         "wire",
@@ -113,10 +113,10 @@ def measure(
             links[name] = _Link(name, publisher, ranked)
             stack.callback(links[name].worker.close)
         latencies = {name: link.contender(messages, PAUSE_S, 0.0) for name, link in links.items()}
-        alternate(latencies, runs, tell=lambda line: tell(f"latency, {line}"))
+        alternate(latencies, runs, progress=lambda line: progress(f"latency, {line}"))
         paced = {name: link.taken(runs) for name, link in links.items()}
         bursts = {name: link.contender(burst, 0.0, drain_s) for name, link in links.items()}
-        alternate(bursts, runs, tell=lambda line: tell(f"full speed, {line}"))
+        alternate(bursts, runs, progress=lambda line: progress(f"full speed, {line}"))
         full = {name: link.taken(runs) for name, link in links.items()}
     for name in links:
         report.series[name] = [each for answer in paced[name] for each in answer["latencies_us"]]

@@ -1,0 +1,150 @@
+"""Another revision of the project against this tree: the same benches, in turn, in one session.
+
+Each pair of runs has both trees, one right after the other, and pairs begin with either in turn.
+What counts is the ratio within a pair, so a machine that is slower for a while is slower for both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from auricle.errors import ConfigError
+from auricle.models import DEFAULT_MODEL
+from auricle.models.registry import info
+from bench.audio import DEMO, clip
+from bench.fleet import fleet
+from bench.headlines import Headline, headlines
+from bench.report import Figure, Report
+from bench.timing import Progress, Spread, silent
+from bench.trees import HERE, Tree, checked_out
+
+MODEL = "musicnn-mtt"
+"""Model of the benches that are run."""
+
+QUICK: Mapping[str, tuple[str, ...]] = {
+    "backbone": ("--runs", "2"),
+    "heads": ("--runs", "3"),
+    "latency": ("--seconds", "20", "--runs", "1"),
+    "mel": ("--runs", "3"),
+    "pipeline": ("--seconds", "60", "--runs", "3"),
+    "ring": ("--runs", "3"),
+    "streams": ("--seconds", "8", "--runs", "1"),
+    "student": ("--runs", "3"),
+    "wire": ("--runs", "1"),
+}
+"""Options of the benches that can be compared; all revisions know them."""
+
+NAMES = ("pipeline", "latency", "streams")
+"""Benches that are run if none is named."""
+
+STREAMS = (0.4, 0.7, 0.85)
+"""Streams, as shares of what inference alone would do here."""
+
+LEAST = 0.95
+"""How many times as good a bench has to be at least, in the median of all figures and pairs. Single
+figures, 99th percentiles above all, vary by more than that where nothing has changed.
+"""
+
+
+def measure(
+    revision: str,
+    names: Sequence[str] = NAMES,
+    pairs: int = 5,
+    progress: Progress = silent,
+) -> Report:
+    """Benches of `revision` and of this tree in turn, and whether both compute the same.
+
+    Args:
+        revision: Name of a commit, as git knows it.
+        names: Benches to run, of `QUICK`.
+        pairs: How often each bench is run with each tree.
+        progress: Called with a line before each run.
+
+    Raises:
+        ConfigError: There is no such commit, or a bench that cannot be compared.
+        AuricleError: A bench fails.
+    """
+    unknown = [name for name in names if name not in QUICK]
+    if unknown:
+        raise ConfigError(f"no bench {unknown[0]!r} to compare; choose of: {', '.join(QUICK)}")
+    report = Report(
+        "against",
+        f"This tree against {revision}: the same benches in turn",
+        {"revision": revision, "benches": list(names), "pairs": pairs},
+    )
+    with checked_out(revision) as then:
+        progress("what both compute")
+        add_outputs(report, fingerprints(then), fingerprints(HERE))
+        for name in names:
+            options = [*QUICK[name], *(_numbers_of_streams() if name == "streams" else ())]
+            add_figures(report, name, run_pairs(name, options, (then, HERE), pairs, progress))
+    return report
+
+
+def run_pairs(
+    name: str, options: Sequence[str], trees: tuple[Tree, Tree], pairs: int, progress: Progress
+) -> list[list[dict[str, Headline]]]:
+    """The headlines of every run: of the first tree, then of the second, by the pair."""
+    found: list[list[dict[str, Headline]]] = [[], []]
+    for pair in range(pairs):
+        for which in (0, 1) if pair % 2 == 0 else (1, 0):
+            progress(f"{name}, pair {pair + 1} of {pairs}: {trees[which].name}")
+            report = Report.from_dict(trees[which].bench(name, options))
+            found[which].append(headlines(report))
+    return found
+
+
+def add_figures(report: Report, name: str, found: list[list[dict[str, Headline]]]) -> None:
+    """A row for each headline that all runs have, and a target for all of them together."""
+    then, now = found
+    every: list[float] = []
+    for each in (name for name in then[0] if all(name in run for run in (*then, *now))):
+        before, after = ([run[each].value for run in runs] for runs in (then, now))
+        pairs = zip(before, now, strict=True)
+        ratios = [ratio for old, run in pairs if (ratio := run[each].times_as_good(old))]
+        every += ratios
+        figures: dict[str, Figure] = {"then": Spread.of(before), "now": Spread.of(after)}
+        report.row(
+            f"{name}, {each}", {**figures, "times as good": Spread.of(ratios) if ratios else None}
+        )
+    if every:
+        report.target(f"{name}: times as good, all figures", Spread.of(every), at_least=LEAST)
+
+
+def add_outputs(report: Report, then: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """A target for each case: outputs are the same to the bit."""
+    for name, before in then.items():
+        report.target(
+            f"{name}: outputs that differ", int(before != now[name]), at_most=0, correctness=True
+        )
+        for text in {before, now[name]}:
+            if " " in text:
+                report.notes.append(f"{name}: {text}")
+
+
+def fingerprints(tree: Tree) -> dict[str, str]:
+    """Hashes of what a tree computes, by the case; see `contenders/fingerprint.py`."""
+    script = Path(__file__).parent / "contenders" / "fingerprint.py"
+    with clip(None, 30.0) as wav:
+        files = {"16 kHz": str(wav), "44.1 kHz": str(DEMO)}
+        cases = [
+            {"name": f"{model}, {rate}, hop {hop}", "file": file, "model": model, "hop_size": hop}
+            for model in (DEFAULT_MODEL, MODEL)
+            for hop in (16, 93)
+            for rate, file in files.items()
+        ]
+        found: dict[str, str] = json.loads(tree.python([str(script)], json.dumps(cases)))
+    return found
+
+
+def _numbers_of_streams() -> list[str]:
+    """Options for numbers of streams that both trees are tried with."""
+    card = info(MODEL)
+    assert card.front_end is not None
+    hop = card.segment_hop_size or 1
+    with fleet(MODEL, hop) as engine:
+        alone = engine.raw() * hop * card.front_end.hop_size / card.front_end.sample_rate
+    numbers = [max(1, round(share * alone)) for share in STREAMS]
+    return [part for number in numbers for part in ("--streams", str(number))]
