@@ -3,15 +3,16 @@
 ::
 
     AuricleError
-    ├── ConfigError        a parameter, option or graph file that cannot be used
-    │   ├── GraphError     nodes that cannot be wired to each other
-    │   └── RecipeError    a training recipe that cannot be used
-    ├── InputError         a source that cannot be opened, or that broke
-    ├── WireError          a socket that cannot be bound, a message that cannot be read
-    ├── NodeError          a node that failed for a reason it did not foresee
-    ├── ModelError         a model, its card or its download that cannot be used
-    │   └── ProviderError  a runtime that cannot load, compile or run a model
-    └── TrainingError      a corpus, feature, run or result that cannot be used
+    ├── ConfigError            a parameter, option or graph file that cannot be used
+    │   ├── GraphError         nodes that cannot be wired to each other
+    │   ├── NothingToChange    a command that a node has nothing to change for
+    │   └── RecipeError        a training recipe that cannot be used
+    ├── InputError             a source that cannot be opened, or that broke
+    ├── WireError              a socket that cannot be bound, a message that cannot be read
+    ├── NodeError              a node that failed for a reason it did not foresee
+    ├── ModelError             a model, its card or its download that cannot be used
+    │   └── ProviderError      a runtime that cannot load, compile or run a model
+    └── TrainingError          a corpus, feature, run or result that cannot be used
 
 Every error is one line: where, what was found, what is allowed. `node` and `port` name the place in
 a graph when there is one; `exit_code` is how a command that ends with the error exits. This module
@@ -86,6 +87,10 @@ class ConfigError(AuricleError):
 
 class GraphError(ConfigError):
     """Nodes that cannot be wired to each other."""
+
+
+class NothingToChange(ConfigError):
+    """A command that a node has nothing to change for, though another one may have."""
 
 
 class RecipeError(ConfigError):

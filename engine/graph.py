@@ -63,10 +63,11 @@ class Graph:
         self.order = self._sorted(pairs)
         self.edges: list[Edge] = []
         for node in self.order:
+            self._check_inputs(node)  # those that it reads from come before it
+            node.connected()
             for source, target in pairs:
                 if source.partition(".")[0] == node.name:
                     self._connect(source, target)
-            self._check_inputs(node)
         for node in self.order:
             self._make_streams(node, start)
 
@@ -103,9 +104,8 @@ class Graph:
         if len(outputs) == len(inputs) == 1 and not fitting:
             edge = Edge(source, outputs[0], target, inputs[0])
             offered = outputs[0].token_type
-            raise GraphError(
-                f"{edge}: the output is {offered}; the input {inputs[0].refusal(offered)}"
-            )
+            refusal = f"the output is {offered}; the input {inputs[0].refusal(offered)}"
+            raise GraphError(f"{edge}: {refusal}{inputs[0].remedy}")
         if len(fitting) != 1:
             what = "more than one pair of ports fits" if fitting else "no pair of ports fits"
             names = f"outputs are {_names(outputs)}; inputs are {_names(inputs)}"
@@ -114,7 +114,8 @@ class Graph:
         given = output.token_type.origin
         if port.origin and given and port.origin != given:
             edge = Edge(source, output, target, port)
-            raise GraphError(f"{edge}: the input takes what {port.origin} gives, not {given}")
+            refusal = f"the input takes what {port.origin} gives, not {given}"
+            raise GraphError(f"{edge}: {refusal}{port.remedy}")
         if port.offered and not port.many:
             second = f"{source.name}.{output.name}"
             raise GraphError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any, ClassVar, Generic, cast, get_args
 
@@ -19,7 +19,7 @@ from auricle.engine.clock import SourceClock
 from auricle.engine.command import Command
 from auricle.engine.context import OFFLINE
 from auricle.engine.port import InputPort, OutputPort
-from auricle.errors import AuricleError, ConfigError
+from auricle.errors import AuricleError, ConfigError, did_you_mean
 
 
 class Status(enum.Enum):
@@ -84,7 +84,7 @@ class Node(Generic[P]):
         try:
             self.params = cast(P, self.Params(**params))
         except ValidationError as error:
-            raise ConfigError(describe(error), node=name) from None
+            raise ConfigError(describe(error, known=self.Params.model_fields), node=name) from None
         self.inputs: dict[str, InputPort] = {}
         self.outputs: dict[str, OutputPort] = {}
         self.context = OFFLINE
@@ -111,6 +111,13 @@ class Node(Generic[P]):
         """
         return Fraction(0)
 
+    def connected(self) -> None:
+        """Check the token types in `offered` of the inputs, now that the graph has connected them.
+
+        Raises:
+            ConfigError: A parameter that does not go with what comes in.
+        """
+
     def start(self) -> None:
         """Open devices, files, sessions."""
 
@@ -131,6 +138,14 @@ class Node(Generic[P]):
         """Figures of interest to whoever watches the stream."""
         return {}
 
+    def describe(self) -> dict[str, Any]:
+        """What a display needs to know of it before the first message, in the types of JSON.
+
+        A node that makes predictions gives `predictions`, a list with `head`, `model`,
+        `model_version` and `labels` of each.
+        """
+        return {}
+
     def commands(self) -> Mapping[str, Command]:
         """What it can be asked to change while it runs, by name; see `auricle.engine.command`."""
         return {}
@@ -147,26 +162,41 @@ class Source(Node[P]):
     Attributes:
         clock: Maps the samples of the source to time.
         live: Whether it keeps its own time, such as a device's; set by `__init__`.
+        warnings: What was wrong with the source, a line each, where it was no error.
     """
+
+    among_others: ClassVar[Mapping[str, Any]] = {}
+    """Parameters that it has by default where other streams run beside it."""
+
+    carried_over: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that stay as they are when another source takes its place in a graph."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         self.clock = SourceClock()
         self.live = False
+        self.warnings: list[str] = []
 
     def interrupt(self) -> None:
         """Hear that `stop` is to come, and wait for nothing more. From any thread."""
 
 
-def describe(error: ValidationError, *within: str) -> str:
-    """One line of what pydantic found: where, and `within` what that is, what it was, what is
-    allowed.
+def describe(error: ValidationError, *within: str, known: Collection[str] = ()) -> str:
+    """One line of what pydantic found: where, what it was, what is allowed.
+
+    Args:
+        error: The error.
+        within: What the place of the error lies in, for people.
+        known: Names of all fields, to suggest one where an unknown one was given.
     """
     lines = []
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in (*within, *item["loc"]))
         if item["type"] == "extra_forbidden":
             lines.append(f"no parameter {where!r}")
+            if known and len(item["loc"]) == 1:
+                hint = did_you_mean(where, known)
+                lines[-1] += f"{hint}; parameters are: {', '.join(known)}"
         elif item["type"] == "missing":
             lines.append(f"parameter {where!r} is missing")
         else:

@@ -30,6 +30,9 @@ class InputPort:
         optional: Whether none may be.
         lag_s: Seconds by which its reader may fall behind before the writer has to wait.
         origin: What the tokens have to come from, if they say it; None takes any.
+        remedy: What to do about tokens that are refused, at the end of the error message.
+        offered: Types of the connected streams; set by the graph.
+        readers: Readers of the connected streams; set by the graph.
     """
 
     name: str
@@ -44,6 +47,7 @@ class InputPort:
     optional: bool = False
     lag_s: float = 0.0
     origin: Origin | None = None
+    remedy: str = ""
     offered: list[TokenType] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
 
@@ -83,6 +87,8 @@ class OutputPort:
         follows: The input that gives one token for each of its windows, of any other node.
         burst_s: Seconds that may be written before a reader has to come round.
         origin: What the tokens come from, where a reader may insist on it and it is known.
+        labels: What the values of a token stand for, where that is fixed; None if it is not.
+        connected: The stream that the graph made for this port.
     """
 
     name: str
@@ -93,6 +99,7 @@ class OutputPort:
     follows: InputPort | None = None
     burst_s: float = 1.0
     origin: Origin | None = None
+    labels: tuple[str, ...] | None = None
     connected: Stream | None = None
 
     @property
@@ -110,7 +117,7 @@ class OutputPort:
             rate = self.follows.offered[0].rate / self.follows.hop_size
         if rate is None:
             raise AuricleError(f"output {self.name!r} has neither a rate nor an input to follow")
-        return TokenType(self.dtype, self.axes, rate, self.origin)
+        return TokenType(self.dtype, self.axes, rate, self.origin, self.labels)
 
 
 def _dtype_name(dtype: np.dtype[Any] | type) -> str:

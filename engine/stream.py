@@ -83,12 +83,14 @@ class TokenType:
         axes: Named axes of one token; none for a sample or an object.
         rate: Tokens a second.
         origin: What they come from, where a reader may insist on it and it is known.
+        labels: What the values of a token stand for, where that is fixed; None if it is not.
     """
 
     dtype: np.dtype[Any] | type
     axes: tuple[Axis, ...]
     rate: Fraction
     origin: Origin | None = None
+    labels: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         kind = self.dtype.name if isinstance(self.dtype, np.dtype) else self.dtype.__name__

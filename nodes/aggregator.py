@@ -12,6 +12,7 @@ from auricle.engine.node import NodeParams
 from auricle.engine.port import InputPort, OutputPort
 from auricle.engine.stream import Stream
 from auricle.engine.transform import Transform
+from auricle.errors import ConfigError, did_you_mean
 from auricle.nodes.predictions import Event, Events, Prediction, Scores
 from auricle.nodes.signal.aggregation import (
     Change,
@@ -21,6 +22,9 @@ from auricle.nodes.signal.aggregation import (
     mean_smoother,
     median_smoother,
 )
+
+SHOWN_LABELS = 50
+"""Labels that an error message names, at most."""
 
 
 class EventRule(NodeParams):
@@ -76,6 +80,17 @@ class Aggregator(Transform[AggregatorParams]):
         self._smoothers: dict[str, Smoother] = {}
         self._watched: dict[tuple[str, str], tuple[Scores, Hysteresis]] = {}
         self._pending: list[Event] = []
+
+    def connected(self) -> None:
+        labels = self.inputs["predictions"].offered[0].labels
+        self.outputs["predictions"].labels = labels
+        if labels is None:
+            return
+        for label in self._rules:
+            if label not in labels and label != "*":
+                known = ", ".join(labels[:SHOWN_LABELS]) + ", ..." * (len(labels) > SHOWN_LABELS)
+                what = f"events: no label {label!r}{did_you_mean(label, labels)}"
+                raise ConfigError(f"{what}; labels are: {known}", node=self.name)
 
     def reset(self) -> None:
         self._close("gap")

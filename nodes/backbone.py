@@ -189,6 +189,7 @@ class Backbone(Deferring[BackboneParams]):
                     Prediction,
                     follows=mel,
                     burst_s=burst_s,
+                    labels=card.classes,
                 )
             )
         if (embeddings := card.output("embeddings")) and card.embedding_size:
@@ -294,6 +295,19 @@ class Backbone(Deferring[BackboneParams]):
         """Use other levels from the next segment on, as `levels_for` gives them. From any thread."""
         self._levels = levels
         self._offer()
+
+    def describe(self) -> dict[str, Any]:
+        own = {
+            "head": self.params.kind,
+            "model": self.card.name,
+            "model_version": self.card.version,
+            "labels": list(self.card.classes),
+        }
+        return {
+            "model": self.card.name,
+            "model_version": self.card.version,
+            "predictions": [own] if self.card.classes else [],
+        }
 
     def commands(self) -> Mapping[str, Command]:
         return {"patchout": self.change_patchout} if self.card.patch_grid else {}

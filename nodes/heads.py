@@ -16,7 +16,7 @@ from auricle.engine.node import NodeParams
 from auricle.engine.port import InputPort, OutputPort
 from auricle.engine.stream import Axis, Origin
 from auricle.engine.transform import Transform
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, NothingToChange
 from auricle.models.heads.bank import HeadBank, shared_bank
 from auricle.models.heads.head import Mlp, load_head
 from auricle.models.registry import find
@@ -58,6 +58,18 @@ class Heads(Transform[HeadsParams]):
         for head in self.params.heads:
             self.add_head(head)()
 
+    def describe(self) -> dict[str, Any]:
+        predictions = [
+            {
+                "head": head.card.name,
+                "model": head.card.name,
+                "model_version": head.card.version,
+                "labels": list(head.labels),
+            }
+            for head in self._loaded()
+        ]
+        return {"predictions": predictions}
+
     def commands(self) -> Mapping[str, Command]:
         return {"add-head": self.add_head, "remove-head": self.remove_head}
 
@@ -94,6 +106,7 @@ class Heads(Transform[HeadsParams]):
             # From now on a backbone with other embeddings is refused when the graph is built.
             self._embeddings.axes = (Axis("embedding", head.input_size),)
             self._embeddings.origin = self._origin()
+            self._embeddings.remedy = self._remedy()
 
     def _check(self, head: Mlp) -> None:
         """Refuse a head that cannot be used here.
@@ -131,6 +144,18 @@ class Heads(Transform[HeadsParams]):
             return self._embeddings.offered[0].origin
         return next(filter(None, map(_origin_of, self._loaded())), None)
 
+    def _remedy(self) -> str:
+        """What to do where the embeddings are not those that the heads take."""
+        models = {
+            head.card.name: model.model_name
+            for head in self._loaded()
+            if (model := head.card.inference.embedding_model)
+        }
+        if not models:
+            return ""
+        belong = ", ".join(f"{head} belongs to {model}" for head, model in models.items())
+        return f"; {belong}: name heads of this model, or none (--set {self.name}.heads=[])"
+
     def remove_head(self, head: str) -> Change:
         """Stop using a head from the next segment on.
 
@@ -141,7 +166,7 @@ class Heads(Transform[HeadsParams]):
             The change, which gives the name.
 
         Raises:
-            ConfigError: There is no such head.
+            NothingToChange: There is no such head.
         """
         self._check_known(head)
 
@@ -157,7 +182,7 @@ class Heads(Transform[HeadsParams]):
     def _check_known(self, name: str) -> None:
         if name not in self.names():
             known = ", ".join(self.names()) or "none"
-            raise ConfigError(f"no head {name!r}; heads are: {known}", node=self.name)
+            raise NothingToChange(f"no head {name!r}; heads are: {known}", node=self.name)
 
     def names(self) -> list[str]:
         """Names of the heads in use."""

@@ -62,6 +62,8 @@ class Input(Source[InputP]):
 
     stage = "capture"
 
+    carried_over = frozenset({"sample_rate"})
+
     burst_s: ClassVar[float] = 1.0
     """Seconds of audio that can wait in the ring."""
 
@@ -71,8 +73,6 @@ class Input(Source[InputP]):
         self.audio = self.add_output(
             OutputPort("audio", "Mono.", FLOAT32, rate=rate, burst_s=self.burst_s)
         )
-        self.warnings: list[str] = []
-        """What was wrong with the input, in words, where it is no error."""
         self._resampler: Resampler | None = None
         self._heard = Fraction(
             0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -50,6 +50,9 @@ class FileInput(Input[FileInputParams]):
     """
 
     burst_s = 2.0
+
+    # At full speed it would leave live sources beside it no time.
+    among_others: ClassVar[Mapping[str, Any]] = {"realtime": True}
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)

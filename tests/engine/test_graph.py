@@ -118,9 +118,22 @@ def test_ports_that_do_not_fit(wanted: dict[str, Any], refusal: str) -> None:
     assert "a.numbers -> b.in" in str(caught.value)
 
 
-def test_unknown_parameter() -> None:
-    with pytest.raises(ConfigError, match="a: no parameter 'totl'"):
-        Counter("a", totl=5)
+def test_a_refusal_ends_with_what_to_do_about_it() -> None:
+    wants = Wants("b", rate=Fraction(50))
+    wants.inputs["in"].remedy = "; slow it down"
+    with pytest.raises(GraphError, match="takes 50 Hz, not 100 Hz; slow it down$"):
+        Graph("g", [Counter("a"), wants], [("a", "b")])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("totl", " (did you mean total?)"), ("tot", " (did you mean total?)"), ("x", "")],
+)
+def test_unknown_parameter(name: str, hint: str) -> None:
+    known = "total, blocks, rate, gaps, breaks_at, endless"
+    with pytest.raises(ConfigError) as caught:
+        Counter("a", **{name: 5})
+    assert str(caught.value) == f"a: no parameter {name!r}{hint}; parameters are: {known}"
 
 
 def test_wrong_parameter_names_value_and_reason() -> None:

@@ -24,10 +24,16 @@ class Script(Source):
     """Says scores of two heads: activations of `a`, and of `b` one minus that."""
 
     def __init__(
-        self, name: str, activations: list[float], gap: tuple[int, int] | None = None
+        self,
+        name: str,
+        activations: list[float],
+        gap: tuple[int, int] | None = None,
+        labels: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__(name)
-        self.out = self.add_output(OutputPort("predictions", "", Prediction, rate=RATE))
+        self.out = self.add_output(
+            OutputPort("predictions", "", Prediction, rate=RATE, labels=labels)
+        )
         self.activations, self.gap_at, self.said = activations, gap, 0
 
     def process(self) -> Status:
@@ -111,6 +117,21 @@ def test_gap_ends_what_is_on_and_begins_anew() -> None:
         ("a", "off", 2.25, "end"),
     ]
     assert float(predictions.tokens[3].scores[0].activations[0]) == pytest.approx(0.6)
+
+
+def test_rules_for_labels_that_nothing_gives() -> None:
+    """Where the labels are fixed, also by another aggregator in between."""
+
+    def build(labels: tuple[str, ...] | None) -> Graph:
+        watching = Aggregator("second", events=[{"label": "*"}, {"label": "pianoo"}])
+        nodes = [Script("script", [0.5], labels=labels), Aggregator("first"), watching]
+        return Graph("g", nodes, [("script", "first"), ("first.predictions", "second")])
+
+    build(None)
+    with pytest.raises(ConfigError) as caught:
+        build(("piano", "voice"))
+    said = "no label 'pianoo' (did you mean piano?); labels are: piano, voice"
+    assert str(caught.value) == f"second: events: {said}"
 
 
 def test_rules_that_contradict_themselves() -> None:

@@ -140,8 +140,24 @@ def test_head_that_cannot_be_published_by_its_name(folder: Path, name: str) -> N
 
 
 def test_head_for_another_backbone_is_refused_when_the_graph_is_built(folder: Path) -> None:
-    with pytest.raises(GraphError, match="takes tokens of 9 embedding, not of 8 embedding"):
+    remedy = r"other belongs to tiny: name heads of this model, or none \(--set heads\.heads=\[\]\)"
+    refused = f"takes tokens of 9 embedding, not of 8 embedding; {remedy}$"
+    with pytest.raises(GraphError, match=refused):
         graph_of(folder, Heads("heads", heads=[str(folder / "other")]))
+
+
+def test_what_displays_show_of_heads_is_there_before_they_say_anything(folder: Path) -> None:
+    heads = Heads("heads", heads=[str(folder / "mood")])
+    assert heads.describe() == {
+        "predictions": [
+            {
+                "head": "mood",
+                "model": "mood",
+                "model_version": heads._loaded()[0].card.version,
+                "labels": list(heads._loaded()[0].labels),
+            }
+        ]
+    }
 
 
 def test_head_trained_on_another_backbone_of_the_same_size(folder: Path) -> None:
