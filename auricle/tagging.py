@@ -96,4 +96,4 @@ class FileTagger:
             )
         for run in passes(self.graph):
             self.run = run
-            yield from self._collector.take()
+            yield from self._collector.segments()

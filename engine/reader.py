@@ -105,6 +105,13 @@ class Reader:
             count = min(count, first - self.number)
         return count, None
 
+    def gap_reasons(self, start: int, stop: int) -> tuple[str, ...]:
+        """Reasons of the noted gaps that touch tokens `[start, stop)`, each once."""
+        if not self.gaps:
+            return ()
+        found = (gap.reason for gap in self.gaps if gap.start < stop and start < gap.stop)
+        return tuple(dict.fromkeys(found))
+
     def touching(self, mark: Mark) -> tuple[int, int]:
         """Numbers `[first, last)` of the windows that touch `mark`."""
         origin = self.stream.start - self.before

@@ -289,6 +289,16 @@ class Stream:
             token = upstream.start + (token - stream.start) * lineage.hop + lineage.size - 1
             stream = upstream
 
+    @functools.cached_property
+    def source(self) -> Stream:
+        """The stream that this one comes from by way of all others."""
+        return self if self.lineage is None else self.lineage.upstream.source
+
+    def heard_ns(self, token: int) -> int:
+        """Monotonic time at which the last sample that `token` needs was in the engine."""
+        *_, (source, sample) = self.ancestry(token)
+        return source.committed(sample).done_ns
+
     def seconds(self, token: int) -> tuple[Fraction, Fraction]:
         """Start and end of `token` in seconds from the start of the source."""
         rate, length = self._nominal

@@ -425,8 +425,7 @@ class Backbone(Deferring[BackboneParams]):
     def _complete_ns(self) -> int:
         """When that was."""
         reader = self.reader
-        source, token = list(reader.stream.ancestry(reader.position + self.segment_size - 1))[-1]
-        return source.committed(token).done_ns
+        return reader.stream.heard_ns(reader.position + self.segment_size - 1)
 
     def anticipate(self) -> bool:
         if not isinstance(self._inference, IncrementalInference):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.engine.node import Node, Status
 from auricle.engine.port import InputPort
+from auricle.engine.reader import Reader
+from auricle.engine.sink import Sink
 from auricle.nodes.predictions import FLOAT32, Prediction
 
 
@@ -35,54 +37,41 @@ class Segment:
     flags: tuple[str, ...] = ()
 
 
-class Collector(Node):
+class Collector(Sink):
     """Gathers the predictions, and the embeddings if connected, of one backbone until they are
-    taken.
+    asked for.
     """
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
-        self._predictions = self.add_input(
-            InputPort("predictions", "Scores of one backbone.", Prediction)
-        )
+        # The embeddings first, so that they are there when their predictions are taken.
         self._embeddings = self.add_input(
             InputPort("embeddings", "Its embeddings.", FLOAT32, axes=None, optional=True)
         )
+        self.add_input(InputPort("predictions", "Scores of one backbone.", Prediction))
         self._segments: list[Segment] = []
+        self._vectors: deque[NDArray[np.float32]] = deque()
 
-    def take(self) -> Iterator[Segment]:
+    def segments(self) -> Iterator[Segment]:
         """The segments gathered since the last call."""
         segments, self._segments = self._segments, []
         yield from segments
 
-    def process(self) -> Status:
-        reader = self._predictions.reader
-        others = self._embeddings.readers
-        ended = reader.stream.ended
-        count = min([reader.windows(), *(other.windows() for other in others)])
-        reader.new_marks()
-        if not count:
-            return Status.FINISHED if ended else Status.NO_INPUT
-        reader.gap()
-        count, skip = reader.stretch(count)
-        if skip is None:
+    def take(self, port: InputPort, reader: Reader, count: int) -> None:
+        if port is self._embeddings:
+            self._vectors.extend(reader.view(count).copy())
+        else:
             for row, prediction in enumerate(reader.view(count)):
-                self._segments.append(self._segment(reader.position + row, prediction, row))
-        for each in (reader, *others):
-            each.release(count)
-        return Status.OK
+                self._segments.append(self._segment(reader, reader.position + row, prediction))
 
-    def _segment(self, token: int, prediction: Prediction, row: int) -> Segment:
-        reader = self._predictions.reader
+    def _segment(self, reader: Reader, token: int, prediction: Prediction) -> Segment:
         start, end = reader.stream.seconds(token)
         (scores,) = prediction.scores
-        embeddings = None
-        if self._embeddings.readers:
-            # A copy: the ring writes over what was released.
-            embeddings = self._embeddings.reader.view(row + 1)[row].copy()
-        flags = tuple(
-            dict.fromkeys(gap.reason for gap in reader.gaps if gap.start <= token < gap.stop)
+        return Segment(
+            index=token - reader.stream.start,
+            start=float(start),
+            end=float(end),
+            activations=dict(zip(scores.labels, scores.activations.tolist(), strict=True)),
+            embeddings=self._vectors.popleft() if self._embeddings.readers else None,
+            flags=reader.gap_reasons(token, token + 1),
         )
-        activations = dict(zip(scores.labels, scores.activations.tolist(), strict=True))
-        index = token - reader.stream.start
-        return Segment(index, float(start), float(end), activations, embeddings, flags)

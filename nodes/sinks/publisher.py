@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.engine.marks import Mark, Skip
-from auricle.engine.node import Node, Status
 from auricle.engine.port import InputPort
+from auricle.engine.provenance import Provenance
 from auricle.engine.reader import Reader
+from auricle.engine.sink import Sink
 from auricle.engine.stream import Stream
 from auricle.errors import AuricleError, ConfigError
-from auricle.nodes.predictions import Event, Events, Prediction, Scores
+from auricle.nodes.predictions import Event, Events, Prediction
 from auricle.wire.codec import KINDS
 
 
@@ -36,7 +37,7 @@ class WireOutlet(Protocol):
         """Send an array."""
 
 
-class Publisher(Node):
+class Publisher(Sink):
     """Predictions, events and arrays on the wire, with where and when they were heard; gaps, skips,
     the end.
 
@@ -66,21 +67,16 @@ class Publisher(Node):
             )
         self._open = True
 
-    def process(self) -> Status:
-        progress, over = False, True
-        for port, publish in (
-            (self._predictions, self._publish_prediction),
-            (self._events, self._publish_events),
-            (self._arrays, self._publish_array),
-        ):
-            for reader in port.readers:
-                ended = reader.stream.ended
-                progress |= self._read(reader, publish)
-                over &= ended and not reader.windows()
-        if over:
-            self._end("finished")
-            return Status.FINISHED
-        return Status.CAUGHT_UP if progress else Status.NO_INPUT
+    def take(self, port: InputPort, reader: Reader, count: int) -> None:
+        if port is self._predictions:
+            self._publish_predictions(reader, count)
+        elif port is self._events:
+            self._publish_events(reader, count)
+        else:
+            self._publish_array(reader, count)
+
+    def ended(self) -> None:
+        self._end("finished")
 
     def fail(self, error: AuricleError) -> None:
         if self.context.outlet is not None:
@@ -95,84 +91,50 @@ class Publisher(Node):
         self._open = False
         self._send("end", {"reason": reason, "seconds": self._seconds()})
 
-    def _read(self, reader: Reader, publish: Any) -> bool:
-        """Publish what is new in one stream; returns whether there was anything."""
-        ready = reader.windows()
-        # Told as soon as they are known, which may be long before the first segment that touches
-        # them.
-        for mark in reader.new_marks():
-            self._tell(mark, reader.stream)
-        left = ready
-        while left:
-            reader.gap()
-            count, skip = reader.stretch(left)
-            if skip is None:
-                publish(reader, count)
-            reader.release(count)
-            left -= count
-        return ready > 0
-
-    def _publish_prediction(self, reader: Reader, count: int) -> None:
+    def _publish_predictions(self, reader: Reader, count: int) -> None:
         for row, prediction in enumerate(reader.view(count)):
-            token = reader.position + row
-            if prediction.scores:
-                place = self._place(reader, token)
-                latency, done_ns = latency_by_stage(reader.stream, token)
-                for scores in prediction.scores:
-                    if scores.head in KINDS:
-                        what = f"head {scores.head!r} has the name of another kind of message"
-                        raise ConfigError(f"{what}; these are: {', '.join(KINDS)}", node=self.name)
-                    message = {
-                        **place,
-                        **_said(scores),
-                        "latency": dict(latency),
-                        "values": scores.ranked(),
-                    }
-                    self._send(scores.head, message, done_ns)
+            if not prediction.scores:
+                continue
+            provenance = Provenance.of(reader, reader.position + row)
+            place = _place(provenance)
+            for scores in prediction.scores:
+                if scores.head in KINDS:
+                    what = f"head {scores.head!r} has the name of another kind of message"
+                    raise ConfigError(f"{what}; these are: {', '.join(KINDS)}", node=self.name)
+                message = {
+                    **place,
+                    "model": scores.model,
+                    "model_version": scores.version,
+                    "latency": dict(provenance.latency),
+                    "values": scores.ranked(),
+                }
+                self._send(scores.head, message, provenance.done_ns)
 
     def _publish_events(self, reader: Reader, count: int) -> None:
         for row, events in enumerate(reader.view(count)):
-            if events.events:
-                latency, done_ns = latency_by_stage(reader.stream, reader.position + row)
-                for event in events.events:
-                    message = {**self._event(reader.stream, event), "latency": dict(latency)}
-                    self._send("events", message, done_ns)
+            if not events.events:
+                continue
+            provenance = Provenance.of(reader, reader.position + row)
+            for event in events.events:
+                message = self._event(reader.stream, event)
+                message["latency"] = dict(provenance.latency)
+                self._send("events", message, provenance.done_ns)
 
     def _publish_array(self, reader: Reader, count: int) -> None:
-        stream = reader.stream
-        latency, done_ns = latency_by_stage(stream, reader.position + count - 1)
+        token_type = reader.stream.token_type
+        provenance = Provenance.of(reader, reader.position, count)
         header = {
-            **self._place(reader, reader.position, count),
-            "latency": latency,
+            **_place(provenance),
+            "latency": dict(provenance.latency),
             "count": count,
-            "rate": float(stream.token_type.rate),
-            "axes": ["token", *(axis.name for axis in stream.token_type.axes)],
+            "rate": float(token_type.rate),
+            "axes": ["token", *(axis.name for axis in token_type.axes)],
         }
-        kind = stream.name.partition(".")[2]
+        kind = reader.stream.name.partition(".")[2]
         outlet = cast(WireOutlet, self.context.outlet)
         outlet.publish_array(
-            self.context.stream, kind, header, np.asarray(reader.view(count)), done_ns
+            self.context.stream, kind, header, np.asarray(reader.view(count)), provenance.done_ns
         )
-
-    def _place(self, reader: Reader, token: int, count: int = 1) -> dict[str, Any]:
-        """Where and when `count` tokens from `token` on were heard."""
-        stream = reader.stream
-        stop = token + count
-        first, last = stream.span(token)[0], stream.span(stop - 1)[1]
-        made = [each.committed(index) for each, index in stream.ancestry(stop - 1)]
-        level = next((commit.level for commit in made if commit.level), None)
-        gaps = (gap.reason for gap in reader.gaps if gap.start < stop and token < gap.stop)
-        return {
-            "index": token - stream.start,
-            "span": [first, last],
-            "sample_rate": stream.clock.sample_rate,
-            "start": float(stream.seconds(token)[0]),
-            "end": float(stream.seconds(stop - 1)[1]),
-            "utc": stream.clock.utc_ns(last) / 1e9,
-            "rung": max(commit.rung for commit in made),
-            **({"patchout": level} if level else {}),
-            "flags": [f"gap:{reason}" for reason in dict.fromkeys(gaps)],
-        }
 
     def _event(self, stream: Stream, event: Event) -> dict[str, Any]:
         sample = stream.clock.sample_at(event.at)
@@ -190,7 +152,7 @@ class Publisher(Node):
             "reason": event.reason,
         }
 
-    def _tell(self, mark: Mark, stream: Stream) -> None:
+    def marked(self, port: InputPort, reader: Reader, mark: Mark) -> None:
         """Publish a gap or a skip, unless another stream has brought it already."""
         # Every stream brings the marks in order, so what lies before the last one told has been
         # told.
@@ -199,13 +161,14 @@ class Publisher(Node):
             return
         self._told[key] = mark.source
         first, last = mark.source
-        rate = stream.clock.sample_rate
+        clock = reader.stream.clock
+        rate = clock.sample_rate
         message = {
             "reason": mark.reason,
             "span": [first, last],
             "sample_rate": rate,
             "seconds": (last - first) / rate,
-            "utc": stream.clock.utc_ns(last) / 1e9,
+            "utc": clock.utc_ns(last) / 1e9,
         }
         if isinstance(mark, Skip):
             self.counts[f"skipped:{mark.reason}"] += mark.stop - mark.start
@@ -214,8 +177,8 @@ class Publisher(Node):
 
     def _seconds(self) -> float:
         """Seconds of the source that were heard."""
-        streams = [reader.stream for port in self.inputs.values() for reader in port.readers]
-        source = list(streams[0].ancestry(streams[0].start))[-1][0]
+        readers = [reader for port in self.inputs.values() for reader in port.readers]
+        source = readers[0].stream.source
         return float((source.written - source.start) / source.token_type.rate)
 
     def _send(self, kind: str, message: dict[str, Any], since_ns: int | None = None) -> None:
@@ -223,29 +186,16 @@ class Publisher(Node):
         outlet.publish(self.context.stream, kind, message, since_ns)
 
 
-def latency_by_stage(stream: Stream, token: int) -> tuple[dict[str, float], int]:
-    """Seconds that `token` took from its last sample to its commit, by stage, and when that was.
-
-    `capture` lasts until the sample was in the engine, `queue` is all waiting from there on, and
-    each stage counts its own work. The stages add up to the whole.
-
-    Returns:
-        The stages, and the monotonic time of the commit in ns.
-    """
-    path = list(stream.ancestry(token))[::-1]
-    source, sample = path[0]
-    before_ns = source.committed(sample).done_ns
-    captured_ns = stream.clock.monotonic_ns(stream.span(token)[1])
-    stages = {"capture": max(0, before_ns - captured_ns) / 1e9, "queue": 0.0}
-    for each, index in path[1:]:
-        began_ns, done_ns, *_ = each.committed(index)
-        # A node may have begun before the last token came: it works on what is there.
-        began_ns = max(began_ns, before_ns)
-        stages["queue"] += (began_ns - before_ns) / 1e9
-        stages[each.stage] = stages.get(each.stage, 0.0) + max(0, done_ns - began_ns) / 1e9
-        before_ns = max(done_ns, before_ns)
-    return stages, before_ns
-
-
-def _said(scores: Scores) -> dict[str, Any]:
-    return {"model": scores.model, "model_version": scores.version}
+def _place(provenance: Provenance) -> dict[str, Any]:
+    """Where and when tokens were heard, in the words of the wire."""
+    return {
+        "index": provenance.index,
+        "span": list(provenance.span),
+        "sample_rate": provenance.sample_rate,
+        "start": provenance.start,
+        "end": provenance.end,
+        "utc": provenance.utc,
+        "rung": provenance.rung,
+        **({"patchout": provenance.level} if provenance.level else {}),
+        "flags": list(provenance.flags),
+    }

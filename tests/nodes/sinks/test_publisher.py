@@ -14,12 +14,13 @@ from auricle.engine.context import Context
 from auricle.engine.graph import Graph
 from auricle.engine.node import Status
 from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.provenance import Provenance
 from auricle.engine.run import Run
 from auricle.engine.scheduler import run_offline
 from auricle.engine.transform import Transform
 from auricle.errors import ConfigError, InputError
 from auricle.nodes.predictions import FLOAT32, Event, Events, Prediction, Scores
-from auricle.nodes.sinks.publisher import Publisher, latency_by_stage
+from auricle.nodes.sinks.publisher import Publisher
 from auricle.wire.client import Subscriber
 from auricle.wire.server import Server
 from auricle.wire.settings import WireSpec
@@ -197,11 +198,13 @@ def test_waiting_is_told_from_work() -> None:
     third = outbox.kinds("tags")[2]["latency"]
     assert third["queue"] >= 0.04 * 0.9
     assert 0.02 <= third["inference"] < third["queue"]
-    stream = g.nodes["tell"].outputs["events"].stream
-    stages, done_ns = latency_by_stage(stream, stream.start + 2)
+    reader = g.nodes["publish"].inputs["events"].reader
+    stream = reader.stream
+    provenance = Provenance.of(reader, stream.start + 2)
+    stages = provenance.latency
     assert set(stages) == {"capture", "queue", "inference", "aggregation"}
     captured_ns = stream.clock.monotonic_ns(stream.span(stream.start + 2)[1])
-    assert sum(stages.values()) == pytest.approx((done_ns - captured_ns) / 1e9)
+    assert sum(stages.values()) == pytest.approx((provenance.done_ns - captured_ns) / 1e9)
 
 
 @pytest.mark.parametrize("start", STARTS)
