@@ -39,14 +39,15 @@ def maest_30s(
     def make() -> None:
         import torch
 
-        from auricle.models.export.folder import Export, export_maest
+        from auricle.models.export.folder import write_model_folder
+        from auricle.models.export.options import Export
         from auricle.models.networks.maest import CONFIGS, Maest
 
         torch.manual_seed(SEED)
         config = CONFIGS["30s"]
         labels = tuple(map(str, range(config.n_classes))) if labelled else ()
         export = Export(folder.name, labels, block, precision=precision, program=program)
-        export_maest(Maest(config), folder, export)
+        write_model_folder(Maest(config), folder, export)
 
     return _made(folder, make)
 
@@ -58,11 +59,13 @@ def efficientnet_b0() -> Path:
     def make() -> None:
         import torch
 
-        from auricle.models.export.folder import export_convolutional
+        from auricle.models.export.folder import write_model_folder
+        from auricle.models.export.options import Export
         from auricle.models.networks.efficientnet import EfficientNetB0
 
         torch.manual_seed(SEED)
-        export_convolutional(EfficientNetB0(), folder, folder.name, segment_size=128, hop_size=62)
+        export = Export(folder.name, segment_size=128, hop_size=62)
+        write_model_folder(EfficientNetB0(), folder, export)
 
     return _made(folder, make)
 

@@ -17,10 +17,14 @@ from pydantic_core import PydanticCustomError
 
 from auricle.errors import ModelError
 from auricle.models.files import write_atomically
+from auricle.models.front_end import FRONT_ENDS, FrontEnd, FrontEndName
 from auricle.models.patchout import PatchGrid, PatchoutLevel
 
 CARD_NAME: Final = "card.json"
 MODEL_SUFFIXES: Final = (".onnx", ".safetensors")
+
+OUTPUT_PURPOSES: Final = {"embeddings": "embeddings", "activations": "predictions"}
+"""What cards call the outputs of our own files, in their `output_purpose`."""
 
 Activation = Literal["linear", "relu", "sigmoid", "softmax"]
 Size = Annotated[int, Field(gt=0)]
@@ -63,7 +67,7 @@ class EmbeddingModel(_Part):
     link: str | None = None
 
 
-class Inference(_Part):
+class InferenceSpec(_Part):
     """How the model is run: sample rate in Hz, and the Essentia algorithm that does the same."""
 
     sample_rate: Size
@@ -71,12 +75,25 @@ class Inference(_Part):
     embedding_model: EmbeddingModel | None = None
 
 
-class FrontEnd(BaseModel):
-    """The features a backbone takes. Sizes in samples; the model is fed (mel - mean) / std."""
+class FrontEndSpec(BaseModel):
+    """The features a backbone takes: a front end by its name, its numbers repeated, and what the
+    frames are normalised by: the model is fed (mel - mean) / std.
+
+    Attributes:
+        name: Name of the front end.
+        sample_rate: Hz.
+        frame_size: Samples of an analysis frame.
+        hop_size: Samples from one frame to the next.
+        n_mels: Bands of a frame.
+        window: Analysis window.
+        compression: Compression as a formula.
+        mean: Mean of the values the model was trained on.
+        std: What they were divided by after that.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Literal["musicnn", "vggish"]
+    name: FrontEndName
     sample_rate: Size
     frame_size: Size
     hop_size: Size
@@ -85,6 +102,32 @@ class FrontEnd(BaseModel):
     compression: str
     mean: float = 0.0
     std: Annotated[float, Field(gt=0)] = 1.0
+
+    @classmethod
+    def of(cls, name: FrontEndName, mean: float = 0.0, std: float = 1.0) -> Self:
+        """The specification of the front end `name`, normalised by `mean` and `std`."""
+        defined = FRONT_ENDS[name]
+        numbers = {field: getattr(defined, field) for field in _REPEATED}
+        return cls(name=name, mean=mean, std=std, **numbers)
+
+    def definition(self) -> FrontEnd:
+        """The front end this refers to.
+
+        Raises:
+            ModelError: A number differs from the definition, so the model takes other features.
+        """
+        defined = FRONT_ENDS[self.name]
+        for field in _REPEATED:
+            said, has = getattr(self, field), getattr(defined, field)
+            if said != has:
+                raise ModelError(
+                    f"its card says {field}={said!r}, and the front end {self.name!r} has {has!r}"
+                )
+        return defined
+
+
+_REPEATED: Final = ("sample_rate", "frame_size", "hop_size", "n_mels", "window", "compression")
+"""Numbers of a front end that cards repeat."""
 
 
 class Deviation(BaseModel):
@@ -103,6 +146,14 @@ class Deviation(BaseModel):
     cosine: float | None = None
     tried_on: str
 
+    def __str__(self) -> str:
+        words = []
+        if self.activations is not None:
+            words.append(f"largest difference of an activation {self.activations:.2g}")
+        if self.cosine is not None:
+            words.append(f"least cosine of embeddings {self.cosine:.6f}")
+        return f"{', '.join(words)}, against the network on {self.tried_on}"
+
 
 class Card(_Part):
     """A model card. `io` is the key `schema` of the JSON, a name that pydantic keeps for itself."""
@@ -112,7 +163,7 @@ class Card(_Part):
     version: str = Field(coerce_numbers_to_str=True)
     classes: tuple[str, ...]
     io: Schema = Field(alias="schema")
-    inference: Inference
+    inference: InferenceSpec
     link: str | None = None
     description: str = ""
     author: str = ""
@@ -125,7 +176,7 @@ class Card(_Part):
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     licence: str | None = None
     source: str | None = None
-    front_end: FrontEnd | None = None
+    front_end: FrontEndSpec | None = None
     segment_size: Size | None = None
     segment_hop_size: Size | None = None
     # Of a transformer whose patches can be left out: how it cuts, and settings from the best to the

@@ -24,7 +24,7 @@ each other and of us, pin them. The others are trusted on first use: see
 from dataclasses import dataclass
 from typing import Final
 
-from auricle.models.card import FrontEnd
+from auricle.models.card import FrontEndSpec
 from auricle.models.convert.musicnn import SEGMENT_SIZE
 from auricle.models.convert.wheel import FRONT_END, SEGMENT_HOP_SIZE
 
@@ -32,20 +32,10 @@ BASE_URL: Final = "https://essentia.upf.edu/models"
 LICENCE: Final = "CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/)"
 
 
-MAEST_FRONT_END: Final = FRONT_END.model_copy(
-    update={"mean": 2.06755686098554, "std": 2 * 1.268292820667291}
-)
+MAEST_FRONT_END: Final = FrontEndSpec.of("musicnn", 2.06755686098554, 2 * 1.268292820667291)
 """What MAEST was trained on. Its code divides by twice the deviation, and so do all who run it."""
 
-VGGISH_FRONT_END: Final = FrontEnd(
-    name="vggish",
-    sample_rate=16000,
-    frame_size=400,
-    hop_size=160,
-    n_mels=64,
-    window="hann symmetric",
-    compression="ln(0.01 + 1 * x)",
-)
+VGGISH_FRONT_END: Final = FrontEndSpec.of("vggish")
 """What Essentia gives YAMNet, and what its heads were trained on. YAMNet itself has learnt 0.001
 for 0.01.
 """
@@ -57,7 +47,7 @@ class Segments:
 
     size: int
     hop_size: int
-    front_end: FrontEnd = FRONT_END
+    front_end: FrontEndSpec = FRONT_END
 
 
 @dataclass(frozen=True, slots=True)

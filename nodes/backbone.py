@@ -31,7 +31,6 @@ from auricle.models.patchout import Kept, Patchout, PatchoutLevel
 from auricle.models.registry import find, info
 from auricle.nodes.mel_spectrogram import mel_axis
 from auricle.nodes.predictions import FLOAT32, Prediction, Scores
-from auricle.nodes.signal.mel import FRONT_ENDS
 from auricle.wire.codec import KIND
 
 log = logging.getLogger(__name__)
@@ -141,14 +140,10 @@ class Backbone(Deferring[BackboneParams]):
                 f"{self.card.name}: its card has no front_end and segment sizes; is it a backbone?"
             )
             raise ConfigError(what, node=name)
-        known = FRONT_ENDS[front_end.name]
-        for field in ("sample_rate", "frame_size", "hop_size", "n_mels", "window", "compression"):
-            said, has = getattr(front_end, field), getattr(known, field)
-            if said != has:
-                where = f"{self.card.name}: its card says {field}={said!r}"
-                raise ConfigError(
-                    f"{where}, and the front end {known.name!r} has {has!r}", node=name
-                )
+        try:
+            known = front_end.definition()
+        except ModelError as error:
+            raise ConfigError(f"{self.card.name}: {error}", node=name) from error
         self.segment_size = segment_size
         self._seat: Seat | None = None
         """With the owner of the session, who runs the segments then."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,9 @@ from auricle.engine.node import NodeParams
 from auricle.engine.port import InputPort, OutputPort
 from auricle.engine.stream import Axis, Stream
 from auricle.engine.transform import Transform
+from auricle.models.front_end import FRONT_ENDS, FrontEnd, FrontEndName
 from auricle.nodes.predictions import FLOAT32
-from auricle.nodes.signal.mel import FRONT_ENDS, FrontEnd, MelKernel
+from auricle.nodes.signal.mel import MelKernel
 
 
 def mel_axis(front_end: FrontEnd) -> Axis:
@@ -25,9 +26,7 @@ def mel_axis(front_end: FrontEnd) -> Axis:
 class MelSpectrogramParams(NodeParams):
     """Parameters of `MelSpectrogram`."""
 
-    front_end: Literal["musicnn", "vggish"] = Field(
-        "musicnn", description="As the model was trained on."
-    )
+    front_end: FrontEndName = Field("musicnn", description="As the model was trained on.")
 
 
 class MelSpectrogram(Transform[MelSpectrogramParams]):

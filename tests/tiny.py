@@ -9,8 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from auricle.models.card import Card, FrontEnd, Schema, TensorSpec, save_card
-from auricle.models.card import Inference as Inferred
+from auricle.models.card import Card, FrontEndSpec, InferenceSpec, Schema, TensorSpec, save_card
 from auricle.models.files import sha256
 from auricle.models.heads.head import save_head
 from auricle.models.heads.mlp import Layer
@@ -179,18 +178,10 @@ def _save(
                 TensorSpec(name="embeddings", shape=("batch", SIZE), output_purpose="embeddings"),
             ),
         ),
-        inference=Inferred(sample_rate=16000),
+        inference=InferenceSpec(sample_rate=16000),
         file="model.onnx",
         sha256=sha256(folder / "model.onnx"),
-        front_end=FrontEnd(
-            name="musicnn",
-            sample_rate=16000,
-            frame_size=512,
-            hop_size=256,
-            n_mels=96,
-            window="hann symmetric",
-            compression="log10(1 + 10000 * x)",
-        ),
+        front_end=FrontEndSpec.of("musicnn"),
         segment_size=segment_size,
         segment_hop_size=hop_size,
         **more,

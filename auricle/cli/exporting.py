@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from auricle.errors import ModelError
 from auricle.models.card import Card
-from auricle.models.export.folder import Export, Precision, export_maest, segment_size
+from auricle.models.export.folder import write_model_folder
+from auricle.models.export.modules import segment_size
+from auricle.models.export.options import Export, Precision
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.networks.maest import Kind
 from auricle.models.networks.maest_weights import load_maest
 from auricle.models.published import MAEST_FRONT_END
-from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from auricle.nodes.signal.mel import mel_spectrogram
 from bench.audio import DEMO, chord, decode
 
 MOST_SEGMENTS = 3
@@ -43,7 +46,7 @@ def export_checkpoint(
     Args:
         checkpoint: As `auricle.models.networks.maest_weights.load_maest` reads it.
         folder: To be written.
-        name, block, kinds, precision, program, licence: See `auricle.models.export.folder.Export`.
+        name, block, kinds, precision, program, licence: See `auricle.models.export.options.Export`.
         heads: Of each attention; None for heads of 64 values.
         labels: File with a label a line, or JSON with `classes`.
         try_on: Music; the demo clip, if None.
@@ -70,7 +73,7 @@ def export_checkpoint(
     export.check(network.config)  # before the music is decoded
     segments, what = _music(try_on, segment_size(network))
     tell(f"writing, and comparing on {what}; a minute or so")
-    return export_maest(network, folder, export, segments, what)
+    return write_model_folder(network, folder, export, segments, what)
 
 
 def _music(file: Path | None, size: int) -> tuple[list[NDArray[np.float32]], str]:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from auricle.errors import FAILED
-
-if TYPE_CHECKING:
-    from auricle.models.card import Card
 
 SHOWN_LABELS = 50
 """Of a model with hundreds, `--json` has all."""
@@ -102,7 +98,7 @@ def info(name: str, as_json: bool) -> None:
         "patches": ", ".join(f"{level.name} ({grid.tokens(level)})" for level in card.patchout)
         if grid
         else "",
-        "numbers": card.precision and " ".join([card.precision, *_deviations(card)]),
+        "numbers": " ".join(str(each) for each in (card.precision, card.deviation) if each),
         "program": card.program and f"{card.program}, which torch-tensorrt compiles",
         "labels": ", ".join(card.classes[:SHOWN_LABELS])
         + (f" and {more} more" if more > 0 else ""),
@@ -207,18 +203,5 @@ def export(
         tell=lambda line: click.echo(line, err=True),
     )
     click.echo(f"{card.name}: {folder}")
-    for line in _deviations(card):
-        click.echo(line)
-
-
-def _deviations(card: Card) -> list[str]:
-    """How far an exported file is from its network, in words."""
-    found = card.deviation
-    if found is None:
-        return []
-    figures = {
-        "cosine of embeddings": found.cosine,
-        "largest difference of an activation": found.activations,
-    }
-    words = [f"{title} {value:.6g}" for title, value in figures.items() if value is not None]
-    return [f"{', '.join(words)}, against the network on {found.tried_on}"]
+    if card.deviation is not None:
+        click.echo(str(card.deviation))

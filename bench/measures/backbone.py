@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.inference.sessions import open_session
 from auricle.models.registry import find, info
 from auricle.nodes.backbone import Backbone
 from auricle.nodes.mel_spectrogram import mel_axis
 from auricle.nodes.predictions import Prediction
-from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from auricle.nodes.signal.mel import mel_spectrogram
 from bench.audio import DEMO, chord, decode
 from bench.replay import Kept, Replay, run_through
 from bench.report import Report
-from bench.timing import Measurement, Spread, Progress, alternate, percentiles, ratios, silent
+from bench.timing import Measurement, Progress, Spread, alternate, percentiles, ratios, silent
 
 PLAIN = "session.run, 1 thread"
 COLUMN = "ms a segment"

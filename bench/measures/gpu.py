@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 
 from auricle.errors import AuricleError, ConfigError, ModelError
 from auricle.models.card import Card
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.inference.open_owner import open_runner
 from auricle.models.inference.owner import InferenceOwner, Request, Runner, Seat, batch_sizes
 from auricle.models.inference.providers import SHORT_NAMES, trouble, usable
 from auricle.models.patchout import Kept
 from auricle.models.registry import find, info
-from auricle.nodes.signal.mel import FRONT_ENDS
 from bench.audio import SAMPLE_RATE
 from bench.measures.backbone import frames_of_music
 from bench.report import Figure, Report
 from bench.timing import (
     Measurement,
-    Spread,
     Progress,
+    Spread,
     alternate,
     percentiles,
     ratios,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from auricle.errors import ConfigError
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.heads.head import Mlp, save_head
 from auricle.models.heads.mlp import Layer
 from auricle.models.registry import info
@@ -17,11 +18,10 @@ from auricle.nodes.backbone import Backbone
 from auricle.nodes.heads import Heads
 from auricle.nodes.mel_spectrogram import mel_axis
 from auricle.nodes.predictions import Prediction
-from auricle.nodes.signal.mel import FRONT_ENDS
 from bench.measures.backbone import BLOCK, frames_of_music
 from bench.replay import Kept, Replay, run_through
 from bench.report import Report
-from bench.timing import Spread, Progress, alternate, ratios, silent
+from bench.timing import Progress, Spread, alternate, ratios, silent
 
 ALONE = "backbone alone"
 HIDDEN = 100

@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import ConfigError
+from auricle.models.front_end import FRONT_ENDS
 from auricle.nodes.mel_spectrogram import MelSpectrogram
-from auricle.nodes.signal.mel import FRONT_ENDS, MelKernel, filter_bank, mel_spectrogram, window
+from auricle.nodes.signal.mel import MelKernel, filter_bank, mel_spectrogram, window
 from bench.audio import SAMPLE_RATE, clip, decode
 from bench.replay import Replay, run_through
 from bench.report import Report
 from bench.timing import (
     Measurement,
-    Spread,
     Progress,
+    Spread,
     alternate,
     calls_for,
     parse_cores,

@@ -17,20 +17,21 @@ from numpy.typing import NDArray
 
 from auricle.errors import ConfigError
 from auricle.models.card import Card
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.inference.patches import PatchInference
 from auricle.models.inference.sessions import open_patch_session, open_session
 from auricle.models.patchout import Patchout
 from auricle.models.registry import find, info
 from auricle.nodes.backbone import Backbone
-from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from auricle.nodes.signal.mel import mel_spectrogram
 from auricle.service.graph_file import GraphFile
 from auricle.service.service import Service
 from bench.audio import DEMO, SAMPLE_RATE, chord, clip, decode
 from bench.report import Figure, Report
 from bench.timing import (
     Measurement,
-    Spread,
     Progress,
+    Spread,
     alternate,
     parse_cores,
     pinned,

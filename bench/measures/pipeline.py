@@ -10,13 +10,14 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.inference.sessions import open_session
 from auricle.models.registry import find
-from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from auricle.nodes.signal.mel import mel_spectrogram
 from auricle.tagging import FileTagger
 from bench.audio import decode_native
 from bench.report import Report
-from bench.timing import Spread, Progress, alternate, silent
+from bench.timing import Progress, Spread, alternate, silent
 
 WHOLE = "whole pipeline"
 PARTS = ("decoding", "mel", "inference", "the rest")

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.registry import info
-from auricle.nodes.signal.mel import FRONT_ENDS
 from bench.fleet import slope
 from bench.report import Report
 from bench.timing import Progress, silent

@@ -35,12 +35,13 @@ from numpy.typing import NDArray
 
 from auricle.errors import ModelError
 from auricle.models.convert.onnx_graph import OnnxGraph
+from auricle.models.front_end import FRONT_ENDS
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array]
 
 SEGMENT_SIZE: Final = 187
-N_MELS: Final = 96
+N_MELS: Final = FRONT_ENDS["musicnn"].n_mels
 N_CLASSES: Final = 50
 MUSICNN_EMBEDDING: Final = 200
 VGG_EMBEDDING: Final = 256

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from auricle.errors import ModelError
-from auricle.models.card import Card, FrontEnd, Inference, Schema, TensorSpec, save_card
+from auricle.models.card import Card, FrontEndSpec, InferenceSpec, Schema, TensorSpec, save_card
 from auricle.models.convert import musicnn
 from auricle.models.convert.tensor_bundle import TensorBundle
 from auricle.models.files import sha256, write_atomically
@@ -22,15 +22,7 @@ from auricle.models.files import sha256, write_atomically
 LICENCE: Final = "ISC"
 MODEL_FILE: Final = "model.onnx"
 
-FRONT_END: Final = FrontEnd(
-    name="musicnn",
-    sample_rate=16000,
-    frame_size=512,
-    hop_size=256,
-    n_mels=musicnn.N_MELS,
-    window="hann symmetric",
-    compression="log10(1 + 10000 * x)",
-)
+FRONT_END: Final = FrontEndSpec.of("musicnn")
 # Essentia's patchHopSize for these models: segments overlap by half.
 SEGMENT_HOP_SIZE: Final = 93
 
@@ -179,7 +171,9 @@ def _card(recipe: Recipe, labels: tuple[str, ...], model_hash: str) -> Card:
             "metrics": {"ROC-AUC": recipe.roc_auc, "PR-AUC": recipe.pr_auc},
         },
         io=Schema(inputs=(mel,), outputs=outputs),
-        inference=Inference(sample_rate=FRONT_END.sample_rate, algorithm=recipe.network.algorithm),
+        inference=InferenceSpec(
+            sample_rate=FRONT_END.sample_rate, algorithm=recipe.network.algorithm
+        ),
         file=MODEL_FILE,
         sha256=model_hash,
         licence=LICENCE,

@@ -16,10 +16,10 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.compiled import compiled_and_kept
 from auricle.models.card import Activation
 from auricle.models.heads.head import Mlp
 from auricle.models.heads.mlp import ACTIVATIONS, Layer
-from auricle.nodes.signal.compiled import compiled_and_kept
 
 Array = NDArray[np.float32]
 

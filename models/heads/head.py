@@ -24,7 +24,7 @@ from auricle.models.card import (
     Activation,
     Card,
     EmbeddingModel,
-    Inference,
+    InferenceSpec,
     Schema,
     TensorSpec,
     first_repeated,
@@ -182,7 +182,7 @@ def save_head(
         classes=tuple(labels),
         model_types=("safetensors",),
         io=Schema(inputs=(inputs,), outputs=(outputs,)),
-        inference=Inference(
+        inference=InferenceSpec(
             sample_rate=sample_rate,
             embedding_model=EmbeddingModel(model_name=embedding_model, sha256=embedding_sha256),
         ),

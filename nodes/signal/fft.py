@@ -35,7 +35,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from auricle.nodes.signal.compiled import OPTIONS, compiled_and_kept
+from auricle.compiled import OPTIONS, compiled_and_kept
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.uint16]

@@ -2,9 +2,7 @@
 
 Two front ends, `FRONT_ENDS["musicnn"]` and `FRONT_ENDS["vggish"]`, give the numbers that the
 published models of these families were trained on; a model fed with a nearly equal mel answers
-nearly right, which nobody notices. Formulas: the mel scales of Slaney (Auditory Toolbox, Interval
-Technical Report 1998-010) and of the HTK Book (section 5.4); parameters as Essentia's
-TensorflowInputMusiCNN and TensorflowInputVGGish document them.
+nearly right, which nobody notices. `auricle.models.front_end` defines them and names their sources.
 
 Where a frame sits. The kernel knows no time: frame t of a call starts at sample t * hop_size of
 what it is given. In a spectrogram of a signal, frame t is centred on sample t * hop_size: half a
@@ -14,122 +12,17 @@ frames. Nothing is mirrored.
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from auricle.models.front_end import FrontEnd
 from auricle.nodes.signal import fft
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FrontEnd:
-    """What turns samples into mel frames: out = log(offset + gain * (bank @ spectrum of the
-    windowed frame)).
-
-    Attributes:
-        name: its name in `FRONT_ENDS` and in model cards.
-        n_mels: bands of a frame, a multiple of 4.
-        f_min, f_max: Hz, the outer feet of the first and the last triangle.
-        mel_scale: on which the centres of the bands are equidistant.
-        triangles: whether their slopes are straight over Hz or over mel.
-        norm: "area" scales each triangle by 2 / its width in Hz, "peak" leaves its top at 1.
-        spectrum: what the bands sum, |X|^2 or |X|.
-        gain, offset, log: the compression.
-        sample_rate: Hz.
-        frame_size, hop_size: samples.
-        n_fft: points of the transform; a shorter frame is followed by zeros.
-        window: the symmetric Hann window is 0 at both ends; the periodic one is not the same.
-
-    Raises ValueError when the parts do not fit.
-    """
-
-    name: str
-    frame_size: int
-    hop_size: int
-    n_mels: int
-    f_min: float
-    f_max: float
-    mel_scale: Literal["slaney", "htk"]
-    triangles: Literal["hz", "mel"]
-    norm: Literal["area", "peak"]
-    spectrum: Literal["power", "magnitude"]
-    gain: float
-    offset: float
-    log: Literal["log10", "ln"]
-    sample_rate: int = 16000
-    n_fft: int = fft.N_FFT
-    window: Literal["hann symmetric"] = "hann symmetric"
-
-    def __post_init__(self) -> None:
-        where = f"front end '{self.name}'"
-        if self.n_fft != fft.N_FFT:
-            raise ValueError(
-                f"{where}: n_fft={self.n_fft}, and {fft.N_FFT} is the only size there is"
-            )
-        if self.frame_size % 2 or not 2 <= self.frame_size <= self.n_fft:
-            raise ValueError(
-                f"{where}: frame_size={self.frame_size} must be even and within 2..{self.n_fft}"
-            )
-        if not 1 <= self.hop_size <= self.frame_size:
-            raise ValueError(
-                f"{where}: hop_size={self.hop_size} must be within 1..{self.frame_size}"
-            )
-        if self.n_mels % fft.BAND_GROUP or self.n_mels < 1:
-            raise ValueError(
-                f"{where}: n_mels={self.n_mels} must be a positive multiple of {fft.BAND_GROUP}"
-            )
-        if not 0 <= self.f_min < self.f_max <= self.sample_rate / 2:
-            limit = self.sample_rate / 2
-            raise ValueError(
-                f"{where}: f_min={self.f_min}, f_max={self.f_max} must ascend within 0..{limit:g}"
-            )
-        if not self.offset > 0:
-            raise ValueError(
-                f"{where}: offset={self.offset} must be positive, or silence has no logarithm"
-            )
-
-    @property
-    def rate(self) -> Fraction:
-        """Frames per second."""
-        return Fraction(self.sample_rate, self.hop_size)
-
-    @property
-    def padding(self) -> int:
-        """Zeros before the first sample of a signal, which centre frame 0 on it."""
-        return self.frame_size // 2
-
-    @property
-    def compression(self) -> str:
-        """The compression as a formula."""
-        return f"{self.log}({self.offset:g} + {self.gain:g} * x)"
-
-    def n_frames(self, n_samples: int) -> int:
-        """Frames of a signal of `n_samples` samples: 1 + ceil(n_samples / hop_size), none for no
-        samples.
-        """
-        return 1 + -(-n_samples // self.hop_size) if n_samples else 0
-
-    def n_samples(self, n_frames: int) -> int:
-        """Samples that `n_frames` (>= 1) frames span, the padding included."""
-        return self.frame_size + (n_frames - 1) * self.hop_size
-
-
-FRONT_ENDS: dict[str, FrontEnd] = {
-    "musicnn": FrontEnd(
-        name="musicnn", frame_size=512, hop_size=256, n_mels=96, f_min=0.0, f_max=8000.0,
-        mel_scale="slaney", triangles="hz", norm="area", spectrum="power", gain=1e4, offset=1.0, log="log10",
-    ),
-    "vggish": FrontEnd(
-        name="vggish", frame_size=400, hop_size=160, n_mels=64, f_min=125.0, f_max=7500.0,
-        mel_scale="htk", triangles="mel", norm="peak", spectrum="magnitude", gain=1.0, offset=0.01, log="ln",
-    ),
-}  # fmt: skip
 
 
 # Slaney's scale is straight (3 mel per 200 Hz) up to 1 kHz = 15 mel, then 27 mel per factor 6.4.
@@ -180,7 +73,7 @@ def filter_bank(front_end: FrontEnd) -> DoubleArray:
 
 
 def window(front_end: FrontEnd) -> DoubleArray:
-    """The analysis window, (frame_size,): symmetric Hann, not the periodic one of most libraries."""
+    """The analysis window, (frame_size,): the symmetric Hann, not the usual periodic one."""
     return np.hanning(front_end.frame_size)
 
 
@@ -200,14 +93,26 @@ class _Tables:
 def _tables(front_end: FrontEnd) -> _Tables:
     """Lays the bank out by groups of four bands: (taps, 4), as many taps as the widest of the four
     has.
+
+    Raises:
+        ValueError: A front end that the kernel has no room for.
     """
+    where = f"front end '{front_end.name}'"
+    if front_end.n_fft != fft.N_FFT:
+        raise ValueError(
+            f"{where}: n_fft={front_end.n_fft}, and {fft.N_FFT} is the only size there is"
+        )
+    if front_end.n_mels % fft.BAND_GROUP:
+        raise ValueError(
+            f"{where}: n_mels={front_end.n_mels} must be a positive multiple of {fft.BAND_GROUP}"
+        )
     bank = filter_bank(front_end) * front_end.gain
     starts = (bank > 0).argmax(axis=1)
     widths = (bank > 0).sum(axis=1)  # a triangle has no holes
     if widths.max() > fft.PADDED_BINS - fft.N_BINS:
         raise ValueError(
-            f"front end '{front_end.name}': n_mels={front_end.n_mels} makes bands of {widths.max()} bins, "
-            f"and {fft.PADDED_BINS - fft.N_BINS} is the most the kernel has room for"
+            f"{where}: n_mels={front_end.n_mels} makes bands of {widths.max()} bins, and "
+            f"{fft.PADDED_BINS - fft.N_BINS} is the most the kernel has room for"
         )
     padded = np.pad(bank, ((0, 0), (0, fft.PADDED_BINS - fft.N_BINS)))
     blocks: list[DoubleArray] = []
@@ -319,6 +224,7 @@ def mel_spectrogram(samples: npt.ArrayLike, front_end: FrontEnd) -> FloatArray:
     4e-4. Beside a pure tone of full scale, bands of "vggish" that are about empty are within 5e-4
     in both, which is what float32 holds.
 
+    >>> from auricle.models.front_end import FRONT_ENDS
     >>> mel_spectrogram(np.zeros(16000), FRONT_ENDS["musicnn"]).shape
     (64, 96)
     """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from auricle.errors import ModelError
-from auricle.models.card import Card, FrontEnd, load_card, model_path, save_card
+from auricle.models.card import Card, FrontEndSpec, load_card, model_path, save_card
 from auricle.models.patchout import PatchGrid, PatchoutLevel
 
 # In the form of the metadata files on Essentia's model site, with keys of theirs that we have no
@@ -114,7 +114,7 @@ def test_our_card_comes_back_as_it_was(tmp_path: Path) -> None:
                 PatchoutLevel(name="t3", keep_every=3, drop_rows=(0, 8)),
             ),
             "layer_activations": ("relu", "softmax"),
-            "front_end": FrontEnd(
+            "front_end": FrontEndSpec(
                 name="musicnn",
                 sample_rate=16000,
                 frame_size=512,

@@ -25,13 +25,14 @@ from auricle.engine.scheduler import run_offline
 from auricle.errors import ModelError
 from auricle.models import DEFAULT_MODEL, fetch, registry
 from auricle.models.convert.wheel import RECIPES
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.heads.head import load_head
 from auricle.models.published import LICENCE, PUBLISHED
 from auricle.nodes.backbone import Backbone
 from auricle.nodes.heads import Heads
 from auricle.nodes.mel_spectrogram import MelSpectrogram
 from auricle.nodes.predictions import Prediction
-from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from auricle.nodes.signal.mel import mel_spectrogram
 from tests.cli.command import assert_one_line, auricle
 from tests.models import essentia_site
 from tests.models.essentia_site import EMBEDDING, LABELS, Site

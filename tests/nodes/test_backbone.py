@@ -11,11 +11,12 @@ import pytest
 from auricle.engine.graph import Graph
 from auricle.engine.scheduler import run_offline
 from auricle.errors import AuricleError, ConfigError, GraphError
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.inference.sessions import open_session
 from auricle.nodes.backbone import Backbone
 from auricle.nodes.mel_spectrogram import MelSpectrogram
 from auricle.nodes.predictions import Prediction
-from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from auricle.nodes.signal.mel import mel_spectrogram
 from tests.tiny import LABELS, make_backbone
 from tests.toys import Player, Recorder
 

@@ -152,10 +152,11 @@ def network() -> Any:
 def exported(
     request: pytest.FixtureRequest, network: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    from auricle.models.export.folder import Export, export_maest
+    from auricle.models.export.folder import write_model_folder
+    from auricle.models.export.options import Export
 
     folder = tmp_path_factory.mktemp("export") / f"maest-{request.param}"
-    export_maest(
+    write_model_folder(
         network, folder, Export(folder.name, LABELS, block=1, precision=request.param, program=True)
     )
     return folder

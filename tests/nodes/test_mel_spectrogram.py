@@ -5,8 +5,9 @@ import pytest
 
 from auricle.engine.graph import Graph
 from auricle.engine.scheduler import run_offline
+from auricle.models.front_end import FRONT_ENDS
 from auricle.nodes.mel_spectrogram import MelSpectrogram
-from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from auricle.nodes.signal.mel import mel_spectrogram
 from tests.toys import Player, Recorder
 
 

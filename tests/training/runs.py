@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.nodes.signal.mel import FRONT_ENDS
+from auricle.models.front_end import FRONT_ENDS
 from auricle.training.data.manifest import Manifest, Split, Track
 from auricle.training.data.outputs import Outputs
 from auricle.training.data.store import Store, StoreWriter

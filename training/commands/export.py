@@ -33,8 +33,9 @@ def export(
     description: str | None,
 ) -> None:
     """Make a model FOLDER of a finished RUN, which auricle run and auricle tag take at once."""
-    from auricle.training.run.export import deviates, export_run
+    from auricle.training.run.export import export_run
 
     card = export_run(run, folder, name or folder.name, precision, hop, licence, description)  # type: ignore[arg-type]  # click has looked
-    click.echo(f"{card.name}: {', '.join([str(folder), *deviates(card)])}")
+    deviation = f", {card.deviation}" if card.deviation else ""
+    click.echo(f"{card.name}: {folder}{deviation}")
     click.echo(f"try it: auricle tag song.mp3 --model {folder}")

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.nodes.signal.compiled import compiled_and_kept
+from auricle.compiled import compiled_and_kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import InputError, TrainingError
+from auricle.models.front_end import FRONT_ENDS, FrontEnd
 from auricle.nodes.signal.conditioner import Resampler, downmix, silence_the_unreal, to_float
 from auricle.nodes.signal.decoder import Damage, Decoder
-from auricle.nodes.signal.mel import FRONT_ENDS, FrontEnd, mel_spectrogram
+from auricle.nodes.signal.mel import mel_spectrogram
 from auricle.training.data.manifest import Track
 from auricle.training.data.parallel import as_completed, processes
 from auricle.training.data.store import Rows, Store, StoreWriter
@@ -74,7 +75,7 @@ def compute_features(
     Args:
         tracks: Of a manifest.
         folder: The store's.
-        front_end: Name of one of `auricle.nodes.signal.mel.FRONT_ENDS`.
+        front_end: Name of one of `auricle.models.front_end.FRONT_ENDS`.
         workers: Processes; as many as there are cores, if None.
         told: Hears of each track that is finished, in no order, and whether that was now.
 

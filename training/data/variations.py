@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import TrainingError
-from auricle.nodes.signal.mel import FRONT_ENDS, FrontEnd
+from auricle.models.front_end import FRONT_ENDS, FrontEnd
 from auricle.training.data.features import open_features
 from auricle.training.data.manifest import Manifest, Track
 from auricle.training.data.store import Rows, StoreWriter

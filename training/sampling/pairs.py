@@ -23,8 +23,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.compiled import OPTIONS, compiled_and_kept
 from auricle.errors import RecipeError
-from auricle.nodes.signal.compiled import OPTIONS, compiled_and_kept
 from auricle.training.data.catalogue import Catalogue
 from auricle.training.data.csr import Csr
 

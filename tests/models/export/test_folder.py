@@ -23,13 +23,9 @@ pytest.importorskip(
 
 from auricle.errors import ModelError  # noqa: E402
 from auricle.models.card import load_card  # noqa: E402
-from auricle.models.export.folder import (
-    MEL,
-    Export,
-    export_convolutional,
-    export_maest,
-    segment_size,
-)
+from auricle.models.export.folder import write_model_folder  # noqa: E402
+from auricle.models.export.modules import MEL, segment_size  # noqa: E402
+from auricle.models.export.options import Export  # noqa: E402
 from auricle.models.inference.patches import PatchInference  # noqa: E402
 from auricle.models.inference.program import fixed, program_path  # noqa: E402
 from auricle.models.inference.program_cache import EngineShape  # noqa: E402
@@ -70,7 +66,7 @@ def folder(
     network: Maest, segments: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("export") / "maest"
-    export_maest(network, folder, Export("maest", labels=LABELS, block=1), segments, "noise")
+    write_model_folder(network, folder, Export("maest", labels=LABELS, block=1), segments, "noise")
     return folder
 
 
@@ -123,7 +119,9 @@ def test_onnx_runtime_knows_the_forms(folder: Path, tmp_path: Path) -> None:
 def test_embeddings_alone_stop_at_their_block(
     network: Maest, segments: list[np.ndarray], tmp_path: Path, kinds: tuple[Kind, ...], block: int
 ) -> None:
-    card = export_maest(network, tmp_path / "short", Export("short", block=block, kinds=kinds))
+    card = write_model_folder(
+        network, tmp_path / "short", Export("short", block=block, kinds=kinds)
+    )
     assert card.classes == ()
     assert card.embedding_size == len(kinds) * CONFIG.width
     file = tmp_path / "short/model.onnx"
@@ -146,7 +144,7 @@ def test_embeddings_alone_stop_at_their_block(
 
 def test_activations_alone_ask_for_no_block(network: Maest, tmp_path: Path) -> None:
     export = Export("labels", labels=LABELS, block=CONFIG.depth, kinds=())
-    card = export_maest(network, tmp_path / "labels", export)
+    card = write_model_folder(network, tmp_path / "labels", export)
     assert [output.name for output in card.io.outputs] == ["activations"]
     assert [verdict.problem for verdict in verify(str(tmp_path / "labels"))] == [None]
 
@@ -178,7 +176,7 @@ def test_other_precisions_say_how_far_they_are(
     network: Maest, segments: list[np.ndarray], tmp_path: Path, precision: str, least: float
 ) -> None:
     export = Export("small", labels=LABELS, block=1, precision=precision)  # type: ignore[arg-type]
-    card = export_maest(network, tmp_path / "small", export, segments, "noise")
+    card = write_model_folder(network, tmp_path / "small", export, segments, "noise")
     assert card.precision == precision
     assert card.deviation is not None
     assert card.deviation.cosine is not None
@@ -203,7 +201,7 @@ def test_the_deviation_is_the_worst_of_all_that_was_tried(
     export = Export("tried", LABELS, block=1, precision=precision, program=precision == "fp16")  # type: ignore[arg-type]
     # Noise of different loudness, which is quantised differently.
     segments = [segments[0], segments[1] * 40, segments[1] / 40]
-    card = export_maest(network, tmp_path / "tried", export, segments, "noise")
+    card = write_model_folder(network, tmp_path / "tried", export, segments, "noise")
     session = onnxruntime.InferenceSession(
         tmp_path / "tried" / "model.onnx", providers=["CPUExecutionProvider"]
     )
@@ -243,7 +241,7 @@ def test_what_half_precision_does_not_hold_is_refused(
         loud.blocks[0].mlp.fc2.bias[3] = 1e5
     export = Export("loud", block=1, precision="fp16")
     with pytest.raises(ModelError, match="loud: its embeddings are not finite: noise"):
-        export_maest(loud, tmp_path / "loud", export, segments, "noise")
+        write_model_folder(loud, tmp_path / "loud", export, segments, "noise")
     assert not (tmp_path / "loud").exists()
 
 
@@ -272,7 +270,7 @@ def test_program_for_one_shape_equals_the_network(
 ) -> None:
     """What torch-tensorrt is given to compile; half precision has three digits."""
     export = Export("both", labels=LABELS, block=1, precision=precision, program=True)  # type: ignore[arg-type]
-    card = export_maest(network, tmp_path / "both", export)
+    card = write_model_folder(network, tmp_path / "both", export)
     path, digest = program_path(tmp_path / "both", card)
     assert digest == card.program_sha256
     assert card.patch_grid is not None
@@ -309,7 +307,8 @@ class Means(torch.nn.Module):  # type: ignore[misc]
 def test_program_of_a_network_without_patches(tmp_path: Path, labels: tuple[str, ...]) -> None:
     torch.manual_seed(0)
     network = Means()
-    card = export_convolutional(network, tmp_path / "net", "net", 40, 20, labels, program=True)
+    export = Export("net", labels, program=True, segment_size=40, hop_size=20)
+    card = write_model_folder(network, tmp_path / "net", export)
     path, _ = program_path(tmp_path / "net", card)
     program, _ = fixed(path, EngineShape(3, 40, 96, None), "cpu")
     mel = torch.randn(3, 40, 96)
@@ -340,5 +339,5 @@ def test_what_cannot_be_exported_leaves_nothing(
     network: Maest, tmp_path: Path, params: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ModelError, match=f"^x: .*{message}"):
-        export_maest(network, tmp_path / "x", Export("x", **params))
+        write_model_folder(network, tmp_path / "x", Export("x", **params))
     assert not list(tmp_path.iterdir())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from auricle.models.card import Card, Inference, Schema, TensorSpec
+from auricle.models.card import Card, InferenceSpec, Schema, TensorSpec
 from auricle.models.heads.bank import HeadBank
 from auricle.models.heads.head import Mlp
 from auricle.models.heads.mlp import Layer
@@ -25,7 +25,7 @@ def head(sizes: list[int], last: str, seed: int) -> Mlp:
         version="1",
         classes=labels,
         schema=schema,
-        inference=Inference(sample_rate=1),
+        inference=InferenceSpec(sample_rate=1),
     )
     return Mlp(layers, labels, card)
 

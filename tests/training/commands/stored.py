@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from click.testing import CliRunner, Result
 
-from auricle.models.card import Card, Inference, Schema, TensorSpec
+from auricle.models.card import Card, InferenceSpec, Schema, TensorSpec
 from auricle.models.convert.wheel import FRONT_END
 from auricle.train import cli
 from auricle.training.data.store import StoreWriter
@@ -37,7 +37,7 @@ class Stored:
             version="1",
             classes=self.classes,
             io=Schema(inputs=(TensorSpec(name="i"),), outputs=(TensorSpec(name="o"),)),
-            inference=Inference(sample_rate=16000),
+            inference=InferenceSpec(sample_rate=16000),
             front_end=FRONT_END,
             segment_size=125,
         )

@@ -14,7 +14,8 @@ import pytest
 pytest.importorskip("pyarrow", reason="manifests are Parquet")
 
 from auricle.errors import TrainingError
-from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from auricle.models.front_end import FRONT_ENDS
+from auricle.nodes.signal.mel import mel_spectrogram
 from auricle.training.data.features import compute_features, open_features, read_samples
 from auricle.training.data.manifest import Manifest, Track
 from auricle.training.data.store import Store, StoreWriter

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="auricle.training.sampling.batches makes ten
 pytest.importorskip("pyarrow", reason="manifests are Parquet")
 
 from auricle.errors import TrainingError
-from auricle.nodes.signal.mel import FRONT_ENDS
+from auricle.models.front_end import FRONT_ENDS
 from auricle.training.data.features import open_features
 from auricle.training.data.manifest import Manifest
 from auricle.training.data.store import Store, StoreWriter

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch", reason="heads are trained with torch")
 pytest.importorskip("pyarrow", reason="auricle.training.data.manifest reads Parquet")
 
-from auricle.models.card import Card, Inference, Schema, TensorSpec
+from auricle.models.card import Card, InferenceSpec, Schema, TensorSpec
 from auricle.models.heads.bank import HeadBank
 from auricle.models.heads.head import load_head
 from auricle.nodes.heads import Heads
@@ -25,7 +25,7 @@ BACKBONE = Card(
     version="1",
     classes=("x",),
     io=Schema(inputs=(TensorSpec(name="i"),), outputs=(TensorSpec(name="o"),)),
-    inference=Inference(sample_rate=16000),
+    inference=InferenceSpec(sample_rate=16000),
     sha256="a" * 64,
 )
 

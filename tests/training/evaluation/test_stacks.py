@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("sklearn", reason="principal components are scikit-learn's")
 
 from auricle.errors import TrainingError
-from auricle.models.card import Card, Inference, Schema, TensorSpec
+from auricle.models.card import Card, InferenceSpec, Schema, TensorSpec
 from auricle.models.convert.wheel import FRONT_END
 from auricle.training.evaluation.stacks import Reduced, Source, Stack, fit_pca
 
@@ -47,7 +47,7 @@ def test_times_come_from_the_card() -> None:
         version="1",
         classes=("x",),
         io=Schema(inputs=(TensorSpec(name="i"),), outputs=(TensorSpec(name="o"),)),
-        inference=Inference(sample_rate=16000),
+        inference=InferenceSpec(sample_rate=16000),
         front_end=FRONT_END,
         segment_size=125,
     )

@@ -19,9 +19,10 @@ import torch
 from click.testing import CliRunner
 
 from auricle.errors import TrainingError
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.networks.maest import Maest
 from auricle.models.registry import check
-from auricle.nodes.signal.mel import FRONT_ENDS, mel_spectrogram
+from auricle.nodes.signal.mel import mel_spectrogram
 from auricle.tagging import FileTagger
 from auricle.train import cli
 from auricle.training.data.features import read_samples

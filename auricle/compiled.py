@@ -1,4 +1,7 @@
-"""How functions are compiled: the options, and the machine code kept on disk."""
+"""How functions are compiled: the options, and the machine code kept on disk.
+
+Imports nothing of Auricle, so that models, nodes and training may import it.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,11 @@ OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model
 
 
 def compiled_and_kept(function: Callable[..., Any]) -> Any:
-    """Compiles a function, and keeps the machine code on disk, where there is a place to keep it.
+    """Compile a function, and keep the machine code on disk where numba finds a folder for it.
 
     The cache looks at the file of this function only: what it calls has to stand in the same file.
     """
     try:
         return numba.njit(cache=True, **OPTIONS)(function)
-    except (
-        RuntimeError
-    ):  # numba finds no folder it may write to: a read-only installation without a home
+    except RuntimeError:  # no folder to write to: a read-only installation without a home
         return numba.njit(**OPTIONS)(function)

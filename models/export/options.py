@@ -1,0 +1,97 @@
+"""What to write when a network becomes a model folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from auricle.errors import ModelError
+from auricle.models.card import FrontEndSpec, first_repeated
+from auricle.models.networks.maest import EMBEDDING_BLOCK, KINDS, Kind, MaestConfig
+
+Precision = Literal["fp32", "int8", "fp16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What to write.
+
+    Attributes:
+        name: Name of the model.
+        labels: One per activation; without labels there are no activations, and of MAEST no blocks
+            behind the embeddings' either.
+        block: Of MAEST, the block whose tokens make the embeddings, from 0; without `kinds` it does
+            not matter.
+        kinds: Of MAEST, the kinds of tokens that make the embeddings, stacked; none leaves
+            embeddings out.
+        precision: `int8`: dynamic quantisation: 8-bit weights of matrix products, activations
+            quantised at run time. `fp16`: computed in half precision, for GPUs.
+        half_weights: Whether the weights are stored in half precision and computed with in single
+            precision: a file of half the size that is as fast on a CPU. With fp32 only; the card
+            then says fp16.
+        program: Whether to write the torch program too, which torch-tensorrt compiles.
+        front_end: Features the network takes; those that the published networks of its kind were
+            trained on, if None.
+        segment_size: Frames of a segment; MAEST has its own.
+        hop_size: Frames from one segment to the next; MAEST's default is 60.
+        description: For the card.
+        licence: For the card, as SPDX has it.
+        source: For the card: what the weights come from.
+        release_date: For the card, as YYYY-MM-DD.
+        dataset: For the card: what the network was trained on, and its figures.
+
+    Raises:
+        ModelError: Nothing to give, a repeated label, unknown kinds, or options that exclude each
+            other.
+    """
+
+    name: str
+    labels: tuple[str, ...] = ()
+    block: int = EMBEDDING_BLOCK
+    kinds: tuple[Kind, ...] = KINDS
+    precision: Precision = "fp32"
+    half_weights: bool = False
+    program: bool = False
+    front_end: FrontEndSpec | None = None
+    segment_size: int | None = None
+    hop_size: int | None = None
+    description: str = ""
+    licence: str | None = None
+    source: str | None = None
+    release_date: str = ""
+    dataset: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.labels and not self.kinds:
+            raise ModelError(
+                f"{self.name}: neither labels nor kinds of tokens; there is nothing to export"
+            )
+        if (label := first_repeated(self.labels)) is not None:
+            raise ModelError(f"{self.name}: label {label!r} is there twice")
+        if not set(self.kinds) <= set(KINDS) or first_repeated(self.kinds) is not None:
+            raise ModelError(
+                f"{self.name}: kinds={self.kinds} must be of {', '.join(KINDS)}, each once"
+            )
+        if self.program and self.precision == "int8":
+            raise ModelError(
+                f"{self.name}: int8 is for CPUs, and the torch program for GPUs; leave one out"
+            )
+        if self.half_weights and self.precision != "fp32":
+            raise ModelError(
+                f"{self.name}: half_weights are computed with in fp32, not in {self.precision}"
+            )
+
+    def check(self, config: MaestConfig) -> None:
+        """Refuse what a MAEST of these sizes cannot give.
+
+        Raises:
+            ModelError: A number of labels that the network does not have, or no such block.
+        """
+        if self.labels and len(self.labels) != config.n_classes:
+            raise ModelError(
+                f"{self.name}: {len(self.labels)} labels; the network has {config.n_classes}"
+            )
+        if self.kinds and not 0 <= self.block < config.depth:
+            raise ModelError(
+                f"{self.name}: block={self.block} must be from 0 to {config.depth - 1}"
+            )
