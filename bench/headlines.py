@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
-from bench.report import Figure, Report
+from auricle.errors import InputError
+from bench.report import Figure, Report, format_number
 from bench.timing import Spread
 
 
@@ -101,3 +103,29 @@ def headlines(report: Report) -> dict[str, Headline]:
     rules = _RULES.get(report.name) or _RULES.get(report.name.partition("-")[0], ())
     found = (headline for rule in rules for headline in rule.found(report))
     return {headline.name: headline for headline in found}
+
+
+def comparison(path: Path, report: Report) -> list[str]:
+    """Lines that compare a report with the one in a file; none where there is no such report."""
+    try:
+        before = Report.load(path)
+    except InputError:
+        return []
+    changes = " and uncommitted changes" if before.commit["dirty"] else ""
+    commit = f"{(before.commit['hash'] or 'unknown')[:7]}{changes}"
+    lines = [f"compared with {path.name} of {before.utc[:10]}, commit {commit}:"]
+    if before.settings != report.settings:
+        lines.append("  the settings differ")
+    if before.machine["cpu"] != report.machine["cpu"]:
+        lines.append("  the machines differ")
+    shared = headlines(before)
+    for name, headline in headlines(report).items():
+        if name in shared:
+            lines.append(f"  {_change(shared[name], headline)}")
+    return lines
+
+
+def _change(before: Headline, now: Headline) -> str:
+    ratio = now.times_as_good(before.value)
+    good = "" if ratio is None else f", {ratio:.2f} times as good"
+    return f"{now.name}: {format_number(before.value)} -> {format_number(now.value)}{good}"

@@ -44,7 +44,7 @@ def test_results_are_written_where_asked(tmp_path: Path) -> None:
 
 def test_a_plot_is_drawn_beside_it(tmp_path: Path) -> None:
     model = make_backbone(tmp_path / "tiny")
-    options = ["--model", model, "--hop-frames", 13, "--hop-frames", 8, "--runs", 1]
+    options = ["--model", model, "--hop-size", 13, "--hop-size", 8, "--runs", 1]
     result = auricle("bench", "backbone", *options, "--results", tmp_path, "--plot")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "backbone.png").read_bytes().startswith(b"\x89PNG")

@@ -42,7 +42,7 @@ def test_latency(model: str, tmp_path: Path) -> None:
         assert rows["total"]["p50 ms"] > rows["inference"]["p50 ms"] > 0  # type: ignore[operator]
         # 188 mel frames; the first two segments are left out.
         assert len(report.series[f"hop {hop}: total"]) == (188 - 40) // hop + 1 - 2
-    assert drawings.latency(report, tmp_path).stat().st_size > 0
+    assert drawings.draw(report, tmp_path).stat().st_size > 0
 
 
 def test_sound_that_ends_within_a_segment(model: str) -> None:
@@ -63,7 +63,7 @@ def test_streams(model: str, tmp_path: Path) -> None:
         assert abs(row["windows"] - expected) <= 3 * number  # type: ignore[operator]
         assert row["late %"] == 0
     # Beside what is kept of the usual model, not over it.
-    saved, drawn = report.save(tmp_path), drawings.streams(report, tmp_path)
+    saved, drawn = report.save(tmp_path), drawings.draw(report, tmp_path)
     assert saved.stem == drawn.stem == report.name == f"streams-{info(model).name}"
     assert drawn.stat().st_size > 0
 
@@ -74,7 +74,7 @@ def test_overload(model: str, tmp_path: Path) -> None:
     correct(report)
     (row,) = report.rows.values()
     assert row["offered"] == row["served"] + row["longer hop"] + row["skipped"] > 0  # type: ignore[operator]
-    assert drawings.overload(report, tmp_path).stat().st_size > 0
+    assert drawings.draw(report, tmp_path).stat().st_size > 0
 
 
 def test_windows_that_are_not_accounted_for_are_seen(
@@ -103,4 +103,4 @@ def test_soak(model: str, tmp_path: Path) -> None:
     assert row["segments"] == (frames - 40) // 13 + 1
     assert row["gaps"] > 0  # type: ignore[operator]
     assert row["skipped in gaps"] > 0  # type: ignore[operator]
-    assert drawings.soak(report, tmp_path).stat().st_size > 0
+    assert drawings.draw(report, tmp_path).stat().st_size > 0

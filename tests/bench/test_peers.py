@@ -87,7 +87,7 @@ def test_a_peer_that_agrees(tmp_path, environment):
 
 def test_a_peer_that_disagrees_fails_the_bench(tmp_path, environment, monkeypatch):
     model = make_backbone(tmp_path / "tiny")
-    options = ["bench", "peers", FILE, "--model", model, "--hop-frames", "13", "--runs", "1"]
+    options = ["bench", "peers", FILE, "--model", model, "--hop-size", "13", "--runs", "1"]
     options = [str(option) for option in [*options, "--environment", environment]]
     monkeypatch.setattr(peers, "PEERS", (stand_in(tmp_path, 0.01),))
     result = CliRunner().invoke(cli, options)
