@@ -25,7 +25,7 @@ from tests.tiny import make_backbone, make_transformer
 # for good when the model is written and not yet in its place.
 DRIVER = """
 import sys, time
-from models import DEFAULT_MODEL, download, registry
+from auricle.models import DEFAULT_MODEL, download, registry
 download.WHEEL_SHA256 = sys.argv[1]
 if "hang" in sys.argv:
     def hang(folder):
@@ -38,7 +38,7 @@ print(registry.pull("vgg-mtt"), flush=True)
 
 def start_pull(wheel: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", DRIVER, sha256(wheel), *options]
-    root = str(Path(registry.__file__).parents[1])
+    root = str(Path(registry.__file__).parents[2])
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
     )

@@ -37,7 +37,7 @@ TRAITS = {
 }
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[1])}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[2])}
 
 KILLED = """
 import os, pathlib, signal, sys

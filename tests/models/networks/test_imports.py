@@ -8,8 +8,8 @@ ROOT = Path(__file__).parents[3]
 
 LIST_MODULES = """
 import importlib, pkgutil, sys
-for package in map(importlib.import_module, ("engine", "nodes")):
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+for package in map(importlib.import_module, ("auricle.engine", "auricle.nodes")):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
 import auricle.service.service, auricle.models.registry
 {more}

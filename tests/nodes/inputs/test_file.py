@@ -143,7 +143,7 @@ def test_sample_in_real_time_is_not_heard_before_its_time(tmp_path: Path) -> Non
 
 @needs_ffmpeg
 def test_rough_time_stamps_are_no_hole(tmp_path: Path) -> None:
-    demo = Path(__file__).parents[2] / "graphs/demo/demo.ogg"
+    demo = Path(__file__).parents[3] / "graphs/demo/demo.ogg"
     ffmpeg("-i", demo, "-c:a", "alac", tmp_path / "a.m4a")  # with one stamp that is 10 ms late
     assert not played(tmp_path / "a.m4a")[1].gaps
 

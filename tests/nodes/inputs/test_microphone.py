@@ -27,7 +27,7 @@ from auricle.nodes.inputs import microphone
 from auricle.nodes.inputs.microphone import Device, Microphone, devices, find_device
 from tests.nodes.listening import Listener, one_line, spectrum_peak, wired
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # A real device
 # --------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from auricle.nodes.inputs.stdin import StdinInput
 from auricle.nodes.signal.conditioner import Resampler, downmix, pcm_samples, to_float
 from tests.nodes.listening import heard_live, listening, one_line, tone
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
