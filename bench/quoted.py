@@ -95,7 +95,7 @@ _PATCHOUT = Line(
 
 # -- the tables ------------------------------------------------------------------------------------
 
-_SHORT = (_TAGGING, _ESSENTIA, _AGREEMENT, _LATENCY, _STREAMS, _STREAM_MEMORY, _SOAK, _PATCHOUT)
+_SHORT = (_TAGGING, _ESSENTIA, _LATENCY, _STREAMS, _STREAM_MEMORY, _SOAK)
 
 _TAGGING_IN_DETAIL = (
     _TAGGING,

@@ -12,9 +12,10 @@ from bench.report import Report
 from bench.timing import Spread
 from tests.cli.command import assert_one_line, auricle
 from tests.conftest import ROOT
+from tests.docs.blocks import pages
 
 RESULTS = ROOT / "bench/results"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / page for page in pages()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
