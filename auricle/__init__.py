@@ -1,7 +1,7 @@
 """Auricle listens to audio streams and says what it hears while it hears it.
 
 Programs use `FileTagger` to tag files, `Subscriber` and `request` to talk to a running engine, and
-`Service` to run a graph of their own.
+`Service` with `load_graph` to run a graph of their own. All errors are `AuricleError`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,21 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from auricle.errors import (
+        AuricleError,
+        ConfigError,
+        GraphError,
+        InputError,
+        ModelError,
+        NodeError,
+        ProviderError,
+        WireError,
+    )
+    from auricle.nodes.sinks.collector import Segment
     from auricle.service.service import Service
     from auricle.service.template import load_graph
     from auricle.tagging import FileTagger
-    from auricle.wire.client import Subscriber, request
+    from auricle.wire.client import Keys, Message, Subscriber, request
 
 __version__ = "0.1.0"
 
@@ -21,21 +32,47 @@ __version__ = "0.1.0"
 # own value holds.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["FileTagger", "Service", "Subscriber", "__version__", "load_graph", "request"]
+__all__ = [
+    "AuricleError",
+    "ConfigError",
+    "FileTagger",
+    "GraphError",
+    "InputError",
+    "Keys",
+    "Message",
+    "ModelError",
+    "NodeError",
+    "ProviderError",
+    "Segment",
+    "Service",
+    "Subscriber",
+    "WireError",
+    "__version__",
+    "load_graph",
+    "request",
+]
 
 _PLACES = {
     "FileTagger": "auricle.tagging",
+    "Keys": "auricle.wire.client",
+    "Message": "auricle.wire.client",
+    "Segment": "auricle.nodes.sinks.collector",
     "Service": "auricle.service.service",
     "Subscriber": "auricle.wire.client",
     "load_graph": "auricle.service.template",
     "request": "auricle.wire.client",
 }
+"""Where the public names are; all others are errors."""
 
 
 def __getattr__(name: str) -> Any:
     # Imported when asked for: the command line reads the version and no more.
-    if name in _PLACES:
+    if name in __all__:
         import importlib
 
-        return getattr(importlib.import_module(_PLACES[name]), name)
+        return getattr(importlib.import_module(_PLACES.get(name, "auricle.errors")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

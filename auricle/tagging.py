@@ -22,14 +22,15 @@ class FileTagger:
     Args:
         path: Any file that FFmpeg decodes.
         model: An installed model by name, or its folder.
-        hop_size: Frames from one segment to the next; the model card's, if left out.
+        hop_size: Mel frames from one segment to the next; the model card's, if left out.
         threads: Threads that share the work of one inference.
         embeddings: Whether segments carry the embeddings.
         patchout: Level of a transformer's card; its first, if left out.
 
     Raises:
-        AuricleError: A file or parameter that cannot be used; while iterating, a file that breaks.
-        ModelError: A model that is not there or damaged.
+        ConfigError: A model that is not there, or a parameter that cannot be used.
+        AuricleError: While iterating: a file that cannot be read or that breaks (`InputError`), a
+            model that is damaged, a second iteration.
 
     Example:
         >>> tagger = FileTagger("song.mp3")                                    # doctest: +SKIP
