@@ -112,10 +112,14 @@ def find(name_or_path: str | Path) -> Path:
         return folder
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        card_path(
-            path
-        )  # an empty folder, or one of something else, is refused here and not at the first segment
+        # An empty folder, or one of something else, is refused here and not at the first segment.
+        card_path(path)
         return path
+    if len(path.parts) > 1:
+        raise ModelError(
+            f"no folder '{name}', where a model is looked for; "
+            "get one by name with: auricle models pull NAME"
+        )
     raise ModelError(
         f"no model '{name}'; {_names_near(name)}. "
         "Give a name or the folder of a model; get one with: auricle models pull NAME"

@@ -16,7 +16,7 @@ from auricle.engine.node import NodeParams
 from auricle.engine.port import InputPort, OutputPort
 from auricle.engine.stream import Axis, Origin
 from auricle.engine.transform import Transform
-from auricle.errors import ConfigError, NothingToChange
+from auricle.errors import ConfigError, ModelError, NothingToChange
 from auricle.models.heads.bank import HeadBank, shared_bank
 from auricle.models.heads.head import Mlp, load_head
 from auricle.models.registry import find
@@ -32,13 +32,13 @@ class HeadsParams(NodeParams):
 
 
 class Heads(Transform[HeadsParams]):
-    """Any number of shallow heads on one backbone, run as one product; they come and go while it
-    runs.
+    """Any number of shallow heads on one backbone, run as one product.
+
+    They come and go while it runs.
 
     Raises:
-        ModelError: A head that is not there, or not a plain MLP.
-        ConfigError: A head that takes embeddings of another length or, if its card has a hash, of
-            another backbone; or a second one of the same name.
+        ConfigError: A head that is not there, not a plain MLP, that takes embeddings of another
+            length or, if its card has a hash, of another backbone; or one whose name is taken.
     """
 
     stage = "heads"
@@ -86,10 +86,13 @@ class Heads(Transform[HeadsParams]):
             The change, which gives the name of the head.
 
         Raises:
-            ModelError: A head that is not there, or not a plain MLP.
-            ConfigError: A head that cannot be used here, or whose name is taken.
+            ConfigError: A head that is not there, not a plain MLP, that cannot be used here, or
+                whose name is taken.
         """
-        loaded = load_head(find(head))
+        try:
+            loaded = load_head(find(head))
+        except ModelError as error:
+            raise ConfigError(str(error), node=self.name) from error
         self._check(loaded)
 
         def change() -> str:

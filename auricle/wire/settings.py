@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Strict(BaseModel):
@@ -27,3 +28,16 @@ class WireSpec(_Strict):
     arrays: str | None = Field(None, description="Mel frames and embeddings: PUB.")
     control: str | None = Field(None, description="Questions and commands: REP.")
     curve: CurveSpec | None = Field(None, description="Required for addresses beyond this machine.")
+
+    @model_validator(mode="after")
+    def _check_distinct(self) -> Self:
+        names: dict[str, str] = {}
+        for name in ("publish", "arrays", "control"):
+            address = getattr(self, name)
+            if address is None or address.endswith("*"):
+                continue
+            if address in names:
+                both = f"{names[address]} and {name} are both {address}"
+                raise ValueError(f"{both}; each needs an address of its own")
+            names[address] = name
+        return self

@@ -105,6 +105,20 @@ def test_addresses_that_cannot_be_had(tmp_path: Path, model: Path, address: str,
     assert_one_line(auricle("graph", "check", file), "wire.publish", address, part)
 
 
+def test_two_sockets_on_one_address(tmp_path: Path, model: Path) -> None:
+    wire = "wire: {publish: 'tcp://127.0.0.1:5680', arrays: 'tcp://127.0.0.1:5680'}\nedges:"
+    file = write(tmp_path, model, ("edges:", wire))
+    said = "publish and arrays are both tcp://127.0.0.1:5680; each needs an address of its own"
+    assert_one_line(auricle("graph", "check", file), "graph.yaml: wire=", said, code=2)
+
+
+def test_a_folder_of_heads_that_was_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "live.yaml").write_text((SHIPPED / "live.yaml").read_text())
+    result = auricle("graph", "check", tmp_path / "live.yaml")
+    said = "auricle: heads: no folder 'heads/electronic', where a model is looked for"
+    assert_one_line(result, said, code=2)
+
+
 def test_graph_file_that_is_none(tmp_path: Path) -> None:
     assert_one_line(
         auricle("graph", "check", tmp_path / "no.yaml"), "no.yaml: No such file", code=2

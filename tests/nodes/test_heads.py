@@ -7,7 +7,7 @@ import pytest
 
 from auricle.engine.graph import Graph
 from auricle.engine.scheduler import passes, run_offline
-from auricle.errors import ConfigError, GraphError, ModelError
+from auricle.errors import ConfigError, GraphError
 from auricle.models.card import load_card
 from auricle.models.heads.head import save_head
 from auricle.models.heads.mlp import Layer
@@ -102,7 +102,7 @@ def test_wrong_heads_are_refused(folder: Path) -> None:
         heads.add_head(str(folder / "other"))
     with pytest.raises(ConfigError, match="heads: no head 'genre'; heads are: mood"):
         heads.remove_head("genre")
-    with pytest.raises(ModelError, match="nothing-like-it"):
+    with pytest.raises(ConfigError, match="heads: no model 'nothing-like-it'"):
         heads.add_head("nothing-like-it")
     assert heads.names() == ["mood"]
 
