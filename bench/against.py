@@ -6,17 +6,18 @@ What counts is the ratio within a pair, so a machine that is slower for a while 
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from auricle.errors import ConfigError
 from auricle.models import DEFAULT_MODEL
-from auricle.models.registry import info
 from bench.audio import DEMO, clip
 from bench.fleet import fleet
 from bench.headlines import Headline, headlines
 from bench.report import Figure, Report
+from bench.segments import Segments
 from bench.timing import Progress, Spread, silent
 from bench.trees import HERE, Tree, checked_out
 
@@ -46,6 +47,10 @@ LEAST = 0.95
 """How many times as good a bench has to be at least, in the median of all figures and pairs. Single
 figures, 99th percentiles above all, vary by more than that where nothing has changed.
 """
+
+
+Runs = list[dict[str, Headline]]
+"""Headlines of each run, by name."""
 
 
 def measure(
@@ -85,9 +90,9 @@ def measure(
 
 def run_pairs(
     name: str, options: Sequence[str], trees: tuple[Tree, Tree], pairs: int, progress: Progress
-) -> list[list[dict[str, Headline]]]:
+) -> list[Runs]:
     """The headlines of every run: of the first tree, then of the second, by the pair."""
-    found: list[list[dict[str, Headline]]] = [[], []]
+    found: list[Runs] = [[], []]
     for pair in range(pairs):
         for which in (0, 1) if pair % 2 == 0 else (1, 0):
             progress(f"{name}, pair {pair + 1} of {pairs}: {trees[which].name}")
@@ -96,21 +101,29 @@ def run_pairs(
     return found
 
 
-def add_figures(report: Report, name: str, found: list[list[dict[str, Headline]]]) -> None:
+def add_figures(report: Report, name: str, found: Sequence[Runs]) -> None:
     """A row for each headline that all runs have, and a target for all of them together."""
     then, now = found
+    runs = (*then, *now)
     every: list[float] = []
-    for each in (name for name in then[0] if all(name in run for run in (*then, *now))):
-        before, after = ([run[each].value for run in runs] for runs in (then, now))
-        pairs = zip(before, now, strict=True)
-        ratios = [ratio for old, run in pairs if (ratio := run[each].times_as_good(old))]
-        every += ratios
+    for headline in then[0]:
+        if not all(headline in run for run in runs):
+            continue
+        before, after = _values(then, headline), _values(now, headline)
+        ratios = []
+        for old, run in zip(before, now, strict=True):
+            ratio = run[headline].times_as_good(old)
+            ratios += [] if ratio is None else [ratio]
         figures: dict[str, Figure] = {"then": Spread.of(before), "now": Spread.of(after)}
-        report.row(
-            f"{name}, {each}", {**figures, "times as good": Spread.of(ratios) if ratios else None}
-        )
+        figures["times as good"] = Spread.of(ratios) if ratios else None
+        report.row(f"{name}, {headline}", figures)
+        every += ratios
     if every:
         report.target(f"{name}: times as good, all figures", Spread.of(every), at_least=LEAST)
+
+
+def _values(runs: Runs, headline: str) -> list[float]:
+    return [run[headline].value for run in runs]
 
 
 def add_outputs(report: Report, then: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -129,22 +142,20 @@ def fingerprints(tree: Tree) -> dict[str, str]:
     script = Path(__file__).parent / "contenders" / "fingerprint.py"
     with clip(None, 30.0) as wav:
         files = {"16 kHz": str(wav), "44.1 kHz": str(DEMO)}
-        cases = [
-            {"name": f"{model}, {rate}, hop {hop}", "file": file, "model": model, "hop_size": hop}
-            for model in (DEFAULT_MODEL, MODEL)
-            for hop in (16, 93)
-            for rate, file in files.items()
-        ]
+        cases = []
+        for model, hop, rate in itertools.product((DEFAULT_MODEL, MODEL), (16, 93), files):
+            name = f"{model}, {rate}, hop {hop}"
+            cases.append({"name": name, "file": files[rate], "model": model, "hop_size": hop})
         found: dict[str, str] = json.loads(tree.python([str(script)], json.dumps(cases)))
     return found
 
 
 def _numbers_of_streams() -> list[str]:
     """Options for numbers of streams that both trees are tried with."""
-    card = info(MODEL)
-    assert card.front_end is not None
-    hop = card.segment_hop_size or 1
-    with fleet(MODEL, hop) as engine:
-        alone = engine.raw() * hop * card.front_end.hop_size / card.front_end.sample_rate
-    numbers = [max(1, round(share * alone)) for share in STREAMS]
-    return [part for number in numbers for part in ("--streams", str(number))]
+    segments = Segments.of(MODEL)
+    with fleet(MODEL, segments.hop_size) as engine:
+        alone = engine.raw() * segments.hop_s
+    options = []
+    for share in STREAMS:
+        options += ["--streams", str(max(1, round(share * alone)))]
+    return options

@@ -22,19 +22,22 @@ DEMO = CHECKOUT / "graphs" / "demo" / "demo.ogg"
 
 @contextmanager
 def clip(file: Path | None, seconds: float) -> Iterator[Path]:
-    """`file` as it is, or else `seconds` of the demo clip, again and again, as 16 kHz mono WAV.
+    """A `file` as it is, or else `seconds` of `music`, again and again, as 16 kHz mono WAV.
 
-    The clip is gone when the context ends. Where there is no demo clip, since only the package is
-    installed, it is a chord in noise.
+    The clip is removed when the context ends.
     """
     if file is not None:
         yield file
         return
     with tempfile.TemporaryDirectory(prefix="auricle-bench-") as folder:
         path = Path(folder) / f"clip-{seconds:g}s.wav"
-        once = decode(DEMO) if DEMO.is_file() else chord()
-        write_wav(path, np.resize(once, round(seconds * SAMPLE_RATE)))
+        write_wav(path, np.resize(music(), round(seconds * SAMPLE_RATE)))
         yield path
+
+
+def music() -> NDArray[np.float32]:
+    """The demo clip, or a chord in noise where it is missing, shape `(samples,)` at 16 kHz."""
+    return decode(DEMO) if DEMO.is_file() else chord()
 
 
 def decode(path: Path, sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
@@ -59,9 +62,9 @@ def decode_native(path: Path) -> tuple[NDArray[np.float32], int]:
                 raise InputError(f"{path}: no audio stream")
             # Only the type of the samples changes; FFmpeg's mixing is not the mean.
             to_float = av.AudioResampler(format="fltp")
-            frames = [
-                out for frame in container.decode(audio=0) for out in to_float.resample(frame)
-            ]
+            frames = []
+            for frame in container.decode(audio=0):
+                frames += to_float.resample(frame)
             frames += to_float.resample(None)
     except (OSError, av.FFmpegError) as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
@@ -72,7 +75,7 @@ def decode_native(path: Path) -> tuple[NDArray[np.float32], int]:
 
 
 def write_wav(path: Path, samples: NDArray[np.float32], sample_rate: int = SAMPLE_RATE) -> None:
-    """Write `samples`, shape `(samples,)`, full scale 1, as 16 bit mono WAV."""
+    """Write `samples`, shape `(samples,)`, full scale 1, as a mono WAV of 16 bits."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,31 +15,38 @@ from bench.audio import clip
 from bench.workers import CONTENDERS, Worker
 
 SOUND_S = 1800.0
-"""Length of what every stream plays."""
+"""Seconds of sound that every stream plays, if nothing else is asked for."""
 
 RAW_S = 3.0
+"""Seconds for which inference alone is measured."""
 
 SETTLE_S = 1.0
+"""Seconds given to threads that close streams after these have ended."""
 
 
 class Fleet:
     """What `contenders/auricle_engine.py` offers.
 
+    Args:
+        worker: The engine's process.
+        raw_s: Seconds for which inference alone is measured.
+
     Attributes:
         address: Where the engine publishes.
+        running: Number of streams.
     """
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    def __init__(self, worker: Worker, raw_s: float = RAW_S) -> None:
+        self._worker, self._raw_s = worker, raw_s
         self.address = worker.versions["address"]
         self.running = 0
 
     def raw(self) -> float:
         """Segments a second of the model's sessions, a thread a worker, with nothing else."""
-        return float(self._worker.ask(do="raw", seconds=RAW_S)["segments_per_s"])
+        return float(self._worker.ask(do="raw", seconds=self._raw_s)["segments_per_s"])
 
     def grow(self, streams: int) -> dict[str, Any]:
-        """Have so many streams in all; memory and rung."""
+        """Have so many streams in all; answers with memory and rung."""
         more, self.running = streams - self.running, streams
         return self._worker.ask(do="add", count=more)
 
@@ -49,28 +56,37 @@ class Fleet:
         return float(self.measure(seconds)["looks"][-1]["rss_mb"])
 
     def shrink(self, streams: int) -> dict[str, Any]:
-        """Have so few; memory, rung, and what those that are gone had counted."""
+        """Have so few; answers with memory, rung, and the counts of the streams that ended."""
         self.running = streams
         answer = self._worker.ask(do="remove", left=streams)
-        time.sleep(SETTLE_S)  # what closes them is still at work
+        time.sleep(SETTLE_S)
         return answer
 
     def measure(self, seconds: float) -> dict[str, Any]:
-        """Counts and latencies of a time, memory and rung during it."""
+        """Counts and latencies of a time, and looks at memory, rung and counts during it."""
         return self._worker.ask(do="measure", seconds=seconds)
 
 
 @contextmanager
-def fleet(model: str, hop_frames: int | None, seconds: float | None = None) -> Iterator[Fleet]:
-    """An engine without streams; each that comes plays the same WAV, of `seconds` or `SOUND_S`."""
-    with clip(None, seconds or SOUND_S) as path:
-        settings = {"model": model, "hop_frames": hop_frames, "file": str(path)}
+def fleet(
+    model: str, hop_size: int, sound_s: float = SOUND_S, raw_s: float = RAW_S
+) -> Iterator[Fleet]:
+    """An engine without streams; each stream that is added plays the same WAV.
+
+    Args:
+        model: An installed model by name, or its folder.
+        hop_size: Frames from one segment to the next.
+        sound_s: Seconds of sound that every stream plays.
+        raw_s: Seconds for which inference alone is measured.
+    """
+    with clip(None, sound_s) as path:
+        settings = {"model": model, "hop_size": hop_size, "file": str(path)}
         script = CONTENDERS / "auricle_engine.py"
         with Worker("the engine", Path(sys.executable), script, settings, threads=1) as worker:
-            yield Fleet(worker)
+            yield Fleet(worker, raw_s)
 
 
-def slope(looks: list[dict[str, Any]], after_s: float) -> float:
+def slope(looks: Sequence[dict[str, Any]], after_s: float) -> float:
     """MB an hour by which memory grew, by least squares, from `after_s` on."""
     points = [(look["at_s"], look["rss_mb"]) for look in looks if look["at_s"] >= after_s]
     if len(points) < 2:

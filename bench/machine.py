@@ -1,4 +1,4 @@
-"""Where something was measured: the machine, the versions of what took part, the commit."""
+"""Where something was measured: the machine, versions, the commit."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PACKAGES = (
     *("auricle", "av", "msgpack", "numba", "numpy", "onnxruntime", "pyzmq", "scipy", "soxr"),
     *("onnxruntime-gpu", "tensorrt", "torch", "torch-tensorrt"),
 )
-"""Packages whose version has an effect on some figure."""
+"""Packages whose version affects some figure."""
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-"""The repository, if this is a checkout; else the folder of installed packages."""
+"""The source tree, the bench being part of no other."""
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, system, and how busy it is. What cannot be found out is None."""
+    """Processor, cores, memory, system, and load; None for what cannot be found out."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -38,7 +38,7 @@ def resident_mb() -> float:
 
 
 def peak_mb() -> float:
-    """The most resident memory that this process has had, in MB. Linux only."""
+    """Largest resident memory that this process has had, in MB. Linux only."""
     # getrusage's maximum starts with that of the parent.
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (peak,) = (line for line in lines if line.startswith("VmHWM:"))
@@ -57,10 +57,11 @@ def versions() -> dict[str, str | None]:
 
 
 def commit() -> dict[str, Any]:
-    """`hash` of the checkout, and whether it is `dirty`: tracked files differ, results of benches
-    aside.
+    """Which commit this is.
 
-    None of both without git.
+    Returns:
+        `hash`, and whether the checkout is `dirty`: tracked files other than results of the bench
+        differ from it. Both are None without git.
     """
     if not in_checkout():
         return {"hash": None, "dirty": None}
@@ -75,7 +76,7 @@ def commit() -> dict[str, Any]:
 
 
 def in_checkout() -> bool:
-    """Whether this runs from the repository, not from an installed package."""
+    """Whether the source tree is a git checkout."""
     return (CHECKOUT / ".git").exists()
 
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node, Source, Status
 from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.reader import Reader
 from auricle.engine.run import Run
 from auricle.engine.scheduler import passes
+from auricle.engine.sink import Sink
 from auricle.engine.stream import Axis
 from auricle.nodes.predictions import FLOAT32
 
@@ -47,30 +49,29 @@ class Replay(Source):
         return Status.OK if written else Status.NO_ROOM
 
 
-class Kept(Node):
-    """Keeps every token of one stream: copies of arrays, objects as they are."""
+class Kept(Sink):
+    """Keeps every token of one stream: copies of arrays, objects as they are.
+
+    Args:
+        name: Its name.
+        dtype: Type of the tokens; None for arrays of any type and shape.
+
+    Attributes:
+        tokens: The tokens, in their order.
+    """
 
     def __init__(self, name: str, dtype: np.dtype[Any] | type | None) -> None:
         super().__init__(name)
         axes = None if dtype is None else ()
-        self._in = self.add_input(InputPort("tokens", "What is to be kept.", dtype, axes=axes))
+        self.add_input(InputPort("tokens", "Tokens to keep.", dtype, axes=axes))
         self.tokens: list[Any] = []
 
-    def process(self) -> Status:
-        reader = self._in.reader
-        ended, count = reader.stream.ended, reader.windows()
-        if not count:
-            return Status.FINISHED if ended else Status.NO_INPUT
+    def take(self, port: InputPort, reader: Reader, count: int) -> None:
         view = reader.view(count)
         self.tokens.extend(view.copy() if view.dtype != object else view)
-        reader.release(count)
-        return Status.OK
 
 
 def run_through(nodes: Sequence[Node], edges: Sequence[tuple[str, str]]) -> Run:
-    """Run a graph of `nodes` to its end and return the run, with the time that each node took."""
-    run: Run | None = None
-    for run in passes(Graph("bench", nodes, edges)):  # noqa: B007
-        pass
-    assert run is not None
+    """Run a graph of `nodes` to its end, and return the run with the time that each node took."""
+    *_, run = passes(Graph("bench", nodes, edges))
     return run

@@ -1,6 +1,4 @@
-"""What a measurement found: rows of figures, targets beside what was seen, and where it was
-measured.
-"""
+"""The result of a measurement: rows of figures, targets, and where it was measured."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ from bench import machine as here
 from bench.timing import Spread
 
 Figure = Spread | float | int | str | None
-"""A figure of a table: with its spread where it was measured several times; None where there is
-none.
-"""
+"""A figure of a table: a spread if it was measured several times; None if it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +23,10 @@ class Target:
     """What a figure should be, beside what it was.
 
     Attributes:
-        what: The figure, with its unit.
-        seen: None if it could not be measured here.
-        at_least: Bound, if it should not be less.
-        at_most: Bound, if it should not be more.
+        what: Name of the figure, with its unit.
+        seen: The figure; None if it could not be measured here.
+        at_least: Lower bound, if there is one.
+        at_most: Upper bound, if there is one.
         correctness: Whether it is about right numbers rather than about speed. A slow machine
             misses targets of speed; a wrong number is wrong everywhere, and the bench fails.
     """
@@ -43,7 +39,7 @@ class Target:
 
     @property
     def met(self) -> bool | None:
-        """Whether the bounds hold; None if nothing was seen. NaN meets nothing."""
+        """Whether the bounds hold; None if nothing was seen. NaN meets no bound."""
         if self.seen is None:
             return None
         low = -math.inf if self.at_least is None else self.at_least
@@ -51,13 +47,13 @@ class Target:
         return low <= self.seen <= high
 
     def __str__(self) -> str:
-        bounds = [("at least", self.at_least), ("at most", self.at_most)]
-        asked = " and ".join(
-            f"{word} {format_number(bound)}" for word, bound in bounds if bound is not None
-        )
+        bounds = {"at least": self.at_least, "at most": self.at_most}
+        wanted = [
+            f"{word} {format_number(each)}" for word, each in bounds.items() if each is not None
+        ]
         seen = "not measured" if self.seen is None else format_number(self.seen)
         verdict = {True: "met", False: "MISSED", None: "-"}[self.met]
-        return f"{verdict:<6}  {self.what}: {seen} ({asked})"
+        return f"{verdict:<6}  {self.what}: {seen} ({' and '.join(wanted)})"
 
 
 @dataclass
@@ -65,16 +61,18 @@ class Report:
     """A measurement's result.
 
     Attributes:
-        name: Of the subcommand; the file is called so too.
+        name: Name of the subcommand, and of the file.
         title: What was measured, in a sentence.
-        settings: What was asked for.
-        reference: Name of the row that ratios refer to; empty without.
-        rows: By name; each has figures by column, and the column's name has the unit.
-        targets: In the order of the table.
-        notes: What a reader of the figures should know.
-        series: Named lists of values that a plot needs beyond the rows.
-        utc: When it was made.
-        machine, versions, commit: Where, with what. Other environments add their versions.
+        settings: Settings of the measurement.
+        reference: Name of the row that ratios refer to; empty if there are none.
+        rows: Figures by row and column; the column's name has the unit.
+        targets: Targets in the order of the table.
+        notes: Notes for a reader of the figures.
+        series: Lists of values by name, for pictures.
+        utc: Time of the measurement, in ISO 8601.
+        machine: Where it was measured; see `bench.machine`.
+        versions: Versions of what took part, by package; other environments add theirs.
+        commit: Commit of the source tree, and whether files differ from it.
     """
 
     name: str
@@ -91,7 +89,7 @@ class Report:
     commit: dict[str, Any] = field(default_factory=here.commit)
 
     def row(self, name: str, figures: Mapping[str, Figure]) -> None:
-        """Add figures to the row of this name, which is made if there is none."""
+        """Add figures to the row of this name, which may be new."""
         self.rows.setdefault(name, {}).update(figures)
 
     def target(
@@ -103,7 +101,7 @@ class Report:
         at_most: float | None = None,
         correctness: bool = False,
     ) -> None:
-        """Add a target; of a spread its median counts."""
+        """Add a target; the median of a spread counts."""
         assert not isinstance(seen, str), "words are no measurement"
         value = seen.median if isinstance(seen, Spread) else seen
         self.targets.append(Target(what, value, at_least, at_most, correctness))
@@ -117,26 +115,15 @@ class Report:
 
     def columns(self) -> list[str]:
         """Names of the columns, in the order in which rows brought them."""
-        return list(dict.fromkeys(column for figures in self.rows.values() for column in figures))
+        columns: dict[str, None] = {}
+        for figures in self.rows.values():
+            columns |= dict.fromkeys(figures)
+        return list(columns)
 
     def text(self) -> str:
         """A table for people, without colours."""
-        columns = self.columns()
-        cells = [["", *columns]]
-        cells += [
-            [name, *(format_figure(figures.get(column)) for column in columns)]
-            for name, figures in self.rows.items()
-        ]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            self.title,
-            ", ".join(f"{key} {_setting(value)}" for key, value in self.settings.items()),
-            "",
-        ]
-        for name, *figures in cells:
-            right = (figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True))
-            lines.append("  ".join([name.ljust(widths[0]), *right]).rstrip())
-        lines.append("")
+        settings = [f"{key} {_setting(value)}" for key, value in self.settings.items()]
+        lines = [self.title, ", ".join(settings), "", *self._table(), ""]
         if self.reference:
             lines.append(f"ratios against: {self.reference}")
         lines += [str(target) for target in self.targets]
@@ -144,19 +131,31 @@ class Report:
         lines.append(self._place())
         return "\n".join(lines)
 
+    def _table(self) -> list[str]:
+        """The rows below a line of column names, in lines of equal widths."""
+        columns = self.columns()
+        cells = [["", *columns]]
+        for row, values in self.rows.items():
+            cells.append([row, *map(format_figure, map(values.get, columns))])
+        first, *others = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = []
+        for name, *figures in cells:
+            right = map(str.rjust, figures, others)
+            lines.append("  ".join([name.ljust(first), *right]).rstrip())
+        return lines
+
     def _place(self) -> str:
         """Where it was measured, in a line."""
-        commit = (self.commit["hash"] or "no commit")[:12] + (
-            " and changes" if self.commit["dirty"] else ""
-        )
-        load = self.machine["load_average"][0]
-        cores = self.machine["cores"]
-        return f"{self.machine['cpu']}, {cores} cores, load {load:.2f} at the start; {commit}; {self.utc}"
+        commit = (self.commit["hash"] or "no commit")[:12]
+        changes = " and changes" if self.commit["dirty"] else ""
+        machine, load = self.machine, self.machine["load_average"][0]
+        place = f"{machine['cpu']}, {machine['cores']} cores, load {load:.2f} at the start"
+        return f"{place}; {commit}{changes}; {self.utc}"
 
     # -- in a file ---------------------------------------------------------------------------------
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; `from_dict` reads it. Spreads become maps, targets say whether they are met."""
+        """A map for JSON, which `from_dict` reads: spreads are maps, targets have `met`."""
         content = asdict(self)
         content["targets"] = [{**asdict(target), "met": target.met} for target in self.targets]
         return content
@@ -164,17 +163,17 @@ class Report:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """The report that `as_dict` was called on."""
-        rows = {
-            name: {
-                key: Spread(**value) if isinstance(value, dict) else value
-                for key, value in row.items()
+        rows: dict[str, dict[str, Figure]] = {}
+        for name, row in content["rows"].items():
+            rows[name] = {
+                column: Spread(**value) if isinstance(value, dict) else value
+                for column, value in row.items()
             }
-            for name, row in content["rows"].items()
-        }
-        targets = [
-            Target(**{key: value for key, value in target.items() if key != "met"})
-            for target in content["targets"]
-        ]
+        targets = []
+        for target in content["targets"]:
+            fields = dict(target)
+            del fields["met"]
+            targets.append(Target(**fields))
         return cls(**{**content, "rows": rows, "targets": targets})
 
     @classmethod
@@ -207,12 +206,12 @@ class Report:
 
 
 def results_folder() -> Path:
-    """Where results go if nobody says: `bench/results` of a checkout, else the working folder."""
-    return here.CHECKOUT / "bench" / "results" if here.in_checkout() else Path()
+    """Where results are kept: `bench/results`."""
+    return here.CHECKOUT / "bench" / "results"
 
 
 def format_number(value: float) -> str:
-    """Three digits that count, without exponents where people read none: `0.0123`, `41.2`, `1234`."""
+    """Three significant digits, without exponents in the usual range: `0.0123`, `41.2`, `1234`."""
     if isinstance(value, int) or value == 0:
         return str(round(value))
     if not 1e-3 <= abs(value) < 1e6:

@@ -1,8 +1,7 @@
 """How things are timed: warm-up, rounds in which the contenders take turns, medians and spread.
 
-A machine that others use is faster in one minute than in the next. So contenders are never measured
-one after another, but in rounds, each of which has every contender once; and what counts is the
-ratio within a round.
+A machine that others use is faster in one minute than in the next. So contenders are measured in
+rounds, each of which has every contender once, and what counts is the ratio within a round.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import numpy as np
 from auricle.errors import ConfigError
 
 Measurement = Callable[[], float]
-"""Does its work once and returns what it measured: seconds, as a rule."""
+"""Does some work once and returns what it measured, mostly seconds."""
 
 Progress = Callable[[str], None]
 """Called with a line that says how far a measurement has come."""
@@ -32,13 +31,13 @@ def silent(line: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What several runs gave: the middle, and how far apart they were.
+    """The figures of several runs.
 
     Attributes:
-        median: The middle value; the mean of the middle two, of an even number.
-        low: The smallest.
-        high: The largest.
-        runs: How many there were.
+        median: Middle value; of an even number the mean of the middle two.
+        low: Smallest value.
+        high: Largest value.
+        runs: Number of runs.
     """
 
     median: float
@@ -52,11 +51,11 @@ class Spread:
         return cls(float(median(values)), float(min(values)), float(max(values)), len(values))
 
     def scaled(self, factor: float) -> Spread:
-        """The same in another unit; `factor` is positive."""
+        """The spread in another unit; `factor` is positive."""
         return Spread(self.median * factor, self.low * factor, self.high * factor, self.runs)
 
     def inverse(self, amount: float = 1.0) -> Spread:
-        """`amount` over it: seconds for an amount of work become a rate."""
+        """The spread of `amount` over the values: seconds for an amount of work become a rate."""
         return Spread(amount / self.median, amount / self.high, amount / self.low, self.runs)
 
 
@@ -73,7 +72,7 @@ def timed(work: Callable[[], object], times: int = 1) -> Measurement:
 
 
 def calls_for(work: Callable[[], object], seconds: float) -> int:
-    """How many calls of `work` take about `seconds`; at least one. Calls it a few times to see."""
+    """Number of calls of `work` that take about `seconds`, at least one; calls it to find out."""
     calls = 1
     while True:
         taken = timed(work, calls)() * calls
@@ -91,17 +90,17 @@ def alternate(
     """Measure contenders in turn.
 
     Each round has every contender once, and begins with another one than the round before, so that
-    none always follows the same.
+    no contender always follows the same one.
 
     Args:
-        measurements: By the contender's name.
+        measurements: Measurements by the contender's name.
         runs: Rounds that count.
-        warm_up: Rounds before them that do not: code is compiled, files and weights get into
+        warm_up: Rounds before them that do not count: code is compiled, files and weights get into
             caches.
         progress: Called before each measurement with a line that names it.
 
     Returns:
-        What was measured, by name, in the order of the rounds.
+        The values by name, in the order of the rounds.
     """
     names = list(measurements)
     measured: dict[str, list[float]] = {name: [] for name in names}
@@ -127,11 +126,13 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def parse_cores(text: str | None) -> tuple[int, ...]:
-    """The numbers in a list of cores such as `0` or `0,1`; the first that is to be had, if there is
-    no list.
+    """The numbers in a list of cores.
+
+    Args:
+        text: A list such as `0` or `0,1`; None for the first core that this process may use.
 
     Raises:
-        ConfigError: It is none, or names a core that this process may not use.
+        ConfigError: The list is invalid, or names a core that this process may not use.
     """
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if text is None:
@@ -143,15 +144,19 @@ def parse_cores(text: str | None) -> tuple[int, ...]:
             f"cores={text!r}; numbers with commas between them are needed, as in 0,1"
         ) from None
     if usable and not set(cores) <= set(usable):
-        raise ConfigError(f"cores={text!r}; the cores to be had are: {', '.join(map(str, usable))}")
+        raise ConfigError(f"cores={text!r}; usable cores are: {', '.join(map(str, usable))}")
     return cores
 
 
 @contextmanager
 def pinned(cores: Sequence[int]) -> Iterator[bool]:
-    """Keep this process, with the threads it has and those it starts meanwhile, on some cores.
+    """Keep this process, its threads and those that it starts, on some cores.
 
-    Yields whether that is so: macOS knows no such thing, and no cores means to leave it.
+    Args:
+        cores: Numbers of the cores; none to leave it where it is.
+
+    Yields:
+        Whether it is so: macOS cannot pin a process.
     """
     if not cores or not hasattr(os, "sched_setaffinity"):
         yield False

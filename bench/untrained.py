@@ -11,8 +11,8 @@ from auricle.models.registry import cache_folder
 
 SEED = 0
 
-NOTE = "random weights: times are those of trained ones, and how close outputs are says nothing of these"
-"""For reports."""
+NOTE = "random weights: the times are those of trained weights, the closeness is not"
+"""Note of reports on such networks."""
 
 
 def maest_30s(
@@ -22,16 +22,16 @@ def maest_30s(
     *,
     labelled: bool = False,
 ) -> Path:
-    """MAEST-30s up to the tokens of `block`, exported in a precision. Makes it at the first call.
+    """Folder of MAEST-30s up to the tokens of `block`, which the first call exports.
 
     Args:
-        precision: Of the file.
-        block: The last one.
+        precision: Precision of the file.
+        block: Last block.
         program: Whether the torch program lies beside it, for torch-tensorrt.
-        labelled: Whether it gives activations, too, and so has all blocks.
+        labelled: Whether it has activations, too, and so all blocks.
 
     Raises:
-        ConfigError: It is not there, and torch is not either.
+        ConfigError: It is missing, and torch is not installed.
     """
     more = f"{'-program' if program else ''}{'-labelled' if labelled else ''}"
     folder = _folder(f"untrained-maest-30s-block-{block}-{precision}{more}")
@@ -53,7 +53,11 @@ def maest_30s(
 
 
 def efficientnet_b0() -> Path:
-    """EfficientNet-B0 as DiscogsEffNet has it, likewise."""
+    """Folder of EfficientNet-B0 as in DiscogsEffNet, which the first call exports.
+
+    Raises:
+        ConfigError: It is missing, and torch is not installed.
+    """
     folder = _folder("untrained-efficientnet-b0")
 
     def make() -> None:
@@ -80,6 +84,7 @@ def _made(folder: Path, make: Callable[[], None]) -> Path:
             make()
         except ImportError as error:
             raise ConfigError(
-                f"{error.name} is needed to make {folder.name}: pip install 'auricle[train]', or name models"
+                f"{error.name} is needed to make {folder.name}: pip install 'auricle[train]', "
+                "or name models"
             ) from None
     return folder

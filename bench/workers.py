@@ -1,14 +1,15 @@
-"""Contenders in processes of their own, which stay warm and are told when to run.
+"""Contenders in processes of their own, which stay warm and run when they are asked to.
 
-Others need their own environment, and nobody should run in a process in which another has left
-caches, threads and allocations. A contender is a script in `bench/contenders/`; `protocol.py` there
-has the two kinds of lines that are exchanged.
+Other programs need an environment of their own, and none should run in a process in which another
+has left caches, threads and allocations. A contender is a script in `bench/contenders/`;
+`protocol.py` there describes the lines that are exchanged.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -30,11 +31,13 @@ ENVIRONMENT = "AURICLE_PEERS"
 
 
 def peers_python(environment: Path | None = None) -> Path:
-    """The Python of the peers' virtual environment: the one named, `$AURICLE_PEERS`, or
-    `.venv-peers`.
+    """The Python of the peers' virtual environment.
+
+    Args:
+        environment: Its folder; `$AURICLE_PEERS` or `.venv-peers`, if left out.
 
     Raises:
-        ConfigError: There is none; says how to make it.
+        ConfigError: There is no environment; the message says how to make one.
     """
     folder = environment or Path(os.environ.get(ENVIRONMENT) or CHECKOUT / ".venv-peers")
     python = folder / "bin" / "python"
@@ -47,15 +50,14 @@ class Worker:
     """A contender's process.
 
     Args:
-        name: For messages.
+        name: Name for messages.
         python: Interpreter of its environment.
-        script: What it runs.
-        settings: Handed to it at the start.
-        threads: How many threads of BLAS, OpenMP and TensorFlow it may use; None leaves that to
-            them.
+        script: Script that it runs.
+        settings: Settings that are handed to it at the start.
+        threads: Threads of BLAS, OpenMP and TensorFlow that it may use; None leaves that to them.
 
     Attributes:
-        versions: What it says it is made of.
+        versions: Versions of what it consists of, by package.
 
     Raises:
         ConfigError: It does not start: something that it needs is not installed, say.
@@ -71,11 +73,6 @@ class Worker:
         threads: int | None = None,
     ) -> None:
         self.name = name
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
-        if threads is not None:
-            environment |= dict.fromkeys(_THREADS, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
-        if python == Path(sys.executable):
-            environment["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *sys.path])
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [str(python), str(script), json.dumps(dict(settings))],
@@ -83,7 +80,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env=environment,
+            env=_environment(python, threads),
         )
         try:
             self.versions: dict[str, str] = self.answer()["versions"]
@@ -92,21 +89,26 @@ class Worker:
             raise ConfigError(error.message) from error
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Let it do its work once; returns what it says of it."""
+        """Send a request, and return the answer."""
         self.begin(**request)
         return self.answer()
 
     def begin(self, **request: Any) -> None:
-        """Let it begin, and do not wait; `answer` does."""
+        """Send a request without waiting for the answer."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # it has ended, and `answer` says how
+            pass  # it has ended, and `answer` reports how
+
+    def answered(self, seconds: float) -> bool:
+        """Whether `answer` has something to return now, or within some seconds."""
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], seconds)[0])
 
     def answer(self) -> dict[str, Any]:
-        """What it says when it is done."""
+        """The answer to the last request."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -149,6 +151,16 @@ class Worker:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _environment(python: Path, threads: int | None) -> dict[str, str]:
+    """Variables of a contender's process."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
+    if threads is not None:
+        environment |= dict.fromkeys(_THREADS, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
+    if python == Path(sys.executable):
+        environment["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *sys.path])
+    return environment
 
 
 _THREADS: Sequence[str] = (

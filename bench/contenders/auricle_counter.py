@@ -7,42 +7,59 @@ from typing import Any
 
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
+from auricle import Message, Subscriber
+
 PATIENCE_S = 30.0
-"""Longest silence, heartbeats included, before the engine is taken for dead."""
+"""Longest silence, in seconds and without heartbeats, before the engine is taken for dead."""
 
 
-def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `address`. A request counts until so many streams have ended, `ends`."""
-    from auricle import Subscriber
+class Accounts:
+    """What an engine says of its streams.
 
-    subscriber = Subscriber(settings["address"], timeout_s=PATIENCE_S)
-    next(iter(subscriber))  # a heartbeat: the connection stands
+    Args:
+        subscriber: Subscriber to everything.
+    """
 
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        served: Counter[str] = Counter()
-        left_out: Counter[str] = Counter()
-        rungs: Counter[str] = Counter()
+    def __init__(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+        self._served: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+        self._rungs: Counter[str] = Counter()
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Count until so many streams have ended, `ends`.
+
+        Returns:
+            `served` and `left_out` windows by stream, predictions by rung, messages `lost`.
+        """
         ends = 0
-        for message in subscriber:
-            if message.kind == "skip":
-                left_out[message.stream] += message.content["count"]
-            elif message.kind == "end":
-                ends += 1
-                if ends == request["ends"]:
-                    break
-            elif message.kind != "heartbeat":
-                served[message.stream] += 1
-                rungs[str(message.content["rung"])] += 1
+        for message in self._subscriber:
+            ends += message.kind == "end"
+            if ends == request["ends"]:
+                break
+            self._count(message)
         else:
             raise TimeoutError(f"no message for {PATIENCE_S:g} s")
         return {
-            "served": served,
-            "left_out": left_out,
-            "rungs": rungs,
-            "lost": subscriber.losses.total,
+            "served": self._served,
+            "left_out": self._left_out,
+            "rungs": self._rungs,
+            "lost": self._subscriber.losses.total,
         }
 
-    return {}, answer
+    def _count(self, message: Message) -> None:
+        if message.kind == "skip":
+            self._left_out[message.stream] += message.content["count"]
+        elif message.kind not in ("end", "heartbeat"):
+            self._served[message.stream] += 1
+            self._rungs[str(message.content["rung"])] += 1
+
+
+def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
+    """Subscribe to `address`; see `Accounts`."""
+    subscriber = Subscriber(settings["address"], timeout_s=PATIENCE_S)
+    next(iter(subscriber))  # a heartbeat: the connection stands
+    return {}, Accounts(subscriber).answer
 
 
 if __name__ == "__main__":

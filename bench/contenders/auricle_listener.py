@@ -1,6 +1,4 @@
-"""A subscriber that notes when each prediction came, by the clock that all processes of a machine
-share.
-"""
+"""A subscriber that notes when each prediction came, by the clock that all processes share."""
 
 from __future__ import annotations
 
@@ -9,14 +7,14 @@ from typing import Any
 
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
+from auricle import Subscriber
+
 PATIENCE_S = 30.0
-"""Longest silence, heartbeats included, before the engine is taken for dead."""
+"""Longest silence, in seconds and without heartbeats, before the engine is taken for dead."""
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `address`. A request answers, when the stream has ended, with its predictions."""
-    from auricle import Subscriber
-
+    """Subscribe to `address`. A request answers with the predictions, once the stream has ended."""
     subscriber = Subscriber(settings["address"], timeout_s=PATIENCE_S)
     next(iter(subscriber))  # a heartbeat: the connection stands
 

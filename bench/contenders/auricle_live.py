@@ -9,29 +9,19 @@ from typing import Any
 
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
+from auricle.models.registry import info
+from auricle.service.graph_file import GraphFile
+from auricle.service.service import Service
+
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `model`, `hop_frames`. A request answers with the addresses, `publish` and `pcm`."""
-    from auricle.models.registry import info
-    from auricle.service.graph_file import GraphFile
-    from auricle.service.service import Service
+    """Start the engine. A request answers with its addresses, `publish` and `pcm`.
 
+    Args:
+        settings: `model`, `hop_size`.
+    """
     sys.setswitchinterval(0.0005)  # as `auricle run` does
-    front_end = info(settings["model"]).front_end
-    assert front_end is not None
-    backbone = {"model": settings["model"], "hop_size": settings["hop_frames"]}
-    content = {
-        "stream": "bench",
-        "nodes": [
-            {"id": "input", "class": "ZmqInput", "params": {"address": "tcp://127.0.0.1:*"}},
-            {"id": "mel", "class": "MelSpectrogram", "params": {"front_end": front_end.name}},
-            {"id": "backbone", "class": "Backbone", "params": backbone},
-            {"id": "publish", "class": "Publisher"},
-        ],
-        "edges": ["input -> mel -> backbone.predictions -> publish.predictions"],
-        "wire": {"publish": "tcp://127.0.0.1:*"},
-    }
-    service = Service(GraphFile.model_validate(content), Path())
+    service = Service(GraphFile.model_validate(_graph(**settings)), Path())
     service.start()
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +34,23 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
         return {"publish": service.server.addresses["publish"], "pcm": node.address}
 
     return {}, answer
+
+
+def _graph(model: str, hop_size: int) -> dict[str, Any]:
+    front_end = info(model).front_end
+    assert front_end is not None
+    backbone = {"model": model, "hop_size": hop_size}
+    return {
+        "stream": "bench",
+        "nodes": [
+            {"id": "input", "class": "ZmqInput", "params": {"address": "tcp://127.0.0.1:*"}},
+            {"id": "mel", "class": "MelSpectrogram", "params": {"front_end": front_end.name}},
+            {"id": "backbone", "class": "Backbone", "params": backbone},
+            {"id": "publish", "class": "Publisher"},
+        ],
+        "edges": ["input -> mel -> backbone.predictions -> publish.predictions"],
+        "wire": {"publish": "tcp://127.0.0.1:*"},
+    }
 
 
 if __name__ == "__main__":

@@ -9,58 +9,60 @@ from typing import Any
 
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
-LOOKED_AT = 20_000
-"""Pairs of an epoch whose constraints are looked at again, with Python's sets."""
+from auricle.training.data.catalogue import Catalogue
+from auricle.training.sampling.pairs import draw_pairs
+from bench.machine import peak_mb
+
+CHECKED = 20_000
+"""Pairs of an epoch whose constraints are checked again, with Python's sets."""
+
+
+class Drawing:
+    """Pairs of the tracks of a manifest.
+
+    Args:
+        file: The manifest.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._catalogue = Catalogue.of_tracks([])
+        draw_pairs(self._catalogue, "release", 0, 0)  # compiles what is not to be measured
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Draw an `epoch` of an `association`; load the manifest, if nothing is requested.
+
+        Returns:
+            `seconds`, `peak_mb` of the process until now and, of an epoch, `pairs`, and how many of
+            those that are checked again are `wrong`.
+        """
+        began = time.perf_counter()
+        if not request:
+            self._catalogue = Catalogue.load(self._file)
+            return {"seconds": time.perf_counter() - began, "peak_mb": peak_mb()}
+        association = request["association"]
+        pairs = draw_pairs(self._catalogue, association, 0, request["epoch"])
+        seconds, peak = time.perf_counter() - began, peak_mb()
+        checked = pairs[:CHECKED].tolist()
+        wrong = sum(not _complies(self._catalogue, association, *pair) for pair in checked)
+        return {"seconds": seconds, "peak_mb": peak, "pairs": len(pairs), "wrong": wrong}
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `file`, a manifest. Requests: `association` and `epoch`; none, to load the
-    manifest.
-
-    Answers: `seconds`, `peak_mb` of the process until now, and, of an epoch, `pairs` and how many
-    of those looked at are `wrong`.
-    """
-    from auricle.training.data.catalogue import Catalogue
-    from auricle.training.sampling.pairs import draw_pairs
-    from bench.machine import peak_mb
-
-    # What is measured is not the compiler.
-    nobody = Catalogue.of_tracks([])
-    draw_pairs(nobody, "release", 0, 0)
-    catalogue = nobody
-
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        nonlocal catalogue
-        began = time.perf_counter()
-        if not request:
-            catalogue = Catalogue.load(Path(settings["file"]))
-            return {
-                "seconds": time.perf_counter() - began,
-                "tracks": len(catalogue),
-                "peak_mb": peak_mb(),
-            }
-        association = request["association"]
-        pairs = draw_pairs(catalogue, association, 0, request["epoch"])
-        seconds, peak = time.perf_counter() - began, peak_mb()
-        wrong = sum(
-            not _complies(catalogue, association, *pair) for pair in pairs[:LOOKED_AT].tolist()
-        )
-        return {"seconds": seconds, "peak_mb": peak, "pairs": len(pairs), "wrong": wrong}
-
-    return {"pyarrow": version("pyarrow")}, answer
+    """See `Drawing`; the setting is its `file`."""
+    return {"pyarrow": version("pyarrow")}, Drawing(Path(settings["file"])).answer
 
 
 def _complies(catalogue: Any, association: str, one: int, other: int) -> bool:
-    releases, artists, labels = (
-        set(part[one].tolist()) & set(part[other].tolist())
-        for part in (catalogue.releases, catalogue.artists, catalogue.labels)
-    )
+    parts = (catalogue.releases, catalogue.artists, catalogue.labels)
+    shared = [set(part[one].tolist()) & set(part[other].tolist()) for part in parts]
+    releases, artists, labels = map(bool, shared)
     if association == "track":
         return one == other
     by_association = {
-        "release": bool(releases),
-        "artist": bool(artists) and not releases,
-        "label": bool(labels) and not artists,
+        "release": releases,
+        "artist": artists and not releases,
+        "label": labels and not artists,
     }
     return one != other and by_association[association]
 

@@ -7,136 +7,178 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from protocol import Answer, serve  # type: ignore[import-not-found]
+
+from auricle.engine.graph import Graph
+from auricle.engine.marks import Gap
+from auricle.engine.node import Node, Source, Status
+from auricle.engine.port import InputPort, OutputPort
+from auricle.engine.scheduler import passes
+from auricle.engine.stream import Stream
+from auricle.nodes.aggregator import Aggregator
+from auricle.nodes.backbone import Backbone
+from auricle.nodes.mel_spectrogram import MelSpectrogram
+from auricle.nodes.predictions import FLOAT32, Prediction
+from bench.machine import resident_mb
 
 RATE = 16000
 BLOCK = 8000
 GAPS_AN_HOUR = 60
-LONGEST_GAP_S = 8.0
+SHORTEST_GAP_S, LONGEST_GAP_S = 0.001, 8.0
 
 
-def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `model`, `hop_frames`, `seconds` of stream time. A request goes on to `until_s`.
+class Sound(Source):
+    """Noise as loud as music, some of it lost.
 
-    Answers: memory, and what was counted: `samples`, `frames`, `segments` (given and skipped),
-    `misplaced` segments, `gaps`, and `wrong_gaps` that were not told, or not made, or told twice.
+    Args:
+        total: Samples until it ends.
+
+    Attributes:
+        given: Samples so far.
+        gaps: First sample of each gap, and the one after its last.
     """
-    from auricle.engine.graph import Graph
-    from auricle.engine.marks import Gap
-    from auricle.engine.node import Node, Source, Status
-    from auricle.engine.port import InputPort, OutputPort
-    from auricle.engine.scheduler import passes
-    from auricle.nodes.aggregator import Aggregator
-    from auricle.nodes.backbone import Backbone
-    from auricle.nodes.mel_spectrogram import MelSpectrogram
-    from auricle.nodes.predictions import FLOAT32, Prediction
-    from bench.machine import resident_mb
 
-    total = round(settings["seconds"] * RATE)
+    def __init__(self, total: int) -> None:
+        super().__init__("input")
+        self._out = self.add_output(OutputPort("audio", "Noise.", FLOAT32, rate=Fraction(RATE)))
+        self._rng = np.random.default_rng(0)
+        self._noise = self._rng.uniform(-0.3, 0.3, 600 * RATE).astype(np.float32)
+        self._total = total
+        self.given = 0
+        self.gaps: list[tuple[int, int]] = []
+        self._silent_until = 0
+        self._gap_at = self._next_gap()
 
-    class Sound(Source):
-        """Music's worth of noise, some of it lost."""
+    def process(self) -> Status:
+        stream = self._out.stream
+        if self.given == self._total:
+            stream.end()
+            return Status.FINISHED
+        count = min(BLOCK, self._total - self.given)
+        if stream.room() < count:
+            return Status.NO_ROOM
+        if self._silent_until <= self.given and self._gap_at <= self.given:
+            self._begin_gap(stream)
+        self.given += stream.write(self._block(count))
+        return Status.OK
 
-        def __init__(self) -> None:
-            super().__init__("input")
-            self.out = self.add_output(OutputPort("audio", "Noise.", FLOAT32, rate=Fraction(RATE)))
-            self.rng = np.random.default_rng(0)
-            self.noise = self.rng.uniform(-0.3, 0.3, 600 * RATE).astype(np.float32)
-            self.given = self.silence = 0
-            self.made: list[tuple[int, int]] = []
-            self.gap_at = self.next_gap()
+    def _block(self, count: int) -> NDArray[np.float32]:
+        """The next block: noise of so many samples, or what is left of a gap."""
+        if self._silent_until > self.given:
+            return np.zeros(min(count, self._silent_until - self.given), np.float32)
+        start = self.given % (len(self._noise) - BLOCK)
+        return self._noise[start : start + count]
 
-        def next_gap(self) -> int:
-            return self.given + self.silence + int(self.rng.exponential(3600 / GAPS_AN_HOUR) * RATE)
+    def _begin_gap(self, stream: Stream) -> None:
+        length = int(self._rng.uniform(SHORTEST_GAP_S, LONGEST_GAP_S) * RATE)
+        place = (self.given, min(self.given + length, self._total))
+        stream.mark(Gap(stream.start + place[0], stream.start + place[1], "hole", place))
+        self.gaps.append(place)
+        self._silent_until = place[1]
+        self._gap_at = self._next_gap()
 
-        def process(self) -> Status:
-            stream = self.out.stream
-            if self.given == total:
-                stream.end()
-                return Status.FINISHED
-            count = min(BLOCK, total - self.given)
-            if stream.room() < count:
-                return Status.NO_ROOM
-            start = self.given % (len(self.noise) - BLOCK)
-            block = self.noise[start : start + count]
-            if not self.silence and self.gap_at <= self.given:
-                self.silence = min(
-                    int(self.rng.uniform(0.001, LONGEST_GAP_S) * RATE), total - self.given
-                )
-                place = (self.given, self.given + self.silence)
-                stream.mark(Gap(stream.start + place[0], stream.start + place[1], "hole", place))
-                self.made.append(place)
-                self.gap_at = self.next_gap()
-            if self.silence:
-                count = min(count, self.silence)
-                block = np.zeros(count, np.float32)
-                self.silence -= count
-            self.given += stream.write(block)
-            return Status.OK
+    def _next_gap(self) -> int:
+        """Sample at which the next gap begins, if the one that has begun is over."""
+        pause_s = self._rng.exponential(3600 / GAPS_AN_HOUR)
+        return max(self.given, self._silent_until) + int(pause_s * RATE)
 
-    class Counter(Node):
-        """Counts segments, and looks at where each says it was."""
 
-        def __init__(self, hop: int, size: int) -> None:
-            super().__init__("counter")
-            self.port = self.add_input(InputPort("predictions", "Scores.", Prediction))
-            self.hop, self.size = hop, size
-            self.segments = self.misplaced = 0
-            self.told: list[tuple[int, int]] = []
+class Counter(Node):
+    """Counts segments, skipped ones included, and looks at where each says it was.
 
-        def process(self) -> Status:
-            reader = self.port.reader
-            ended, count = reader.stream.ended, reader.windows()
-            self.told += [mark.source for mark in reader.new_marks() if isinstance(mark, Gap)]
-            if not count:
-                return Status.FINISHED if ended else Status.NO_INPUT
-            for token in range(reader.position, reader.position + count):
-                first = self.segments * self.hop * 256
-                span = (first, first + (self.size - 1) * 256 + 256)
-                self.misplaced += reader.stream.span(token) != span
-                self.segments += 1
-            reader.gap()
-            reader.release(count)
-            return Status.OK
+    Args:
+        hop_size: Mel frames from one segment to the next.
+        segment_size: Mel frames of a segment.
 
-    sound = Sound()
-    mel = MelSpectrogram("mel")
-    backbone = Backbone("backbone", model=settings["model"], hop_size=settings["hop_frames"])
-    counter = Counter(backbone.inputs["mel"].hop_size, backbone.segment_size)
-    tags = Aggregator("tags", smoothing="median", window_s=5)
-    nodes = [sound, mel, backbone, tags, counter]
-    edges = [("input", "mel"), ("mel", "backbone"), ("backbone.predictions", "tags")]
-    graph = Graph("soak", nodes, [*edges, ("tags.predictions", "counter")])
-    runs = passes(graph)
+    Attributes:
+        segments: Segments, those that were skipped included.
+        misplaced: Segments that were at another place than their number says.
+        gaps: Places of the gaps that were reported.
+    """
 
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        over = False
+    def __init__(self, hop_size: int, segment_size: int) -> None:
+        super().__init__("counter")
+        self._in = self.add_input(InputPort("predictions", "Scores.", Prediction))
+        self._hop_size, self._segment_size = hop_size, segment_size
+        self.segments = self.misplaced = 0
+        self.gaps: list[tuple[int, int]] = []
+
+    def process(self) -> Status:
+        reader = self._in.reader
+        ended, count = reader.stream.ended, reader.windows()
+        self.gaps += [mark.source for mark in reader.new_marks() if isinstance(mark, Gap)]
+        if not count:
+            return Status.FINISHED if ended else Status.NO_INPUT
+        for token in range(reader.position, reader.position + count):
+            first = self.segments * self._hop_size * 256
+            span = (first, first + self._segment_size * 256)
+            self.misplaced += reader.stream.span(token) != span
+            self.segments += 1
+        reader.gap()
+        reader.release(count)
+        return Status.OK
+
+
+class Soak:
+    """A graph that is run up to one time after another.
+
+    Args:
+        settings: `model`, `hop_size`, `seconds` of stream time.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._total = round(settings["seconds"] * RATE)
+        self._sound = Sound(self._total)
+        self._mel = MelSpectrogram("mel")
+        self._backbone = Backbone(
+            "backbone", model=settings["model"], hop_size=settings["hop_size"]
+        )
+        hop_size = self._backbone.inputs["mel"].hop_size
+        self._counter = Counter(hop_size, self._backbone.segment_size)
+        tags = Aggregator("tags", smoothing="median", window_s=5)
+        edges = [("input", "mel"), ("mel", "backbone"), ("backbone.predictions", "tags")]
+        edges.append(("tags.predictions", "counter"))
+        nodes = [self._sound, self._mel, self._backbone, self._counter, tags]
+        self._passes = passes(Graph("soak", nodes, edges))
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Go on until `until_s` of stream time.
+
+        Returns:
+            Memory, and what was counted: `samples`, `frames`, `segments` (given and skipped),
+            `misplaced` segments, `gaps`, and `wrong_gaps` that were not reported, not made, or
+            reported twice.
+        """
         began = time.monotonic()
-        while sound.given < request["until_s"] * RATE:
-            if next(runs, None) is None:
-                over = True
-                break
-        if request["until_s"] * RATE >= total:
-            for _ in runs:
-                pass
-            over = True
+        over = self._run(round(request["until_s"] * RATE))
+        made, reported = self._sound.gaps, self._counter.gaps
+        repeated = len(reported) - len(set(reported))
         return {
-            "at_s": sound.given / RATE,
+            "at_s": self._sound.given / RATE,
             "wall_s": time.monotonic() - began,
             "over": over,
             "rss_mb": resident_mb(),
-            "samples": sound.given,
-            "frames": mel.outputs["mel"].stream.written,
-            "segments": counter.segments,
-            "skipped": backbone.counts["gap"],
-            "misplaced": counter.misplaced,
-            "gaps": len(sound.made),
-            "wrong_gaps": len(set(sound.made) ^ set(counter.told))
-            + len(counter.told)
-            - len(set(counter.told)),
+            "samples": self._sound.given,
+            "frames": self._mel.outputs["mel"].stream.written,
+            "segments": self._counter.segments,
+            "skipped": self._backbone.counts["gap"],
+            "misplaced": self._counter.misplaced,
+            "gaps": len(made),
+            "wrong_gaps": len(set(made) ^ set(reported)) + repeated,
         }
 
-    return {}, answer
+    def _run(self, until: int) -> bool:
+        """Run until so many samples were given; returns whether the stream has ended."""
+        while self._sound.given < until or until >= self._total:
+            if next(self._passes, None) is None:
+                return True
+        return False
+
+
+def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
+    """See `Soak`."""
+    return {}, Soak(settings).answer
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,45 +9,62 @@ from typing import Any
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
 PATIENCE_S = 20.0
-"""Longest silence before the publisher is taken for dead."""
+"""Longest silence, in seconds, before the publisher is taken for dead."""
+
+Received = Iterator[tuple[dict[str, Any], int]]
+"""Messages, each with how many are known to be lost before it."""
 
 
-def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `address`, `topic`, `bare`. Requests: `round`, of which messages are taken up to
-    the last.
+class Accounts:
+    """What became of all messages since the first.
 
-    The last message of a round has `last`. Answers: `latencies_us` of messages other than the last,
-    `values` and `lost` (known by their numbers) when the last had come, `seconds` from the first to
-    the one before the last.
+    Args:
+        received: The messages; `bench.measures.wire` describes them.
     """
-    received = _bare(settings) if settings["bare"] else _subscribed(settings)
 
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
+    def __init__(self, received: Received) -> None:
+        self._messages = received
+        self._received = self._lost = 0
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Receive the messages of a `round`, up to its last.
+
+        Returns:
+            `latencies_us` of messages other than the last, and `seconds` from the first to the last
+            of these; `values` of the last; `lost`, messages known to be lost by their numbers;
+            `unaccounted`, messages since the start that were neither received nor known to be lost.
+        """
         # Monotonic time is one for all processes of a machine.
-        stamps, latencies, lost = [], [], 0
-        for message, missing in received:
+        stamps, latencies, lost_before = [], [], self._lost
+        for message, missing in self._messages:
             now = time.monotonic_ns()
-            if message["round"] != request["round"]:
-                continue
-            lost += missing
-            if message["last"]:
+            self._lost += missing
+            unaccounted = message["index"] - self._received - self._lost
+            self._received += 1
+            if message["rung"] != request["round"]:
+                continue  # the last message of the round before, sent again
+            if "last" in message["flags"]:
                 break
             stamps.append(now)
-            latencies.append((now - message["sent_ns"]) / 1e3)
+            latencies.append((now - message["span"][0]) / 1e3)
         else:
             raise TimeoutError(f"no message for {PATIENCE_S:g} s")
         return {
             "latencies_us": latencies,
-            "lost": lost,
             "seconds": (stamps[-1] - stamps[0]) / 1e9 if stamps else 0.0,
             "values": message["values"],
+            "lost": self._lost - lost_before,
+            "unaccounted": unaccounted,
         }
 
-    return {}, answer
+
+def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
+    """Settings: `address`, `topic`, `bare`. Requests and answers: see `Accounts`."""
+    received = _bare(settings) if settings["bare"] else _subscribed(settings)
+    return {}, Accounts(received).answer
 
 
-def _subscribed(settings: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Messages, each with how many are known to be lost before it."""
+def _subscribed(settings: dict[str, Any]) -> Received:
     from auricle import Subscriber
 
     topic = settings["topic"]
@@ -56,7 +72,7 @@ def _subscribed(settings: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]
     subscriber = Subscriber(settings["address"], [topic, heartbeat], timeout_s=PATIENCE_S)
     next(iter(subscriber))  # a heartbeat: the connection stands
 
-    def messages() -> Iterator[tuple[dict[str, Any], int]]:
+    def messages() -> Received:
         missing = 0
         for message in subscriber:
             missing += message.lost
@@ -67,7 +83,7 @@ def _subscribed(settings: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]
     return messages()
 
 
-def _bare(settings: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
+def _bare(settings: dict[str, Any]) -> Received:
     import msgpack
     import zmq
 
@@ -75,15 +91,13 @@ def _bare(settings: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
     socket.connect(settings["address"])
     socket.subscribe(settings["topic"])
 
-    def messages() -> Iterator[tuple[dict[str, Any], int]]:
-        expected = itertools.count()
+    def messages() -> Received:
+        expected = 0
         while socket.poll(round(PATIENCE_S * 1000)):
             _, data = socket.recv_multipart()
             message = msgpack.unpackb(data)
-            missing = 0
-            while next(expected) != message["seq"]:
-                missing += 1
-            yield message, missing
+            yield message, message["seq"] - expected
+            expected = message["seq"] + 1
 
     return messages()
 

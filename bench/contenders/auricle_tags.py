@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
+from auricle import FileTagger
+
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `file`, `model`, `threads`. Requests: `hop_frames`, and `output` for the
-    activations.
+    """A request tags the file at a `hop_size`, and writes the activations to `output`.
+
+    Args:
+        settings: `file`, `model`, `threads`.
     """
-    from auricle import FileTagger
+    file, model, threads = (settings[each] for each in ("file", "model", "threads"))
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
         began = time.perf_counter_ns()
-        tagger = FileTagger(
-            settings["file"], settings["model"], request["hop_frames"], threads=settings["threads"]
-        )
+        tagger = FileTagger(file, model, request["hop_size"], threads=threads)
         segments = list(tagger)
         seconds = (time.perf_counter_ns() - began) / 1e9
         activations = [list(segment.activations.values()) for segment in segments]

@@ -1,5 +1,4 @@
-"""Essentia-TensorFlow, streaming: MonoLoader into TensorflowPredictMusiCNN, as its documentation
-does it.
+"""Essentia-TensorFlow, streaming, as documented: MonoLoader into TensorflowPredictMusiCNN.
 
 Essentia is AGPL: a program that is run here to be compared with, in an environment of its own.
 """
@@ -16,47 +15,58 @@ import numpy as np
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
 
-def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `file` and `graph`. Requests: `hop_frames`, and `output` for the activations."""
-    if not Path(settings["graph"]).is_file():
-        raise FileNotFoundError(
-            f"no frozen graph {settings['graph']}; make those there are with: make peers"
-        )
-    essentia: Any = importlib.import_module("essentia")
-    streaming: Any = importlib.import_module("essentia.streaming")
-    essentia.log.infoActive = essentia.log.warningActive = False
-    networks: dict[int, tuple[Any, Any]] = {}
+class Tagger:
+    """Essentia's networks by the hop, made once, so that TensorFlow's session is warm, as ours is.
 
-    def network(hop_frames: int) -> tuple[Any, Any]:
-        """Made once for each hop, so that TensorFlow's session is warm, as ours is."""
-        if hop_frames not in networks:
-            loader = streaming.MonoLoader(
-                filename=settings["file"], sampleRate=16000, resampleQuality=4
-            )
-            # A segment is called a patch there.
-            predict = streaming.TensorflowPredictMusiCNN(
-                graphFilename=settings["graph"],
-                output="model/Sigmoid",
-                patchHopSize=hop_frames,
-                lastPatchMode="discard",
-            )
-            pool = essentia.Pool()
-            loader.audio >> predict.signal
-            predict.predictions >> (pool, "activations")
-            networks[hop_frames] = (loader, pool)
-        return networks[hop_frames]
+    Args:
+        settings: `file` and `graph`.
+    """
 
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        loader, pool = network(request["hop_frames"])
-        essentia.reset(loader)
+    def __init__(self, settings: dict[str, Any]) -> None:
+        if not Path(settings["graph"]).is_file():
+            raise FileNotFoundError(
+                f"no frozen graph {settings['graph']}; make the graphs with: make peers"
+            )
+        self._essentia: Any = importlib.import_module("essentia")
+        self._streaming: Any = importlib.import_module("essentia.streaming")
+        self._essentia.log.infoActive = self._essentia.log.warningActive = False
+        self._file, self._graph = settings["file"], settings["graph"]
+        self._networks: dict[int, tuple[Any, Any]] = {}
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Tag the file at a `hop_size`, and write the activations to `output`."""
+        loader, pool = self._network(request["hop_size"])
+        self._essentia.reset(loader)
         pool.clear()
         began = time.perf_counter_ns()
-        essentia.run(loader)
+        self._essentia.run(loader)
         seconds = (time.perf_counter_ns() - began) / 1e9
         np.save(request["output"], np.asarray(pool["activations"], np.float32))
         return {"seconds": seconds}
 
-    return {"essentia-tensorflow": version("essentia-tensorflow")}, answer
+    def _network(self, hop_size: int) -> tuple[Any, Any]:
+        """The network's loader, and the pool that it ends in."""
+        if hop_size not in self._networks:
+            loader = self._streaming.MonoLoader(
+                filename=self._file, sampleRate=16000, resampleQuality=4
+            )
+            # A segment is called a patch there.
+            predict = self._streaming.TensorflowPredictMusiCNN(
+                graphFilename=self._graph,
+                output="model/Sigmoid",
+                patchHopSize=hop_size,
+                lastPatchMode="discard",
+            )
+            pool = self._essentia.Pool()
+            loader.audio >> predict.signal
+            predict.predictions >> (pool, "activations")
+            self._networks[hop_size] = (loader, pool)
+        return self._networks[hop_size]
+
+
+def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
+    """See `Tagger`."""
+    return {"essentia-tensorflow": version("essentia-tensorflow")}, Tagger(settings).answer
 
 
 if __name__ == "__main__":

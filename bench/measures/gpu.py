@@ -1,6 +1,4 @@
-"""What an accelerator makes of a transformer: batches of its segments, by provider and patchout
-level.
-"""
+"""A transformer on an accelerator: batches of segments, by provider and patchout level."""
 
 from __future__ import annotations
 
@@ -9,22 +7,20 @@ import queue
 import subprocess
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import AuricleError, ConfigError, ModelError
 from auricle.models.card import Card
-from auricle.models.front_end import FRONT_ENDS
 from auricle.models.inference.open_owner import open_runner
 from auricle.models.inference.owner import InferenceOwner, Request, Runner, Seat, batch_sizes
 from auricle.models.inference.providers import SHORT_NAMES, trouble, usable
 from auricle.models.patchout import Kept
 from auricle.models.registry import find, info
-from bench.audio import SAMPLE_RATE
-from bench.measures.backbone import frames_of_music
 from bench.report import Figure, Report
+from bench.segments import Segments
 from bench.timing import (
     Measurement,
     Progress,
@@ -40,10 +36,10 @@ CPU = "cpu, one thread"
 SPEED = "x real time"
 
 LEAST_COSINE = {"fp32": 0.9999, "fp16": 0.999}
-"""Of embeddings to those of the CPU: TF32 has three digits, half precision too."""
+"""Cosine of embeddings to the CPU's: TF32 has three digits, half precision too."""
 
 WAIT_S = 0.005
-"""For which a segment waits for others, as in the backbone."""
+"""Seconds for which a segment waits for others, as in the backbone."""
 
 ROUNDS = 4
 """Segments of each stream in a measurement of the owner."""
@@ -57,10 +53,8 @@ def check(providers: Sequence[str]) -> None:
     """
     troubles = {name: trouble(SHORT_NAMES.get(name.lower(), name)) for name in providers}
     if all(what is not None for what in troubles.values()):
-        why = "; ".join(
-            f"{name}: {what or 'not in this ONNX Runtime'}" for name, what in troubles.items()
-        )
-        raise ConfigError(f"no GPU to measure: {why}")
+        why = [f"{name}: {what or 'not in this ONNX Runtime'}" for name, what in troubles.items()]
+        raise ConfigError(f"no GPU to measure: {'; '.join(why)}")
 
 
 def measure(
@@ -71,14 +65,13 @@ def measure(
     runs: int = 3,
     progress: Progress = silent,
 ) -> Report:
-    """Time of whole batches, from frames in memory to outputs in memory, and of segments through an
-    owner.
+    """Time of whole batches, from frames in memory to outputs in memory, and through an owner.
 
     Args:
         models: Exports of one network by name or folder; the first, on the CPU, is the reference.
-        providers: By name. Those that are not here are left out, with a note.
+        providers: Providers by name. Those that are not here are left out, with a note.
         batches: Segments at once.
-        levels: Of the card; all, if empty.
+        levels: Patchout levels of the card; all, if empty.
         runs: Rounds that count.
         progress: Called with a line that says how far it is.
 
@@ -86,17 +79,16 @@ def measure(
         ConfigError: None of the providers is here, or a model has no patches or no such level.
     """
     check(providers)
-    cards = {model: info(model) for model in models}
-    for card in cards.values():
+    cards = [info(model) for model in models]
+    for card in cards:
         if card.patch_grid is None or card.segment_size is None:
             raise ConfigError(f"{card.name}: not a model whose patches can be left out")
-    reference = cards[models[0]]
-    names = list(levels or (level.name for level in reference.patchout))
+    names = list(levels or (level.name for level in cards[0].patchout))
     report = Report(
         "gpu",
         "Batches of segments of a transformer on an accelerator",
         {
-            "models": [card.name for card in cards.values()],
+            "models": [card.name for card in cards],
             "providers": list(providers),
             "batches": list(batches),
             "levels": names,
@@ -105,162 +97,179 @@ def measure(
         },
         reference=CPU,
     )
-    bench = _Bench(report, reference, batches, progress)
-    bench.reference(models[0], names)
-    for model, card in cards.items():
+    contenders = _Contenders(report, models[0], names, batches, progress)
+    for model in models:
         for provider in providers:
-            bench.provider(provider, model, card, names)
-    if not bench.measurements.keys() - bench.baselines.values():
+            contenders.add(provider, model)
+    if not contenders.any:
         raise AuricleError(f"nothing could be measured: {'; '.join(report.notes)}")
-    bench.finish(runs)
+    contenders.measure(runs)
     return report
 
 
-class _Bench:
-    """What is to be measured, and what is known of it.
+@dataclass
+class _Row:
+    """A row to be measured.
 
     Attributes:
-        measurements: Seconds of a segment, by row.
-        baselines: By level, the row on the CPU.
+        level: Patchout level.
+        measurement: Seconds of a segment.
+        tokens: Tokens of a segment.
+        batch: Segments at once; None where that is up to the owner.
+        cosine: Of the embeddings to the CPU's; None where nothing is compared.
+        latencies: Seconds that segments took, if they are measured one by one.
+    """
+
+    level: str
+    measurement: Measurement
+    tokens: int
+    batch: int | None = None
+    cosine: float | None = None
+    latencies: list[float] = field(default_factory=list)
+
+    def figures(
+        self, taken: Sequence[float], reference: Sequence[float], audio_s: float
+    ) -> dict[str, Figure]:
+        """Columns, of the seconds of a segment here and on the CPU."""
+        spread = Spread.of(taken)
+        figures: dict[str, Figure] = {"tokens": self.tokens}
+        if self.cosine is not None:
+            figures["cosine"] = self.cosine
+        figures |= {
+            "ms a batch": None if self.batch is None else spread.scaled(1e3 * self.batch),
+            "segments/s": spread.inverse(),
+            SPEED: spread.inverse(audio_s),
+            "times the CPU": ratios(reference, taken),
+        }
+        if self.latencies:
+            # The first round does not count.
+            seen = percentiles(self.latencies[len(self.latencies) // (len(taken) + 1) :])
+            figures |= {"p50 ms": 1e3 * seen["p50"], "p99 ms": 1e3 * seen["p99"]}
+        return figures
+
+
+class _Contenders:
+    """Rows to be measured, and what their outputs are compared with.
+
+    Args:
+        report: Where rows, targets and notes go.
+        reference: The model that runs on the CPU, a segment at a time.
+        levels: Patchout levels.
+        batches: Segments at once.
+        progress: Called with a line that says how far it is.
     """
 
     def __init__(
-        self, report: Report, reference: Card, batches: Sequence[int], progress: Progress
+        self,
+        report: Report,
+        reference: str,
+        levels: Sequence[str],
+        batches: Sequence[int],
+        progress: Progress,
     ) -> None:
-        assert reference.segment_size is not None
-        self.report = report
-        self.batches = sorted(batches)
-        self.progress = progress
-        self.seconds = reference.segment_size * FRONT_ENDS["musicnn"].hop_size / SAMPLE_RATE
-        self.measurements: dict[str, Measurement] = {}
-        self.baselines: dict[str, str] = {}
-        self.level_of: dict[str, str] = {}
-        self.figures: dict[str, dict[str, Figure]] = {}
-        self.latencies: dict[str, list[float]] = {}
-        self.expected: dict[str, list[NDArray[np.float32]]] = {}
-        self.segments = _segments(reference, self.batches[-1])
+        self._report, self._progress = report, progress
+        self._levels, self._batches = levels, sorted(batches)
+        self._audio_s = Segments.of(reference).seconds
+        self._segments = _segments(reference, self._batches[-1])
+        self._rows: dict[str, _Row] = {}
+        self._baselines: dict[str, str] = {}
+        self._expected: dict[str, list[NDArray[np.float32]]] = {}
+        self._add_reference(reference)
 
-    def reference(self, model: str, levels: Sequence[str]) -> None:
-        """The CPU, a segment at a time."""
+    @property
+    def any(self) -> bool:
+        """Whether there is more than the reference."""
+        return len(self._rows) > len(self._baselines)
+
+    def _add_reference(self, model: str) -> None:
         card = info(model)
         runner = open_runner(find(model), ("CPUExecutionProvider",), 1, _outputs(card))
-        for level in levels:
-            name = f"{CPU}, {card.precision or card.name}, {level}"
-            work = functools.partial(runner.run, self.segments[:1], _kept(card, level))
-            self.expected[level] = work()
-            self._add(name, level, timed(work), card, 1)
-            self.baselines[level] = name
+        for level in self._levels:
+            name = f"{CPU}, {_kind(card)}, {level}"
+            work = functools.partial(runner.run, self._segments[:1], _kept(card, level))
+            self._expected[level] = work()
+            self._rows[name] = _Row(level, timed(work), _tokens(card, level), 1)
+            self._baselines[level] = name
 
-    def provider(self, provider: str, model: str, card: Card, levels: Sequence[str]) -> None:
-        """All batches of one provider, and the owner with the largest; a note, if it cannot be had."""
+    def add(self, provider: str, model: str) -> None:
+        """All batches of one provider, and the owner with the largest; or a note why not."""
+        card = info(model)
         try:
             full = usable(find(model), (provider,))
             runner = open_runner(find(model), full, 1, _outputs(card))
         except (AuricleError, ModelError) as error:
-            self.report.notes.append(str(error))
+            self._report.notes.append(str(error))
             return
-        for level in levels:
-            kept = _kept(card, level)
-            # The extremes first, as the owner has it: TensorRT compiles anew for a wider range.
-            for size in dict.fromkeys((self.batches[0], *reversed(self.batches))):
-                name = f"{provider}, {card.precision or card.name}, {level}, batch {size}"
-                self.progress(f"warm-up: {name}")
+        for level in self._levels:
+            # The extremes first, as the owner has it: TensorRT compiles again for a wider range.
+            for size in dict.fromkeys((self._batches[0], *reversed(self._batches))):
+                name = f"{provider}, {_kind(card)}, {level}, batch {size}"
+                self._progress(f"warm-up: {name}")
                 try:
-                    self._batch(name, level, runner, kept, card, size)
-                except (
-                    Exception
-                ) as error:  # no memory for it, as a rule; runtimes' errors have no base
-                    self.report.notes.append(f"{name}: {' '.join(str(error).split())}")
-        self._owner(
-            f"{provider}, {card.precision or card.name}, {levels[0]}", levels[0], runner, card
-        )
+                    self._add_batch(name, level, runner, card, size)
+                except Exception as error:  # too little memory, mostly; errors have no common base
+                    self._report.notes.append(f"{name}: {' '.join(str(error).split())}")
+        name = f"{provider}, {_kind(card)}, {self._levels[0]}"
+        self._add_owner(name, self._levels[0], runner, card)
 
-    def _batch(
-        self, name: str, level: str, runner: Runner, kept: Kept | None, card: Card, size: int
-    ) -> None:
-        runner.prepare(size, kept)
-        segments = self.segments[:size]
-        found = runner.run(segments, kept)
-        cosine = min(
-            _cosine(one[0], other[0])
-            for one, other in zip(found, self.expected[level], strict=True)
-        )
-        timed_run = timed(lambda: runner.run(segments, kept))
-        self._add(name, level, lambda: timed_run() / size, card, size)
-        self.figures[name]["cosine"] = cosine
-        self.report.target(
-            f"{name}: cosine to the CPU",
-            cosine,
-            at_least=LEAST_COSINE.get(card.precision or "", 0.999),
-            correctness=True,
-        )
-
-    def _owner(self, name: str, level: str, runner: Runner, card: Card) -> None:
-        """As many streams as keep the largest batches full, each with a segment under way."""
-        assert card.segment_size is not None
-        shape = (card.segment_size, self.segments.shape[2])
-        owner = InferenceOwner(
-            runner, shape, batch_sizes(self.batches[-1]), WAIT_S, card.name, _outputs(card)
-        )
+    def _add_batch(self, name: str, level: str, runner: Runner, card: Card, size: int) -> None:
         kept = _kept(card, level)
-        streams = 2 * self.batches[-1]
-        name = f"{name}, {streams} streams"
+        runner.prepare(size, kept)
+        work = functools.partial(runner.run, self._segments[:size], kept)
+        outputs = zip(work(), self._expected[level], strict=True)
+        cosine = min(_cosine(found[0], expected[0]) for found, expected in outputs)
+        whole = timed(work)
+        tokens = _tokens(card, level)
+        self._rows[name] = _Row(level, lambda: whole() / size, tokens, size, cosine)
+        least = LEAST_COSINE.get(card.precision or "", 0.999)
+        what = f"{name}: cosine to the CPU"
+        self._report.target(what, cosine, at_least=least, correctness=True)
+
+    def _add_owner(self, name: str, level: str, runner: Runner, card: Card) -> None:
+        """As many streams as keep the largest batches full, each with a segment under way."""
+        sizes = batch_sizes(self._batches[-1])
+        shape = self._segments.shape[1:]
+        owner = InferenceOwner(runner, shape, sizes, WAIT_S, card.name, _outputs(card))
+        kept = _kept(card, level)
         try:
             owner.warm([kept])
         except ModelError as error:
-            self.report.notes.append(str(error))
+            self._report.notes.append(str(error))
             return
-        latencies = self.latencies[name] = []
-        self._add(
-            name,
+        streams = 2 * self._batches[-1]
+        latencies: list[float] = []
+        self._rows[f"{name}, {streams} streams"] = _Row(
             level,
-            lambda: _through(owner, streams, self.segments, kept, latencies),
-            card,
-            None,
+            lambda: through(owner, streams, self._segments, kept, latencies),
+            _tokens(card, level),
+            latencies=latencies,
         )
 
-    def _add(
-        self, name: str, level: str, measurement: Measurement, card: Card, size: int | None
-    ) -> None:
-        assert card.patch_grid is not None
-        self.measurements[name] = measurement
-        self.level_of[name] = level
-        self.figures[name] = {
-            "tokens": card.patch_grid.tokens(card.level(level)) + 2,
-            "batch": size,
-        }
-
-    def finish(self, runs: int) -> None:
+    def measure(self, runs: int) -> None:
         """Measure in turn, and fill the report."""
-        measured = alternate(self.measurements, runs, progress=self.progress)
-        for name, taken in measured.items():
-            figures = self.figures[name]
-            size = figures.pop("batch")
-            row: dict[str, Any] = {
-                **figures,
-                "ms a batch": Spread.of(taken).scaled(1e3 * size)
-                if isinstance(size, int)
-                else None,
-                "segments/s": Spread.of(taken).inverse(),
-                SPEED: Spread.of(taken).inverse(self.seconds),
-                "times the CPU": ratios(measured[self.baselines[self.level_of[name]]], taken),
-            }
-            if found := self.latencies.get(name):
-                seen = percentiles(
-                    found[len(found) // (runs + 1) :]
-                )  # the first round does not count
-                row |= {"p50 ms": 1e3 * seen["p50"], "p99 ms": 1e3 * seen["p99"]}
-            self.report.row(name, row)
+        measurements = {name: row.measurement for name, row in self._rows.items()}
+        taken = alternate(measurements, runs, progress=self._progress)
+        for name, row in self._rows.items():
+            reference = taken[self._baselines[row.level]]
+            self._report.row(name, row.figures(taken[name], reference, self._audio_s))
 
 
-def _through(
+def through(
     owner: InferenceOwner,
     streams: int,
     segments: NDArray[np.float32],
     kept: Kept | None,
     latencies: list[float],
 ) -> float:
-    """Seconds a segment of some streams that each ask for the next when they have the last."""
+    """Seconds a segment of streams that each ask for the next as soon as they have the last.
+
+    Args:
+        owner: The owner of the session.
+        streams: Number of streams.
+        segments: Segments to ask for, shape `(count, segment_size, n_mels)`.
+        kept: Patches that are kept.
+        latencies: Is given the seconds that each segment took.
+    """
     done: queue.SimpleQueue[int] = queue.SimpleQueue()
     seats: list[Seat] = [owner.join(functools.partial(done.put, n)) for n in range(streams)]
     began = time.perf_counter()
@@ -282,7 +291,7 @@ def _through(
 
 
 def _gpu() -> str | None:
-    """Name and driver of NVIDIA's, as its own tool has them."""
+    """Name and driver of an NVIDIA GPU, as its own tool shows them."""
     command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -290,18 +299,25 @@ def _gpu() -> str | None:
         return None
 
 
-def _segments(card: Card, count: int) -> NDArray[np.float32]:
-    """Scaled segments of music a second apart, (count, segment_size, bands)."""
-    assert card.segment_size is not None
-    assert card.front_end is not None
-    hop = round(FRONT_ENDS[card.front_end.name].rate)
-    mel = frames_of_music(card.segment_size + hop * (count - 1), card.front_end.name)
-    scaled = (mel - np.float32(card.front_end.mean)) / np.float32(card.front_end.std)
-    return np.stack([scaled[n * hop : n * hop + card.segment_size] for n in range(count)])
+def _segments(model: str, count: int) -> NDArray[np.float32]:
+    """Normalised segments of music a second apart, shape `(count, segment_size, n_mels)`."""
+    hop = round(Segments.of(model).front_end.rate)
+    segments = Segments.of(model, hop)
+    frames = segments.normalised(segments.music(count))
+    return np.stack([frames[n * hop : n * hop + segments.size] for n in range(count)])
+
+
+def _kind(card: Card) -> str:
+    return card.precision or card.name
 
 
 def _outputs(card: Card) -> list[str]:
     return [output.name for output in card.io.outputs]
+
+
+def _tokens(card: Card, level: str) -> int:
+    assert card.patch_grid is not None
+    return card.patch_grid.tokens(card.level(level)) + 2
 
 
 def _kept(card: Card, level: str) -> Kept:

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zmq
+from numpy.typing import NDArray
 
 from auricle.errors import InputError
-from auricle.models.registry import info
 from auricle.wire.codec import encode
-from bench.audio import DEMO, SAMPLE_RATE, chord, decode
+from bench.audio import SAMPLE_RATE, music
 from bench.report import Report
+from bench.segments import Segments
 from bench.timing import Progress, percentiles, silent
 from bench.workers import CONTENDERS, Worker
 
 MARGIN_MS = 5.0
-"""What may come on top of the inference's own 99th percentile."""
+"""Milliseconds that may come on top of the inference's own 99th percentile."""
 
 STAGES = ("queue", "mel", "inference", "publish", "transport")
+
+COLD = 2
+"""Predictions of a run that are left out: the sessions have run once, the rest of the way has not.
+"""
 
 
 def measure(
@@ -33,8 +40,7 @@ def measure(
     runs: int = 3,
     progress: Progress = silent,
 ) -> Report:
-    """One stream in real time: this process pushes PCM, an engine hears it, a third process
-    subscribes.
+    """One stream in real time: this process pushes PCM, an engine hears it, a third one subscribes.
 
     The time runs from handing over the block with the last sample that a segment needs to holding
     its prediction. Mel frames are centred, so that sample lies half a window behind the middle of
@@ -43,7 +49,7 @@ def measure(
     Args:
         model: As for a backbone.
         hops: Frames from one segment to the next, each measured for `seconds`.
-        seconds: Of sound.
+        seconds: Seconds of sound.
         block_ms: Milliseconds of a block.
         runs: Times that each hop is measured; all count.
         progress: Called with a line that says how far it is.
@@ -51,91 +57,115 @@ def measure(
     Raises:
         InputError: Fewer seconds than three segments take.
     """
-    card = info(model)
-    assert card.front_end is not None
-    assert card.segment_size is not None
     report = Report(
         "latency",
         "From the last sample of a segment to the subscriber's hands, one stream in real time",
-        {"model": card.name, "seconds": seconds, "block_ms": block_ms, "runs": runs},
+        {
+            "model": Segments.of(model).card.name,
+            "seconds": seconds,
+            "block_ms": block_ms,
+            "runs": runs,
+        },
     )
+    samples = np.resize(music(), round(seconds * SAMPLE_RATE)).astype("<f4")
     for hop in hops:
-        predictions: list[dict[str, Any]] = []
-        totals: list[float] = []
-        by_run: list[float] = []
-        lost = 0
+        found = Latencies(Segments.of(model, hop), round(block_ms * SAMPLE_RATE / 1000))
         for run in range(runs):
             progress(f"run {run + 1} of {runs}: hop {hop}")
-            heard, sent_ns, block = _listen(model, hop, seconds, block_ms)
-            lost += heard["lost"]
-            fresh = 0
-            # The first ones find caches cold: the sessions have run once, the rest of the way has
-            # not.
-            for prediction in heard["predictions"][2:]:
-                frame = prediction["index"] * hop + card.segment_size - 1
-                last_sample = frame * card.front_end.hop_size + card.front_end.frame_size // 2 - 1
-                if last_sample // block >= len(sent_ns):
-                    continue  # zeros complete the last frame, where the sound ends
-                totals.append((prediction["ns"] - sent_ns[last_sample // block]) / 1e6)
-                predictions.append(prediction)
-                fresh += 1
-            if fresh:
-                by_run.append(percentiles(totals[-fresh:])["p99"])
-        if not totals:
+            with _listening(model, hop) as (listener, socket):
+                sent_ns = _push(socket, samples, found.block)
+                found.add(listener.answer(), sent_ns)
+        if not found.total_ms:
             raise InputError(f"hop {hop}: no predictions in {seconds:g} s; more seconds are needed")
-        stages = {
-            stage: [1000 * prediction["latency"].get(stage, 0.0) for prediction in predictions]
-            for stage in STAGES
-        }
-        for stage, values in {**stages, "total": totals}.items():
-            report.row(
-                f"hop {hop}: {stage}",
-                {f"{name} ms": value for name, value in percentiles(values).items()},
-            )
-        report.series[f"hop {hop}: total"] = totals
-        report.series[f"hop {hop}: inference"] = stages["inference"]
-        allowed = percentiles(stages["inference"])["p99"] + MARGIN_MS
-        report.target(
-            f"hop {hop}: p99 of the total, ms, against the inference's p99 and {MARGIN_MS:g} ms",
-            percentiles(totals)["p99"],
-            at_most=allowed,
-        )
-        report.target(f"hop {hop}: messages lost", lost, at_most=0, correctness=True)
-        spread = f"p99 of the total by run {min(by_run):.1f} to {max(by_run):.1f} ms"
-        report.notes.append(f"hop {hop}: {len(totals)} predictions, {spread}")
+        _fill(report, hop, found)
     return report
 
 
-def _listen(
-    model: str, hop: int, seconds: float, block_ms: float
-) -> tuple[dict[str, Any], list[int], int]:
-    """What the subscriber said, when each block was handed over, and samples of a block."""
-    block = round(block_ms * SAMPLE_RATE / 1000)
-    once = decode(DEMO) if DEMO.is_file() else chord()
-    samples = np.resize(once, round(seconds * SAMPLE_RATE)).astype("<f4")
-    settings = {"model": model, "hop_frames": hop}
+@dataclass
+class Latencies:
+    """Latencies of one hop.
+
+    Attributes:
+        segments: The model's segments.
+        block: Samples of a block.
+        total_ms: The whole way, by the prediction.
+        stages_ms: Its stages, as the engine says, by the prediction.
+        p99_by_run: The 99th percentile of the whole way, by the run.
+        lost: Messages that were lost.
+    """
+
+    segments: Segments
+    block: int
+    total_ms: list[float] = field(default_factory=list)
+    stages_ms: dict[str, list[float]] = field(default_factory=lambda: {each: [] for each in STAGES})
+    p99_by_run: list[float] = field(default_factory=list)
+    lost: int = 0
+
+    def add(self, heard: dict[str, Any], sent_ns: Sequence[int]) -> None:
+        """Add a run: what the subscriber received, and when each block was handed over."""
+        self.lost += heard["lost"]
+        first = len(self.total_ms)
+        for prediction in heard["predictions"][COLD:]:
+            block = self._last_sample(prediction["index"]) // self.block
+            if block >= len(sent_ns):
+                continue  # zeros complete the last frame, where the sound ends
+            self.total_ms.append((prediction["ns"] - sent_ns[block]) / 1e6)
+            for stage, values in self.stages_ms.items():
+                values.append(1000 * prediction["latency"].get(stage, 0.0))
+        if run := self.total_ms[first:]:
+            self.p99_by_run.append(percentiles(run)["p99"])
+
+    def _last_sample(self, index: int) -> int:
+        """Number of the last sample that a segment needs."""
+        frame = index * self.segments.hop_size + self.segments.size - 1
+        front_end = self.segments.front_end
+        return frame * front_end.hop_size + front_end.frame_size // 2 - 1
+
+
+def _fill(report: Report, hop: int, found: Latencies) -> None:
+    for stage, values in {**found.stages_ms, "total": found.total_ms}.items():
+        figures = {f"{name} ms": value for name, value in percentiles(values).items()}
+        report.row(f"hop {hop}: {stage}", figures)
+    report.series[f"hop {hop}: total"] = found.total_ms
+    report.series[f"hop {hop}: inference"] = found.stages_ms["inference"]
+    report.target(
+        f"hop {hop}: p99 of the total, ms, against the inference's p99 and {MARGIN_MS:g} ms",
+        percentiles(found.total_ms)["p99"],
+        at_most=percentiles(found.stages_ms["inference"])["p99"] + MARGIN_MS,
+    )
+    report.target(f"hop {hop}: messages lost", found.lost, at_most=0, correctness=True)
+    by_run = f"{min(found.p99_by_run):.1f} to {max(found.p99_by_run):.1f} ms"
+    report.notes.append(
+        f"hop {hop}: {len(found.total_ms)} predictions, p99 of the total by run {by_run}"
+    )
+
+
+@contextmanager
+def _listening(model: str, hop: int) -> Iterator[tuple[Worker, zmq.Socket[bytes]]]:
+    """A subscriber to a new engine, and a socket that takes the engine's PCM."""
     python = Path(sys.executable)
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    try:
-        with Worker(
-            "the engine", python, CONTENDERS / "auricle_live.py", settings, threads=1
-        ) as engine:
-            addresses = engine.ask()
-            settings = {"address": addresses["publish"]}
-            with Worker(
-                "the subscriber", python, CONTENDERS / "auricle_listener.py", settings
-            ) as listener:
-                listener.begin()
+    settings: dict[str, Any] = {"model": model, "hop_size": hop}
+    with Worker("the engine", python, CONTENDERS / "auricle_live.py", settings, 1) as engine:
+        addresses = engine.ask()
+        script = CONTENDERS / "auricle_listener.py"
+        settings = {"address": addresses["publish"]}
+        with Worker("the subscriber", python, script, settings) as listener:
+            listener.begin()
+            context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+            try:
                 socket = context.socket(zmq.PUSH)
                 socket.connect(addresses["pcm"])
-                sent_ns = _push(socket, samples, block)
-                return listener.answer(), sent_ns, block
-    finally:
-        context.destroy(linger=0)
+                yield listener, socket
+            finally:
+                context.destroy(linger=0)
 
 
-def _push(socket: zmq.Socket[bytes], samples: Any, block: int) -> list[int]:
-    """Hand over the samples block by block, each when its last sample would have been heard."""
+def _push(socket: zmq.Socket[bytes], samples: NDArray[np.float32], block: int) -> list[int]:
+    """Hand over the samples block by block, each when its last sample would have been heard.
+
+    Returns:
+        Monotonic time at which each block was handed over, in nanoseconds.
+    """
     sent_ns = []
     began = time.monotonic()
     for number, first in enumerate(range(0, len(samples), block)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from auricle.nodes.signal.mel import MelKernel, filter_bank, mel_spectrogram, wi
 from bench.audio import SAMPLE_RATE, clip, decode
 from bench.replay import Replay, run_through
 from bench.report import Report
+from bench.segments import Frames
 from bench.timing import (
     Measurement,
     Progress,
@@ -43,22 +45,7 @@ ESSENTIA = "Essentia, streaming"
 
 FRONT_END = FRONT_ENDS["musicnn"]
 
-Mel = NDArray[np.float32]
-"""Shape `(frames, n_mels)`."""
-
-
-@dataclass
-class _Bench:
-    """The contenders: how each is timed, how many frames that makes, and the frames of the whole
-    clip.
-    """
-
-    measurements: dict[str, Measurement] = field(default_factory=dict)
-    frames: dict[str, int] = field(default_factory=dict)
-    mels: dict[str, Mel] = field(default_factory=dict)
-
-    def add(self, name: str, measurement: Measurement, frames: int, mel: Mel) -> None:
-        self.measurements[name], self.frames[name], self.mels[name] = measurement, frames, mel
+CLIP_S = 26.0
 
 
 def measure(
@@ -85,59 +72,138 @@ def measure(
         "Mel frames of music, one thread; the samples are in memory",
         {"front_end": FRONT_END.name, "cores": list(numbers), "runs": runs},
     )
-    bench = _Bench()
     with ExitStack() as stack:
         stack.enter_context(pinned(numbers))
+        file = stack.enter_context(clip(None, CLIP_S))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="auricle-bench-")))
-        file = stack.enter_context(clip(None, 26.0))
-        samples = decode(file)
-        padded = np.pad(samples, FRONT_END.padding)
-        exact = _exact(padded)
-        _add_kernel(bench, padded, len(exact), run_s)
-        bench.add(
-            NODE,
-            lambda: _through_the_node(samples),
-            len(exact),
-            mel_spectrogram(samples, FRONT_END),
-        )
-        # A process of its own, in which BLAS has one thread: two on one core wait for each other.
-        np.save(scratch / "samples.npy", padded)
-        np.save(scratch / "bank.npy", np.ascontiguousarray(filter_bank(FRONT_END).T, np.float32))
-        settings = {name: str(scratch / f"{name}.npy") for name in ("samples", "bank")}
-        script = CONTENDERS / "numpy_mel.py"
-        numpy_worker = stack.enter_context(
-            Worker("NumPy", Path(sys.executable), script, settings, threads=1)
-        )
-        _add_numpy(bench, numpy_worker, scratch, run_s)
-        try:
-            python = peers_python(environment)
-            script = CONTENDERS / "essentia_mel.py"
-            essentia = stack.enter_context(
-                Worker("Essentia", python, script, {"file": str(file)}, threads=1)
-            )
-        except ConfigError as error:
-            report.notes.append(f"without Essentia: {error}")
-        else:
-            report.versions |= essentia.versions
-            _add_essentia(bench, essentia, scratch)
-            report.notes.append(
-                "Essentia's time is that of loader and mel frames, less that of the loader"
-            )
-        measured = alternate(bench.measurements, runs, progress=progress)
-    seconds = {
-        name: [each / bench.frames[name] for each in spent] for name, spent in measured.items()
-    }
-    _fill(report, seconds, bench.mels, exact)
+        contenders = _Contenders(decode(file), scratch, run_s)
+        contenders.add_kernel()
+        contenders.add_node()
+        contenders.add_numpy(stack)
+        _add_essentia(contenders, stack, file, environment, report)
+        measured = alternate(contenders.measurements, runs, progress=progress)
+    _fill(report, contenders, measured)
     return report
 
 
-def _fill(
+@dataclass
+class _Contenders:
+    """Whatever makes mel frames of the same samples.
+
+    Attributes:
+        samples: The clip, shape `(samples,)`.
+        scratch: Folder for what is exchanged with other processes.
+        run_s: Seconds that a contender takes in a round, about.
+        measurements: How each is timed, by name.
+        frames: How many frames are made in that time.
+        mels: The frames of the whole clip.
+    """
+
+    samples: NDArray[np.float32]
+    scratch: Path
+    run_s: float
+    measurements: dict[str, Measurement] = field(default_factory=dict)
+    frames: dict[str, int] = field(default_factory=dict)
+    mels: dict[str, Frames] = field(default_factory=dict)
+
+    @functools.cached_property
+    def padded(self) -> NDArray[np.float32]:
+        """The samples with the padding at both ends that centres the frames."""
+        return np.pad(self.samples, FRONT_END.padding)
+
+    @functools.cached_property
+    def exact(self) -> NDArray[np.float64]:
+        """The formulas in float64, shape `(frames, n_mels)`, for all whole frames."""
+        frames = np.lib.stride_tricks.sliding_window_view(
+            self.padded.astype(np.float64), FRONT_END.frame_size
+        )
+        power = np.abs(np.fft.rfft(frames[:: FRONT_END.hop_size] * window(FRONT_END))) ** 2
+        return np.asarray(np.log10(1 + FRONT_END.gain * (power @ filter_bank(FRONT_END).T)))
+
+    def add(self, name: str, measurement: Measurement, frames: int, mel: Frames) -> None:
+        """Add a contender: how it is timed, frames of that time, frames of the whole clip."""
+        self.measurements[name], self.frames[name], self.mels[name] = measurement, frames, mel
+
+    def add_kernel(self) -> None:
+        """The kernel, by the number of frames of a call."""
+        kernel, hop = MelKernel(FRONT_END), FRONT_END.hop_size
+        for count, name in OURS.items():
+            mel = np.empty((len(self.exact), FRONT_END.n_mels), np.float32)
+            for first in range(0, len(mel), count):
+                rows = mel[first : first + count]
+                kernel(self.padded[first * hop :][: FRONT_END.n_samples(len(rows))], rows)
+            out = np.empty((count, FRONT_END.n_mels), np.float32)
+            call = functools.partial(kernel, self.padded[: FRONT_END.n_samples(count)], out)
+            self.add(name, timed(call, calls_for(call, self.run_s)), count, mel)
+
+    def add_node(self) -> None:
+        """The node in a graph."""
+        measurement = functools.partial(_through_the_node, self.samples)
+        self.add(NODE, measurement, len(self.exact), mel_spectrogram(self.samples, FRONT_END))
+
+    def add_numpy(self, stack: ExitStack) -> None:
+        """NumPy in a process of its own, in which BLAS has one thread.
+
+        Two threads on one core would wait for each other.
+        """
+        settings = {name: str(self.scratch / f"{name}.npy") for name in ("samples", "bank")}
+        np.save(settings["samples"], self.padded)
+        np.save(settings["bank"], np.ascontiguousarray(filter_bank(FRONT_END).T, np.float32))
+        script = CONTENDERS / "numpy_mel.py"
+        worker = Worker("NumPy", Path(sys.executable), script, settings, threads=1)
+        stack.enter_context(worker)
+        output = str(self.scratch / "numpy.npy")
+        for count, name in NUMPY.items():
+            worker.ask(at_a_time=count, calls=0, output=output)
+            request = functools.partial(_seconds, worker, at_a_time=count)
+            calls = max(1, round(self.run_s / request(calls=10)))
+            self.add(name, functools.partial(request, calls=calls), count, np.load(output))
+
+    def add_essentia(self, worker: Worker) -> None:
+        """Essentia's streaming front end."""
+        output = str(self.scratch / "essentia.npy")
+        frames = int(worker.ask(output=output)["frames"])
+        mel = np.load(output)
+        self.add(ESSENTIA, functools.partial(_seconds, worker, output=output), frames, mel)
+
+
+def _add_essentia(
+    contenders: _Contenders,
+    stack: ExitStack,
+    file: Path,
+    environment: Path | None,
     report: Report,
-    seconds: dict[str, list[float]],
-    mels: dict[str, Mel],
-    exact: NDArray[np.float64],
 ) -> None:
-    """Rows and targets; `seconds` are those of one frame."""
+    """Essentia, where it is installed; a note in the report."""
+    script = CONTENDERS / "essentia_mel.py"
+    try:
+        python = peers_python(environment)
+        worker = Worker("Essentia", python, script, {"file": str(file)}, threads=1)
+    except ConfigError as error:
+        report.notes.append(f"without Essentia: {error}")
+        return
+    stack.enter_context(worker)
+    report.versions |= worker.versions
+    contenders.add_essentia(worker)
+    report.notes.append("Essentia's time is that of loader and mel frames, less the loader's")
+
+
+def _seconds(worker: Worker, **request: object) -> float:
+    return float(worker.ask(**request)["seconds"])
+
+
+def _through_the_node(samples: NDArray[np.float32]) -> float:
+    """Seconds in the node alone, rings and marks included, when 20 ms come at a time."""
+    source = Replay("audio", samples, (), Fraction(SAMPLE_RATE), block=SAMPLE_RATE // 50)
+    run = run_through([source, MelSpectrogram("mel")], [("audio", "mel")])
+    return run.spent_ns["mel"] / 1e9
+
+
+def _fill(report: Report, contenders: _Contenders, measured: dict[str, list[float]]) -> None:
+    """Rows and targets; `measured` are seconds of the calls that are timed."""
+    seconds = {}
+    for name, spent in measured.items():
+        seconds[name] = [each / contenders.frames[name] for each in spent]
     report.reference = ESSENTIA if ESSENTIA in seconds else NUMPY[AT_A_TIME[-1]]
     for name, each in seconds.items():
         report.row(
@@ -145,10 +211,14 @@ def _fill(
             {
                 "us a frame": Spread.of(each).scaled(1e6),
                 "reference's time / its": ratios(seconds[report.reference], each),
-                "error": _difference(mels[name], exact),
+                "error": _difference(contenders.mels[name], contenders.exact),
             },
         )
-    theirs = seconds.get(ESSENTIA)
+    _add_targets(report, contenders, seconds)
+
+
+def _add_targets(report: Report, contenders: _Contenders, seconds: dict[str, list[float]]) -> None:
+    theirs, mels = seconds.get(ESSENTIA), contenders.mels
     for count, name in OURS.items():
         ratio = ratios(theirs, seconds[name]) if theirs else None
         report.target(f"Essentia's time / that of frames {count} at a time", ratio, at_least=5)
@@ -159,61 +229,7 @@ def _fill(
     report.target("difference from Essentia", apart, at_most=3e-4, correctness=True)
 
 
-def _difference(mel: Mel, other: NDArray[np.floating]) -> float:
-    """Largest difference in the frames that both have: they may differ in the last ones."""
+def _difference(mel: Frames, other: NDArray[np.floating]) -> float:
+    """Largest difference in the frames that both have: their numbers may differ at the end."""
     common = min(len(mel), len(other))
     return float(np.abs(mel[:common] - other[:common]).max())
-
-
-def _exact(padded: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The formulas in float64, shape `(frames, n_mels)`, for all whole frames of `padded`."""
-    frames = np.lib.stride_tricks.sliding_window_view(
-        padded.astype(np.float64), FRONT_END.frame_size
-    )
-    power = np.abs(np.fft.rfft(frames[:: FRONT_END.hop_size] * window(FRONT_END))) ** 2
-    return np.asarray(np.log10(1 + FRONT_END.gain * (power @ filter_bank(FRONT_END).T)))
-
-
-def _add_kernel(bench: _Bench, padded: NDArray[np.float32], frames: int, run_s: float) -> None:
-    kernel, hop = MelKernel(FRONT_END), FRONT_END.hop_size
-    for count, name in OURS.items():
-        mel = np.empty((frames, FRONT_END.n_mels), np.float32)
-        for first in range(0, frames, count):
-            rows = mel[first : first + count]
-            kernel(padded[first * hop :][: FRONT_END.n_samples(len(rows))], rows)
-        part, out = (
-            padded[: FRONT_END.n_samples(count)],
-            np.empty((count, FRONT_END.n_mels), np.float32),
-        )
-
-        def call(part: NDArray[np.float32] = part, out: Mel = out) -> None:
-            kernel(part, out)
-
-        bench.add(name, timed(call, calls_for(call, run_s)), count, mel)
-
-
-def _through_the_node(samples: NDArray[np.float32]) -> float:
-    """Seconds in the node alone, rings and marks included, when 20 ms come at a time."""
-    source = Replay("audio", samples, (), Fraction(SAMPLE_RATE), block=SAMPLE_RATE // 50)
-    run = run_through([source, MelSpectrogram("mel")], [("audio", "mel")])
-    return run.spent_ns["mel"] / 1e9
-
-
-def _add_numpy(bench: _Bench, worker: Worker, scratch: Path, run_s: float) -> None:
-    output = str(scratch / "numpy.npy")
-    for count, name in NUMPY.items():
-        worker.ask(at_a_time=count, calls=0, output=output)
-        mel = np.load(output)
-
-        def call(calls: int, count: int = count) -> float:
-            return float(worker.ask(at_a_time=count, calls=calls)["seconds"])
-
-        calls = max(1, round(run_s / call(10)))
-        bench.add(name, lambda calls=calls, call=call: call(calls), count, mel)  # type: ignore[misc]
-
-
-def _add_essentia(bench: _Bench, worker: Worker, scratch: Path) -> None:
-    output = str(scratch / "essentia.npy")
-    frames = int(worker.ask(output=output)["frames"])
-    mel = np.load(output)
-    bench.add(ESSENTIA, lambda: float(worker.ask(output=output)["seconds"]), frames, mel)

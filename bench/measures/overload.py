@@ -1,22 +1,57 @@
-"""More streams than one machine can serve: who is served, what is left out, and whether it adds up."""
+"""More streams than one machine can serve: what is served, what is left out, what adds up."""
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, Protocol
 
-from auricle.models.registry import info
-from bench.fleet import fleet, slope
+from bench.fleet import Fleet, fleet, slope
+from bench.measures.streams import OpenFleet
 from bench.report import Report
+from bench.segments import Segments
 from bench.timing import Progress, percentiles, silent
 from bench.workers import CONTENDERS, Worker
 
 RECOVERY_LOAD = 0.5
-"""Part of the raw rate that is left when the load falls."""
+"""Streams that are left when the load falls, as a share of what inference alone would do."""
 
 RECOVERY_S = 240.0
-"""Longest wait for the ladder to come down."""
+"""Longest wait for the ladder to come down, in seconds."""
+
+LOOK_S = 1.0
+"""Seconds between two looks while the ladder comes down."""
+
+SERIES = {"served": "served", "hop": "longer hop", "overload": "skipped", "late": "late"}
+"""Series of windows a second, by what became of these."""
+
+
+class Counter(Protocol):
+    """A subscriber in another process; see `contenders/auricle_counter.py`."""
+
+    def begin(self, **request: Any) -> None:
+        """Start to count."""
+
+    def answer(self) -> dict[str, Any]:
+        """The counts, once as many streams have ended as were announced."""
+
+
+class OpenCounter(Protocol):
+    """Starts a subscriber that counts."""
+
+    def __call__(self, address: str) -> AbstractContextManager[Counter]:
+        """The subscriber to an address."""
+
+
+def open_counter(address: str) -> Worker:
+    """A subscriber that counts, in a process of its own."""
+    script = CONTENDERS / "auricle_counter.py"
+    return Worker("the subscriber", Path(sys.executable), script, {"address": address})
 
 
 def measure(
@@ -26,100 +61,161 @@ def measure(
     seconds: float = 300.0,
     recovery_s: float = RECOVERY_S,
     progress: Progress = silent,
+    open_fleet: OpenFleet = fleet,
+    open_counter: OpenCounter = open_counter,
 ) -> Report:
-    """An engine with `load` times the streams that raw inference allows; then fewer.
+    """An engine with `load` times the streams that inference alone would do; then fewer.
 
     Args:
-        model, hop_size: As for a backbone.
-        load: Streams, as a multiple of what the raw inference rate allows.
+        model: As for a backbone.
+        hop_size: As for a backbone.
+        load: Streams, as a multiple of what inference alone would do.
         seconds: Time under load.
         recovery_s: Longest wait for rung 0 when load has fallen.
         progress: Called with a line that says how far it is.
+        open_fleet: Opens the engine.
+        open_counter: Opens the subscriber.
     """
-    card = info(model)
-    assert card.front_end is not None
-    hop = hop_size or card.segment_hop_size or 1
-    hop_s = hop * card.front_end.hop_size / card.front_end.sample_rate
+    segments = Segments.of(model, hop_size)
+    with open_fleet(model, segments.hop_size) as engine:
+        progress("inference alone")
+        raw = engine.raw() * segments.hop_s
+        number = max(2, round(load * raw))
+        trial = _Trial(engine, number)
+        with open_counter(engine.address) as counter:
+            counter.begin(ends=number)
+            progress(f"{number} streams for {seconds:g} s")
+            trial.hold(seconds)
+            left = max(1, round(RECOVERY_LOAD * raw))
+            progress(f"{left} streams until rung 0")
+            trial.recover(left, recovery_s)
+            heard = counter.answer()
     report = Report(
         "overload",
         f"An engine with {load:g} times the streams that it can serve",
-        {"model": card.name, "hop_frames": hop, "load": load, "seconds": seconds},
-    )
-    with fleet(model, hop_size) as engine:
-        progress("raw inference")
-        raw = engine.raw() * hop_s
-        number = max(2, round(load * raw))
-        script = CONTENDERS / "auricle_counter.py"
-        with Worker(
-            "the subscriber", Path(sys.executable), script, {"address": engine.address}
-        ) as counter:
-            counter.begin(ends=number)
-            progress(f"{number} streams for {seconds:g} s")
-            engine.grow(number)
-            found = engine.measure(seconds)
-            left = max(1, round(RECOVERY_LOAD * raw))
-            progress(f"{left} streams until rung 0")
-            gone = engine.shrink(left)["streams"]
-            recovered_s, rung = 0.0, 1
-            while rung and recovered_s < recovery_s:
-                rung = engine.measure(1.0)["looks"][-1]["rung"]
-                recovered_s += 1.0
-            gone |= engine.shrink(0)["streams"]
-            heard = counter.answer()
-    streams = found["streams"].values()
-    offered = sum(each["offered"] for each in streams)
-    left_out = Counter(
-        {reason: sum(each[reason] for each in streams) for reason in ("hop", "overload")}
-    )
-    served = [each["offered"] - each["hop"] - each["overload"] for each in streams]
-    mean = sum(served) / len(served)
-    report.row(
-        f"{number} streams, {found['seconds']:.0f} s",
         {
-            "offered": offered,
+            "model": segments.card.name,
+            "hop_size": segments.hop_size,
+            "load": load,
+            "seconds": seconds,
+        },
+        series=_series(trial.measured),
+    )
+    _fill(report, trial, heard)
+    report.target(
+        "seconds until rung 0 with half the raw load", trial.recovered_s, at_most=recovery_s
+    )
+    return report
+
+
+@dataclass
+class _Trial:
+    """Streams under load, and fewer afterwards.
+
+    Attributes:
+        engine: The engine, without streams at first.
+        number: Streams under load.
+        measured: What was measured, with the seconds at which each began.
+        ended: Counts of every stream over its whole life, by its name.
+        recovered_s: Seconds from the fall of the load to rung 0; None if it was not reached.
+    """
+
+    engine: Fleet
+    number: int
+    measured: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    ended: dict[str, dict[str, int]] = field(default_factory=dict)
+    recovered_s: float | None = None
+
+    def hold(self, seconds: float) -> None:
+        """Add all streams, and measure for some seconds."""
+        self.engine.grow(self.number)
+        self.measured.append((0.0, self.engine.measure(seconds)))
+
+    def recover(self, left: int, at_most_s: float) -> None:
+        """End all streams but `left`, wait for rung 0, and end the others."""
+        loaded_s, fell = self.measured[0][1]["seconds"], time.monotonic()
+        self.ended |= self.engine.shrink(left)["streams"]
+        waited_s = 0.0
+        while waited_s < at_most_s and self.recovered_s is None:
+            at_s = loaded_s + time.monotonic() - fell
+            self.measured.append((at_s, self.engine.measure(LOOK_S)))
+            waited_s += LOOK_S
+            if not self.measured[-1][1]["looks"][-1]["rung"]:
+                self.recovered_s = waited_s
+        self.ended |= self.engine.shrink(0)["streams"]
+
+
+def _series(measured: Sequence[tuple[float, dict[str, Any]]]) -> dict[str, list[float]]:
+    """Memory, rung and windows a second over the time."""
+    series: dict[str, list[float]] = {"seconds": [], "rung": [], "rss MB": []}
+    series |= {f"{name} a second": [] for name in SERIES.values()}
+    for begins_s, found in measured:
+        for look, later in pairwise(found["looks"]):
+            series["seconds"].append(begins_s + look["at_s"])
+            series["rung"].append(float(look["rung"]))
+            series["rss MB"].append(look["rss_mb"])
+            rates = _rates(look, later)
+            for count, name in SERIES.items():
+                series[f"{name} a second"].append(rates[count])
+    return series
+
+
+def _rates(look: Mapping[str, float], later: Mapping[str, float]) -> dict[str, float]:
+    """Windows a second between two looks, by what became of them."""
+    passed_s = later["at_s"] - look["at_s"]
+    counts = ("offered", "hop", "overload", "late")
+    rates = {count: (later[count] - look[count]) / passed_s for count in counts}
+    return {**rates, "served": rates["offered"] - rates["hop"] - rates["overload"]}
+
+
+def _fill(report: Report, trial: _Trial, heard: Mapping[str, Any]) -> None:
+    _, found = trial.measured[0]
+    streams = found["streams"].values()
+    served = [each["offered"] - each["hop"] - each["overload"] for each in streams]
+    report.row(
+        f"{trial.number} streams, {found['seconds']:.0f} s",
+        {
+            "offered": sum(each["offered"] for each in streams),
             "served": sum(served),
-            "longer hop": left_out["hop"],
-            "skipped": left_out["overload"],
+            "longer hop": sum(each["hop"] for each in streams),
+            "skipped": sum(each["overload"] for each in streams),
             "p50 ms": 1000 * found["latency"]["p50"],
             "p99 ms": 1000 * found["latency"]["p99"],
             "cores": found["cpu"],
             "rss MB": found["looks"][-1]["rss_mb"],
         },
     )
-    # Over the whole life of every stream, from what a subscriber heard: each window once, served or
-    # left out.
+    _add_accounts(report, trial.ended, heard)
+    mean = sum(served) / len(served)
+    worst = max(abs(each - mean) / mean for each in served) * 100 if mean else 100.0
+    report.target("furthest stream from the mean, %", worst, at_most=20)
+    growth = _growth_percent(found)
+    report.target("memory grown in the last two thirds of the time, %", growth, at_most=1)
+    middle = percentiles(served)["p50"]
+    report.notes.append(
+        f"served by stream: {middle:.0f} in the middle, {min(served)} to {max(served)}"
+    )
+
+
+def _add_accounts(
+    report: Report, ended: Mapping[str, Mapping[str, int]], heard: Mapping[str, Any]
+) -> None:
+    """Over the whole life of every stream a subscriber hears of each window once."""
     wrong = sum(
         each["offered"] != heard["served"].get(name, 0) + heard["left_out"].get(name, 0)
-        for name, each in gone.items()
+        for name, each in ended.items()
     )
-    worst = max(abs(each - mean) / mean for each in served) * 100 if mean else 100.0
-    report.target(
-        "streams whose served and skipped are not what was offered",
-        wrong,
-        at_most=0,
-        correctness=True,
-    )
+    what = "streams whose served and skipped are not what was offered"
+    report.target(what, wrong, at_most=0, correctness=True)
     report.target("messages lost on the wire", heard["lost"], at_most=0, correctness=True)
-    report.target("furthest stream from the mean, %", worst, at_most=20)
-    growth_mb = slope(found["looks"], after_s=seconds / 3) * (seconds * 2 / 3) / 3600
-    growth = 100 * growth_mb / found["looks"][-1]["rss_mb"]
-    report.target("memory grown in the last two thirds of the time, %", growth, at_most=1)
-    report.target(
-        "seconds until rung 0 with half the raw load",
-        recovered_s if not rung else None,
-        at_most=recovery_s,
-    )
-    report.series["seconds"] = [look["at_s"] for look in found["looks"]]
-    report.series["rung"] = [float(look["rung"]) for look in found["looks"]]
-    report.series["rss MB"] = [look["rss_mb"] for look in found["looks"]]
-    shares = {
-        rung: count / sum(heard["rungs"].values()) for rung, count in sorted(heard["rungs"].items())
-    }
-    report.notes.append(
-        "predictions by rung: "
-        + ", ".join(f"{rung}: {share:.0%}" for rung, share in shares.items())
-    )
-    report.notes.append(
-        f"served by stream: {percentiles(served)['p50']:.0f} in the middle, {min(served)} to {max(served)}"
-    )
-    return report
+    rungs = sorted(heard["rungs"].items())
+    predictions = sum(count for _, count in rungs)
+    shares = ", ".join(f"{rung}: {count / predictions:.0%}" for rung, count in rungs)
+    report.notes.append(f"predictions by rung: {shares}")
+
+
+def _growth_percent(found: Mapping[str, Any]) -> float:
+    """Growth of memory in the last two thirds of the time, after its trend."""
+    seconds, looks = found["seconds"], found["looks"]
+    growth_mb = slope(looks, after_s=seconds / 3) * (seconds * 2 / 3) / 3600
+    return float(100 * growth_mb / looks[-1]["rss_mb"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,7 @@ from auricle.errors import ConfigError
 from auricle.models.card import model_path
 from auricle.models.registry import find, info
 from bench.report import Report
-from bench.timing import (
-    Measurement,
-    Spread,
-    Progress,
-    alternate,
-    parse_cores,
-    pinned,
-    ratios,
-    silent,
-)
+from bench.timing import Progress, Spread, alternate, parse_cores, pinned, ratios, silent
 from bench.workers import CONTENDERS, Worker, peers_python
 
 OURS = "auricle"
@@ -34,13 +25,13 @@ OURS = "auricle"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Someone to be compared with.
+    """A program that we are compared with.
 
     Attributes:
-        name: In the table.
-        script: Contender, as in `bench/contenders/`.
+        name: Name in the table.
+        script: Its contender, as in `bench/contenders/`.
         tolerance: Largest difference of its activations from ours that is not a fault.
-        targets: How many times faster we ought to be, by hop in frames.
+        targets: How many times as fast we ought to be, by hop in frames.
     """
 
     name: str
@@ -66,10 +57,10 @@ def measure(
     peers: Sequence[Peer] | None = None,
     progress: Progress = silent,
 ) -> Report:
-    """Tag `file` by everyone, at every hop.
+    """Tag `file` by every program, at every hop.
 
     Args:
-        file: At 16 kHz, or everyone resamples by means of their own and the numbers differ by that.
+        file: File at 16 kHz, or each resamples in its own way and the numbers differ by that.
         model: An installed model by name, or its folder; its frozen graph is `graphs/NAME.pb` in
             the environment.
         hops: Frames from one segment to the next.
@@ -77,7 +68,7 @@ def measure(
             left out.
         environment: The peers' virtual environment.
         runs: Rounds that count.
-        peers: Whom to compare with; `PEERS`, if left out.
+        peers: Programs to compare with; `PEERS`, if left out.
         progress: Called with a line that says how far it is.
 
     Raises:
@@ -85,82 +76,106 @@ def measure(
         ModelError: A model that is not there.
     """
     python = peers_python(environment)
-    card, folder = info(model), find(model)
-    graph = python.parents[1] / "graphs" / f"{card.name}.pb"
     numbers = parse_cores(cores)
-    settings = {
-        "file": str(file.resolve()),
-        "model": str(folder.resolve()),
-        "onnx": str(model_path(folder, card).resolve()),
-        "graph": str(graph),
-        "segment_size": card.segment_size,
-        "threads": len(numbers),
-    }
-    if not file.is_file():
-        raise ConfigError(f"{file}: no such file")
+    settings = _settings(file, model, python, len(numbers))
+    chosen = PEERS if peers is None else tuple(peers)
+    scripts = {OURS: (Path(sys.executable), CONTENDERS / "auricle_tags.py")}
+    scripts |= {peer.name: (python, peer.script) for peer in chosen}
     report = Report(
         "peers",
-        "A file to activations, everyone in turn on the same cores",
+        "A file to activations, each program in turn on the same cores",
         {
             "file": file.name,
-            "model": card.name,
-            "hop_frames": list(hops),
+            "model": info(model).name,
+            "hop_size": list(hops),
             "cores": list(numbers),
             "runs": runs,
         },
         reference=OURS,
     )
-    chosen = PEERS if peers is None else tuple(peers)
-    with ExitStack() as stack:
-        on_cores = stack.enter_context(pinned(numbers))
+    with pinned(numbers) as on_cores, _started(scripts, settings, progress) as taggers:
         if not on_cores:
-            report.notes.append(
-                "this system pins nothing: the threads are limited, the cores are not"
-            )
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="auricle-bench-")))
-        scripts = {OURS: (Path(sys.executable), CONTENDERS / "auricle_tags.py")}
-        scripts |= {peer.name: (python, peer.script) for peer in chosen}
-        workers = {}
-        for name, (interpreter, script) in scripts.items():
-            progress(f"starting {name}")
-            workers[name] = stack.enter_context(
-                Worker(name, interpreter, script, settings, threads=len(numbers))
-            )
-            report.versions |= workers[name].versions
+            report.notes.append("this system cannot pin cores: only the threads are limited")
+        for tagger in taggers.values():
+            report.versions |= tagger.worker.versions
         for hop in hops:
-            _compare(report, hop, workers, chosen, runs, scratch, progress)
+            _compare(report, hop, taggers, runs, progress)
+            for peer in chosen:
+                _add_targets(report, hop, peer)
     return report
 
 
+def _settings(file: Path, model: str, python: Path, threads: int) -> dict[str, Any]:
+    """Settings of all contenders."""
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such file")
+    card, folder = info(model), find(model)
+    return {
+        "file": str(file.resolve()),
+        "model": str(folder.resolve()),
+        "onnx": str(model_path(folder, card).resolve()),
+        "graph": str(python.parents[1] / "graphs" / f"{card.name}.pb"),
+        "segment_size": card.segment_size,
+        "threads": threads,
+    }
+
+
+class _Tagger:
+    """A contender that tags the file.
+
+    Args:
+        worker: Its process.
+        output: File for its activations.
+
+    Attributes:
+        hop_size: Frames from one segment to the next, of the next run.
+        audio_s: Seconds of audio in the file, if it says so.
+    """
+
+    def __init__(self, worker: Worker, output: Path) -> None:
+        self.worker, self._output = worker, output
+        self.hop_size = 1
+        self.audio_s = 0.0
+
+    def __call__(self) -> float:
+        """Seconds of a run."""
+        answer = self.worker.ask(hop_size=self.hop_size, output=str(self._output))
+        self.audio_s = answer.get("audio_s", self.audio_s)
+        return float(answer["seconds"])
+
+    def activations(self) -> NDArray[np.float32]:
+        """Activations of the last run, shape `(segments, labels)`."""
+        found: NDArray[np.float32] = np.load(self._output)
+        return found
+
+
+@contextmanager
+def _started(
+    scripts: Mapping[str, tuple[Path, Path]], settings: Mapping[str, Any], progress: Progress
+) -> Iterator[dict[str, _Tagger]]:
+    """The contenders by name, of which each has an interpreter and a script."""
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="auricle-bench-")))
+        taggers = {}
+        for number, (name, (interpreter, script)) in enumerate(scripts.items()):
+            progress(f"starting {name}")
+            worker = Worker(name, interpreter, script, settings, threads=settings["threads"])
+            stack.enter_context(worker)
+            taggers[name] = _Tagger(worker, scratch / f"{number}.npy")
+        yield taggers
+
+
 def _compare(
-    report: Report,
-    hop: int,
-    workers: dict[str, Worker],
-    peers: Sequence[Peer],
-    runs: int,
-    scratch: Path,
-    progress: Progress,
+    report: Report, hop: int, taggers: Mapping[str, _Tagger], runs: int, progress: Progress
 ) -> None:
-    """Add the rows and targets of one hop."""
-    answers: dict[str, dict[str, Any]] = {}
-
-    def measurement(name: str) -> Measurement:
-        def run() -> float:
-            output = str(scratch / f"{list(workers).index(name)}.npy")
-            answers[name] = {"output": output, **workers[name].ask(hop_frames=hop, output=output)}
-            return float(answers[name]["seconds"])
-
-        return run
-
-    seconds = alternate(
-        {name: measurement(name) for name in workers},
-        runs,
-        progress=lambda line: progress(f"hop {hop}, {line}"),
-    )
-    report.settings["audio_s"] = audio_s = answers[OURS]["audio_s"]
-    ours = np.load(answers[OURS]["output"])
-    for name in workers:
-        theirs = np.load(answers[name]["output"])
+    """Add the rows of one hop."""
+    for tagger in taggers.values():
+        tagger.hop_size = hop
+    seconds = alternate(taggers, runs, progress=lambda line: progress(f"hop {hop}, {line}"))
+    report.settings["audio_s"] = audio_s = taggers[OURS].audio_s
+    ours = taggers[OURS].activations()
+    for name, tagger in taggers.items():
+        theirs = tagger.activations()
         report.row(
             f"hop {hop}: {name}",
             {
@@ -170,21 +185,23 @@ def _compare(
                 "error": difference(theirs, ours),
             },
         )
-    for peer in peers:
-        row = report.rows[f"hop {hop}: {peer.name}"]
-        error, ratio = row["error"], row["its time / ours"]
-        report.target(
-            f"hop {hop}: difference of {peer.name}", error, at_most=peer.tolerance, correctness=True
-        )
-        if hop in dict(peer.targets):
-            report.target(f"hop {hop}: times {peer.name}", ratio, at_least=dict(peer.targets)[hop])
+
+
+def _add_targets(report: Report, hop: int, peer: Peer) -> None:
+    row = report.rows[f"hop {hop}: {peer.name}"]
+    what = f"hop {hop}: difference of {peer.name}"
+    report.target(what, row["error"], at_most=peer.tolerance, correctness=True)
+    for at, least in peer.targets:
+        if at == hop:
+            what = f"hop {hop}: times {peer.name}"
+            report.target(what, row["its time / ours"], at_least=least)
 
 
 def difference(a: NDArray[Any], b: NDArray[Any]) -> float:
     """Largest difference of activations, shape `(segments, labels)`.
 
-    One segment more in either is left out: whoever drops the last samples has one less. Anything
-    else that does not fit is infinitely wrong.
+    One segment more in either is left out: a program that drops the last samples has one less. Any
+    other difference of the shapes is infinitely wrong.
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or abs(len(a) - len(b)) > 1:
         return float("inf")

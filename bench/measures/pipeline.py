@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from auricle.models.front_end import FRONT_ENDS
 from auricle.models.inference.sessions import open_session
 from auricle.models.registry import find
 from auricle.nodes.signal.mel import mel_spectrogram
 from auricle.tagging import FileTagger
 from bench.audio import decode_native
-from bench.report import Report
+from bench.report import Figure, Report
+from bench.segments import Segments
 from bench.timing import Progress, Spread, alternate, silent
 
 WHOLE = "whole pipeline"
 PARTS = ("decoding", "mel", "inference", "the rest")
 
 TOLERANCE = 1e-3
-"""Of activations, where a file is resampled as a stream here and as a whole there; 1e-6 where it is
-not.
+"""Largest difference of activations, where a file is resampled as a stream here and as a whole
+there; 1e-6 where it is not.
 """
 
 
@@ -39,70 +38,60 @@ def measure(
     """Tag `file` several times. Errors are those of `FileTagger`.
 
     Args:
-        file: Any that FFmpeg decodes.
+        file: Any file that FFmpeg decodes.
         model: An installed model by name, or its folder.
         hop_size: Frames from one segment to the next; the model card's, if left out.
         threads: Threads of one inference.
         runs: Runs that count.
         progress: Called with a line that says how far it is.
     """
-    taggers: list[FileTagger] = []
-    activations: list[list[float]] = []
-    spent: list[dict[str, float]] = []
-
-    def run() -> float:
-        tagger = FileTagger(file, model, hop_size, threads)
-        began = time.perf_counter_ns()
-        segments = list(tagger)
-        wall_s = (time.perf_counter_ns() - began) / 1e9
-        activations[:] = [list(segment.activations.values()) for segment in segments]
-        taggers[:] = [tagger]
-        spent.append({WHOLE: wall_s, **_parts(tagger, wall_s)})
-        return wall_s
-
-    measured = alternate({WHOLE: run}, runs, progress=progress)[WHOLE]
-    tagger, counted = taggers[0], spent[-runs:]
-    hop = tagger.backbone.inputs["mel"].hop_size
+    tagging = _Tagging(file, model, hop_size, threads)
+    measured = alternate({WHOLE: tagging}, runs, progress=progress)[WHOLE]
+    stepped = Segments.of(model, hop_size)
     report = Report(
         "pipeline",
         "A file to activations, and where the time goes",
         {
             "file": file.name,
-            "audio_s": tagger.decoded_s,
-            "model": tagger.model_name,
-            "hop_frames": hop,
-            "segments": len(activations),
+            "audio_s": tagging.audio_s,
+            "model": stepped.card.name,
+            "hop_size": stepped.hop_size,
+            "segments": len(tagging.activations),
             "threads": threads,
             "runs": runs,
         },
     )
     progress("the same, step by step on the whole file")
-    expected = _plainly(file, tagger, hop)
-    report.row(
-        WHOLE,
-        {
-            "s": Spread.of(measured),
-            "% of the time": 100.0,
-            "x real time": Spread.of(measured).inverse(tagger.decoded_s),
-            "error": _difference(np.array(activations), expected),
-        },
-    )
-    for part in PARTS:
-        shares = [100 * each[part] / each[WHOLE] for each in counted]
-        report.row(
-            part,
-            {"s": Spread.of([each[part] for each in counted]), "% of the time": Spread.of(shares)},
-        )
-    engine = [100 * (each["mel"] + each["the rest"]) / each[WHOLE] for each in counted]
-    report.target("% of the time beyond decoding and inference", Spread.of(engine), at_most=5)
-    error = report.rows[WHOLE]["error"]
-    report.target(
-        "difference from the same steps on the whole file",
-        error,
-        at_most=TOLERANCE,
-        correctness=True,
-    )
+    error = _difference(tagging.activations, _step_by_step(file, model, stepped))
+    _fill(report, measured, tagging.parts[-runs:], error)
     return report
+
+
+class _Tagging:
+    """A file through `FileTagger`, again and again.
+
+    Attributes:
+        parts: Seconds by part, of every run; they add up to the time of the run.
+        activations: Activations of the last run, shape `(segments, labels)`.
+        audio_s: Seconds of audio in the file.
+    """
+
+    def __init__(self, file: Path, model: str, hop_size: int | None, threads: int) -> None:
+        self._arguments = (file, model, hop_size, threads)
+        self.parts: list[dict[str, float]] = []
+        self.activations: NDArray[np.float64] = np.empty((0, 0))
+        self.audio_s = 0.0
+
+    def __call__(self) -> float:
+        """Seconds of a run."""
+        tagger = FileTagger(*self._arguments)
+        began = time.perf_counter_ns()
+        segments = list(tagger)
+        wall_s = (time.perf_counter_ns() - began) / 1e9
+        self.activations = np.array([list(each.activations.values()) for each in segments])
+        self.audio_s = tagger.decoded_s
+        self.parts.append(_parts(tagger, wall_s))
+        return wall_s
 
 
 def _parts(tagger: FileTagger, wall_s: float) -> dict[str, float]:
@@ -117,27 +106,46 @@ def _parts(tagger: FileTagger, wall_s: float) -> dict[str, float]:
     return {**parts, "the rest": wall_s - sum(parts.values())}
 
 
-def _plainly(file: Path, tagger: FileTagger, hop: int) -> NDArray[np.float32]:
-    """Activations without graph, rings and shared work: each step on all that the step before gave."""
-    front_end = tagger.backbone.card.front_end
-    assert front_end is not None
+def _step_by_step(file: Path, model: str, stepped: Segments) -> NDArray[np.float32]:
+    """Activations without graph, rings and shared work: each step takes the whole of the last."""
     samples, sample_rate = decode_native(file)
-    if sample_rate != front_end.sample_rate:
-        samples = soxr.resample(samples, sample_rate, front_end.sample_rate, quality="HQ")
-    mel = mel_spectrogram(samples, FRONT_ENDS[front_end.name])
-    mel = (mel - np.float32(front_end.mean)) / np.float32(front_end.std)
-    session: Any = open_session(find(tagger.backbone.params.model), ("cpu",), 1)
-    name, size = session.get_inputs()[0].name, tagger.backbone.segment_size
+    if sample_rate != stepped.front_end.sample_rate:
+        samples = soxr.resample(samples, sample_rate, stepped.front_end.sample_rate, quality="HQ")
+    mel = stepped.normalised(mel_spectrogram(samples, stepped.front_end))
+    session = open_session(find(model), ("cpu",), 1)
+    name = session.get_inputs()[0].name
     outputs = [
-        session.run(["activations"], {name: mel[None, at : at + size]})[0][0]
-        for at in range(0, len(mel) - size + 1, hop)
+        session.run(["activations"], {name: mel[None, at : at + stepped.size]})[0][0]
+        for at in range(0, len(mel) - stepped.size + 1, stepped.hop_size)
     ]
     return np.array(outputs)
 
 
-def _difference(activations: NDArray[Any], expected: NDArray[np.float32]) -> float:
+def _difference(activations: NDArray[np.float64], expected: NDArray[np.float32]) -> float:
     """Largest difference; resampling may give a segment more or less at the end."""
     common = min(len(activations), len(expected))
     if abs(len(activations) - len(expected)) > 1:
         return float("inf")
     return float(np.abs(activations[:common] - expected[:common]).max()) if common else 0.0
+
+
+def _fill(
+    report: Report, measured: list[float], parts: list[dict[str, float]], error: float
+) -> None:
+    """Rows and targets of so many runs, `parts` those of each."""
+    figures: dict[str, Figure] = {
+        "s": Spread.of(measured),
+        "% of the time": 100.0,
+        "x real time": Spread.of(measured).inverse(report.settings["audio_s"]),
+        "error": error,
+    }
+    report.row(WHOLE, figures)
+    runs = list(zip(measured, parts, strict=True))
+    for part in PARTS:
+        seconds = [spent[part] for _, spent in runs]
+        shares = [100 * spent[part] / whole for whole, spent in runs]
+        report.row(part, {"s": Spread.of(seconds), "% of the time": Spread.of(shares)})
+    engine = [100 * (spent["mel"] + spent["the rest"]) / whole for whole, spent in runs]
+    report.target("% of the time beyond decoding and inference", Spread.of(engine), at_most=5)
+    what = "difference from the same steps on the whole file"
+    report.target(what, error, at_most=TOLERANCE, correctness=True)

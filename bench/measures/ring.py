@@ -1,4 +1,4 @@
-"""The ring against what people write first: `np.roll` of an array that holds the window."""
+"""The ring against what one writes first: `np.roll` of an array that holds the window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auricle.engine.clock import SourceClock
 from auricle.engine.ring import Ring
 from auricle.engine.stream import Stream, TokenType
 from bench.report import Report
-from bench.timing import Spread, Progress, alternate, calls_for, ratios, silent, timed
+from bench.timing import Progress, Spread, alternate, calls_for, ratios, silent, timed
 
 SAMPLE_RATE = 16000
 BLOCK = 320
@@ -23,10 +23,10 @@ ROLLED = "np.roll"
 
 
 class _Contender(Protocol):
-    """What holds the last window of samples."""
+    """A store of the last window of samples."""
 
     def step(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take a block; returns the window that ends with it, which is dead at the next step."""
+        """Take a block; returns the window that ends with it, valid until the next step."""
 
 
 class _Rolled:
@@ -68,7 +68,7 @@ class _Streamed:
     def step(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         self.stream.write(block)
         view: NDArray[np.float32] = self.reader.view()
-        # The view stays whole until the next block is written.
+        # The view stays valid until the next block is written.
         self.reader.release()
         return view
 
@@ -91,27 +91,29 @@ def measure(
         {"window_s": window_s, "block": BLOCK, "sample_rate": SAMPLE_RATE, "runs": runs},
         reference=ROLLED,
     )
-    works = {name: _stepping(each) for name, each in _contenders(window).items()}
-    measured = alternate(
-        {name: timed(work, calls_for(work, run_s)) for name, work in works.items()},
-        runs,
-        progress=progress,
-    )
-    errors = _errors(window)
-    for name, seconds in measured.items():
+    measured = _measured(window, runs, run_s, progress)
+    for name, error in _errors(window).items():
         report.row(
             name,
             {
-                "us a block": Spread.of(seconds).scaled(1e6),
-                "np.roll's time / its": ratios(measured[ROLLED], seconds),
-                "error": errors[name],
+                "us a block": Spread.of(measured[name]).scaled(1e6),
+                "np.roll's time / its": ratios(measured[ROLLED], measured[name]),
+                "error": error,
             },
         )
         if name != ROLLED:
-            report.target(
-                f"{name}: difference of its windows", errors[name], at_most=0, correctness=True
-            )
+            what = f"{name}: difference of its windows"
+            report.target(what, error, at_most=0, correctness=True)
     return report
+
+
+def _measured(window: int, runs: int, run_s: float, progress: Progress) -> dict[str, list[float]]:
+    """Seconds of a step, by the contender."""
+    measurements = {}
+    for name, contender in _contenders(window).items():
+        work = _stepping(contender)
+        measurements[name] = timed(work, calls_for(work, run_s))
+    return alternate(measurements, runs, progress=progress)
 
 
 def _contenders(window: int) -> dict[str, _Contender]:
@@ -124,9 +126,7 @@ def _stepping(contender: _Contender) -> Callable[[], object]:
 
 
 def _errors(window: int) -> dict[str, float]:
-    """Largest difference of each contender's windows from those of `np.roll`, over two turns of the
-    ring.
-    """
+    """Largest difference of each contender's windows from `np.roll`'s, over two turns of a ring."""
     reference = _Rolled(window)
     others = _contenders(window)
     errors = dict.fromkeys(others, 0.0)

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import numpy as np
 
-from auricle.models.registry import info
-from bench.fleet import fleet
-from bench.report import Report
+from bench.fleet import Fleet, fleet
+from bench.held import LATE_PERCENT, held_in_most, steps
+from bench.report import Figure, Report
+from bench.segments import Segments
 from bench.timing import Progress, silent
 
 MODEL = "musicnn-mtt"
-"""By default. Its report is called `streams`; other models' have the model behind it."""
+"""Model by default. Its report is called `streams`; other models' have the model behind it."""
 
 PARTS = (0.4, 0.8, 0.85, 0.9)
-"""Of the streams that the raw inference rate allows."""
+"""Numbers of streams that are tried, as shares of what inference alone would do."""
 
 WARM_UPS = 4
-"""Times of two hops that streams are given to come to rung 0 before it counts."""
+"""Times of two hops that streams are given to return to rung 0 before it counts."""
 
-LATE_PERCENT = 0.1
-"""Most windows that may be late."""
+MEMORY_STEPS = 5
+"""Numbers of streams at which memory is looked at."""
+
+
+class OpenFleet(Protocol):
+    """Opens an engine for streams; see `bench.fleet.fleet`."""
+
+    def __call__(self, model: str, hop_size: int) -> AbstractContextManager[Fleet]:
+        """The engine of a model at a hop."""
 
 
 def measure(
@@ -31,6 +41,7 @@ def measure(
     seconds: float = 20.0,
     runs: int = 3,
     progress: Progress = silent,
+    open_fleet: OpenFleet = fleet,
 ) -> Report:
     """Streams, each a file played in real time, more and more of them in one engine.
 
@@ -39,75 +50,115 @@ def measure(
     of the runs.
 
     Args:
-        model, hop_size: As for a backbone.
-        streams: Numbers to try; `PARTS` of what the raw inference rate allows, if left out.
+        model: As for a backbone.
+        hop_size: As for a backbone.
+        streams: Numbers to try; `PARTS` of what inference alone would do, if left out.
         seconds: Measured at each number, after two hops or more.
         runs: Passes over all numbers.
         progress: Called with a line that says how far it is.
+        open_fleet: Opens the engine.
     """
-    card = info(model)
-    assert card.front_end is not None
-    hop = hop_size or card.segment_hop_size or 1
-    hop_s = hop * card.front_end.hop_size / card.front_end.sample_rate
-    report = Report(
-        "streams" if card.name == MODEL else f"streams-{card.name}",
-        "Streams in real time in one engine",
-        {"model": card.name, "hop_frames": hop, "seconds": seconds, "runs": runs},
-    )
+    segments = Segments.of(model, hop_size)
+    report = _report(segments, seconds, runs)
     memory: list[tuple[int, float]] = []
-    found_by_step: dict[int, list[tuple[float, float]]] = {}
-    for run in range(runs):
-        with fleet(model, hop_size) as engine:
-            progress("raw inference")
-            before = engine.raw() * hop_s
-            numbers = sorted(streams) or [max(1, round(part * before)) for part in PARTS]
-            if not memory:
+    for run in range(1, runs + 1):
+        with open_fleet(model, segments.hop_size) as engine:
+            trial = _Run(engine, segments.hop_s, seconds, report)
+            progress("inference alone")
+            trial.measure_raw()
+            numbers = sorted(streams) or trial.shares_of_raw()
+            if run == 1:
                 progress("memory")
-                for n in np.linspace(1, numbers[0], 5):
-                    memory.append((round(n), engine.rss_mb(round(n), 2 * hop_s)))
-                engine.shrink(0)
-            for step, number in enumerate(numbers):
-                progress(f"run {run + 1} of {runs}: {number} streams")
-                engine.grow(number)
-                for _ in range(WARM_UPS):
-                    if not engine.measure(2 * hop_s)["looks"][-1]["rung"]:
-                        break  # what adding them took from the others is made good
-                found = engine.measure(seconds)
-                engine.shrink(0)
-                # Right before and right after: the machine is another's too, and slower at times.
-                after = engine.raw() * hop_s
-                raw, before = (before + after) / 2, after
-                offered = sum(each["offered"] for each in found["streams"].values())
-                missing = sum(each["hop"] + each["overload"] for each in found["streams"].values())
-                late = 100 * (found["late"] + missing) / max(1, offered)
-                found_by_step.setdefault(step, []).append((number / raw, late))
-                name = f"{number} streams" if runs == 1 else f"{number} streams, run {run + 1}"
-                report.row(
-                    name,
-                    {
-                        "raw": raw,
-                        "of raw": number / raw,
-                        "windows": offered,
-                        "late %": late,
-                        "p50 ms": 1000 * found["latency"]["p50"],
-                        "p99 ms": 1000 * found["latency"]["p99"],
-                        "max ms": 1000 * found["latency"]["max"],
-                        "cores": found["cpu"],
-                        "rss MB": found["looks"][-1]["rss_mb"],
-                    },
-                )
-    held = 0.0
-    for tried in found_by_step.values():
-        part, late = np.median(tried, axis=0)
-        if late >= LATE_PERCENT:
-            break
-        held = float(part)
-    report.notes.append(
-        "raw: streams that the model's sessions alone would do, before and after each row"
-    )
-    report.target(f"streams with under {LATE_PERCENT} % late windows, of raw", held, at_least=0.85)
-    if len({number for number, _ in memory}) > 1:
-        numbers_of, megabytes = np.array(memory).T
-        per_stream = float(np.polyfit(numbers_of, megabytes, 1)[0])
-        report.target("a stream more, MB", per_stream, at_most=3)
+                memory = trial.memory(numbers[0])
+            for number in numbers:
+                progress(f"run {run} of {runs}: {number} streams")
+                trial.hold(number, "" if runs == 1 else f", run {run}")
+    _add_targets(report, memory)
     return report
+
+
+def _report(segments: Segments, seconds: float, runs: int) -> Report:
+    name = segments.card.name
+    return Report(
+        "streams" if name == MODEL else f"streams-{name}",
+        "Streams in real time in one engine",
+        {
+            "model": name,
+            "hop_size": segments.hop_size,
+            "hop_s": segments.hop_s,
+            "seconds": seconds,
+            "runs": runs,
+        },
+        notes=["raw: streams that the model's sessions alone would do, before and after each row"],
+    )
+
+
+class _Run:
+    """A pass over all numbers of streams, in an engine of its own.
+
+    Args:
+        engine: The engine, without streams.
+        hop_s: Seconds from one segment to the next.
+        seconds: Measured at each number.
+        report: Where the rows go.
+    """
+
+    def __init__(self, engine: Fleet, hop_s: float, seconds: float, report: Report) -> None:
+        self._engine, self._hop_s, self._seconds = engine, hop_s, seconds
+        self._report = report
+        self._raw = 0.0
+
+    def measure_raw(self) -> float:
+        """Streams that inference alone would do now; returns the mean with the last time."""
+        # Right before and right after: the machine is another's too, and slower at times.
+        before, self._raw = self._raw, self._engine.raw() * self._hop_s
+        return (before + self._raw) / 2
+
+    def shares_of_raw(self) -> list[int]:
+        """Numbers of streams to try."""
+        return [max(1, round(part * self._raw)) for part in PARTS]
+
+    def memory(self, most: int) -> list[tuple[int, float]]:
+        """Memory in MB by the number of streams, from one stream to `most`; none are left."""
+        numbers = [round(number) for number in np.linspace(1, most, MEMORY_STEPS)]
+        found = [(number, self._engine.rss_mb(number, 2 * self._hop_s)) for number in numbers]
+        self._engine.shrink(0)
+        return found
+
+    def hold(self, number: int, suffix: str) -> None:
+        """Add a row of so many streams, the suffix behind its name; none are left."""
+        self._engine.grow(number)
+        for _ in range(WARM_UPS):
+            if not self._engine.measure(2 * self._hop_s)["looks"][-1]["rung"]:
+                break  # the time that adding them took from the others is made up for
+        found = self._engine.measure(self._seconds)
+        self._engine.shrink(0)
+        raw = self.measure_raw()
+        figures = {"raw": raw, "of raw": number / raw, **_figures(found)}
+        self._report.row(f"{number} streams{suffix}", figures)
+
+
+def _figures(found: dict[str, Any]) -> dict[str, Figure]:
+    """Columns of what was measured at one number of streams."""
+    counts = found["streams"].values()
+    offered = sum(each["offered"] for each in counts)
+    missing = sum(each["hop"] + each["overload"] for each in counts)
+    return {
+        "windows": offered,
+        "late %": 100 * (found["late"] + missing) / max(1, offered),
+        "p50 ms": 1000 * found["latency"]["p50"],
+        "p99 ms": 1000 * found["latency"]["p99"],
+        "max ms": 1000 * found["latency"]["max"],
+        "cores": found["cpu"],
+        "rss MB": found["looks"][-1]["rss_mb"],
+    }
+
+
+def _add_targets(report: Report, memory: Sequence[tuple[int, float]]) -> None:
+    held = [trial.of_raw for trial in held_in_most(steps(report))]
+    what = f"streams with under {LATE_PERCENT} % late windows, of raw"
+    report.target(what, float(np.median(held)) if held else 0.0, at_least=0.85)
+    numbers, megabytes = np.array(memory).T
+    if len(set(numbers)) > 1:
+        per_stream = float(np.polyfit(numbers, megabytes, 1)[0])
+        report.target("a stream more, MB", per_stream, at_most=3)

@@ -1,4 +1,4 @@
-"""`auricle bench`: tables and files. How fast anything is is for the bench to say, not for a test."""
+"""`auricle bench`: tables and files. The bench says how fast anything is, no test does."""
 
 import json
 import subprocess

@@ -1,6 +1,4 @@
-"""The bench of accelerators, with the CPU in the place of one: its rows, and that it sees wrong
-numbers.
-"""
+"""The bench of accelerators, with the CPU in the place of one."""
 
 import json
 from types import SimpleNamespace
@@ -62,7 +60,7 @@ def test_figures_of_durations_made_by_hand(model, monkeypatch):
         return 0.005
 
     monkeypatch.setattr(gpu, "timed", lambda work: lambda: 0.06)
-    monkeypatch.setattr(gpu, "_through", through)
+    monkeypatch.setattr(gpu, "through", through)
     report = gpu.measure([model], ("cpu",), (1, 3), ("full",), runs=2)
     cpu, one, three, own = report.rows.values()
     assert three["ms a batch"].median == pytest.approx(60)
@@ -90,9 +88,9 @@ def test_seconds_of_a_segment_through_an_owner(monkeypatch):
     readings = iter([100.0, 124.0])
     clock = SimpleNamespace(perf_counter=lambda: next(readings), monotonic_ns=lambda: 10**18)
     monkeypatch.setattr(gpu, "time", clock)
-    latencies = []
+    latencies: list[float] = []
     segments = np.zeros((2, 3, 2), np.float32)
-    assert gpu._through(owner, 3, segments, None, latencies) == 2.0, (
+    assert gpu.through(owner, 3, segments, None, latencies) == 2.0, (
         "24 s for four segments of each of three"
     )
     assert len(latencies) == 12

@@ -15,15 +15,19 @@ import onnxruntime
 import pytest
 
 from auricle.errors import ConfigError
+from auricle.models.front_end import FRONT_ENDS
 from auricle.models.inference.patches import PatchInference
 from auricle.models.patchout import KEEP_F, KEEP_T, Patchout
 from bench import drawings
-from bench.measures import patchout
+from bench.measures import patchout, patchout_adaptive, patchout_live
+from bench.measures.patchout_live import Played
 from bench.report import Report
-from bench.timing import silent
+from bench.segments import music_frames
 from tests.tiny import GRID, make_transformer
 
-ROWS = len(patchout.KEEP_EVERY) * len(patchout.DROPPED)
+MUSIC = music_frames(76, FRONT_ENDS["musicnn"])
+
+ROWS = len(patchout.KEEP_EVERY) * len(patchout_live.DROPPED)
 
 
 def precise(folder: Path, precision: str, seed: int, *, labelled: bool) -> str:
@@ -41,10 +45,11 @@ def embedding(folder: str, every: int, dropped: int) -> np.ndarray:
     session = onnxruntime.InferenceSession(
         f"{folder}/model.onnx", providers=["CPUExecutionProvider"]
     )
-    columns, rows = GRID.kept(Patchout(keep_every=every, drop_rows=patchout.DROPPED[dropped]))
-    mel = patchout._music(76)[None]
+    columns, rows = GRID.kept(Patchout(keep_every=every, drop_rows=patchout_live.DROPPED[dropped]))
+    mel = MUSIC[None]
     inputs = {"mel": mel, KEEP_T: np.array(columns), KEEP_F: np.array(rows)}
-    return session.run(["embeddings"], inputs)[0][0]
+    found: np.ndarray = session.run(["embeddings"], inputs)[0][0]
+    return found
 
 
 def cosine(one: np.ndarray, other: np.ndarray) -> float:
@@ -82,18 +87,17 @@ def test_models_without_activations_have_no_labels_in_common(tmp_path: Path) -> 
 def test_figures_are_those_of_the_times_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The segment of 76 frames has 1.216 s; the transformer takes 4 ms each time, EfficientNet 6
-    and 8.
-    """
+    # The segment of 76 frames has 1.216 s; the transformer takes 4 ms each time, EfficientNet 6 and
+    # 8.
     model = precise(tmp_path / "a", "fp32", 1, labelled=True)
 
     def taken(measurements: Mapping[str, object], runs: int, **_: Any) -> dict[str, list[float]]:
         return {name: [0.006, 0.008] if "Net" in name else [0.004, 0.004] for name in measurements}
 
     monkeypatch.setattr(patchout, "alternate", taken)
-    monkeypatch.setattr(patchout, "_convolutional", lambda *_: None)
+    monkeypatch.setattr(patchout, "convolutional", lambda *_: None)
     report = patchout.measure([model], "another", live_s=0, runs=2)
-    row, beside = report.rows["fp32, every 2, 3 rows out"], report.rows[patchout.EFFICIENTNET]
+    row, beside = report.rows["fp32, every 2, 3 rows out"], report.rows[patchout_live.EFFICIENTNET]
     assert (row["ms"].median, beside["ms"].median) == (pytest.approx(4), pytest.approx(7))
     assert row["x real time"].median == pytest.approx(1.216 / 0.004)
     assert (row["times EfficientNet"].low, row["times EfficientNet"].high) == pytest.approx(
@@ -102,8 +106,8 @@ def test_figures_are_those_of_the_times_taken(
 
     (axes, _) = drawings.DRAWINGS["patchout"](report).axes
     handles, labels = axes.get_legend_handles_labels()
-    heights = handles[labels.index("fp32, 3 rows left out")][0].get_ydata()
-    assert heights[1] == row["ms"].median
+    drawn: Any = handles[labels.index("fp32, 3 rows left out")]
+    assert drawn[0].get_ydata()[1] == row["ms"].median
 
 
 def test_two_models_of_one_precision_have_rows_of_their_own(tmp_path: Path) -> None:
@@ -128,17 +132,16 @@ def test_each_run_of_a_segment_projects_it_anew(
         return made[-1]
 
     monkeypatch.setattr(patchout, "PatchInference", keep)
-    work = patchout._segment(
-        precise(tmp_path / "a", "fp32", 1, labelled=True), Patchout(), patchout._music(76)
-    )
+    model = precise(tmp_path / "a", "fp32", 1, labelled=True)
+    work = patchout.whole_segment(model, Patchout(), MUSIC)
     work()
     work()
     assert made[0].projected == 2 * GRID.columns
 
 
 def test_the_same_seconds_at_half_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(patchout._half_overlap(38, 76)) == [0, 19, 38]
-    assert len(patchout._half_overlap(128, 1876)) == 28
+    assert list(patchout_live.half_overlap(38, 76)) == [0, 19, 38]
+    assert len(patchout_live.half_overlap(128, 1876)) == 28
     heard: list[tuple[int, ...]] = []
 
     class Session:
@@ -150,10 +153,10 @@ def test_the_same_seconds_at_half_overlap(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(patchout, "open_session", lambda *_: Session())
     folder = convolutional(tmp_path / "other")
-    assert patchout._convolutional(str(folder), 76)() > 0
+    assert patchout.convolutional(str(folder), MUSIC)() > 0
     assert heard == [(1, 38, 96)] * 3
     with pytest.raises(ConfigError, match="segments fit into 37 frames"):
-        patchout._convolutional(str(folder), 37)
+        patchout.convolutional(str(folder), MUSIC[:37])
 
 
 def test_closeness_of_hand_made_outputs() -> None:
@@ -165,14 +168,14 @@ def test_closeness_of_hand_made_outputs() -> None:
         "embeddings": np.array([[4.0, 3.0]], np.float32),
         "activations": np.array([[9.0, 8, 7, 0, 1, 5, 6]], np.float32),
     }
-    assert patchout._closeness(found, full) == {"cosine": pytest.approx(0.96), "top 5": 3 / 5}
+    assert patchout.closeness(found, full) == {"cosine": pytest.approx(0.96), "top 5": 3 / 5}
     few = {"activations": np.array([[1.0, 2.0]], np.float32)}
-    assert patchout._closeness(few, few) == {"top 5": 1}
+    assert patchout.closeness(few, few) == {"top 5": 1}
 
 
 def test_rows_left_out_are_the_thesis() -> None:
     """Section 6.3.8: the first and the two last, or the two first and the two last, of nine."""
-    assert patchout.DROPPED == {0: (), 3: (0, 7, 8), 4: (0, 1, 7, 8)}
+    assert patchout_live.DROPPED == {0: (), 3: (0, 7, 8), 4: (0, 1, 7, 8)}
 
 
 def test_segments_left_out_are_counted_for_whatever_reason() -> None:
@@ -182,17 +185,17 @@ def test_segments_left_out_are_counted_for_whatever_reason() -> None:
         counts={"hop": 2, "overload": 1},
         elsewhere_ns={"inference": 3_000_000},
     )
-    assert patchout._counts(node) == (12, 3, 0.003)
+    found = patchout_live.played(node)
+    assert found == Played(given=12, left_out=3, inference_s=0.003)
+    assert found.served == 9
+    assert found.segment_s == pytest.approx(0.003 / 9)
 
 
-def test_a_live_stream_that_left_segments_out_misses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patchout, "_played", lambda *_: (12, 2, 0.05))
+def test_a_live_stream_that_left_segments_out_misses(tmp_path: Path) -> None:
     report = Report("patchout", "", {})
-    patchout._live(
-        report, precise(tmp_path / "a", "fp32", 1, labelled=True), 60, Patchout(keep_every=2), 1
-    )
+    model = precise(tmp_path / "a", "fp32", 1, labelled=True)
+    plan = ("fp32", 60, Patchout(keep_every=2))
+    patchout_live.add_stream(report, model, plan, 1, play=lambda *_: Played(12, 2, 0.05))
     assert list(report.rows.values()) == [
         {"predictions": 10, "left out": 2, "ms": pytest.approx(5)}
     ]
@@ -210,17 +213,16 @@ def test_a_live_stream_that_left_segments_out_misses(
     ids=["down and back", "never moved", "beyond the levels", "not back"],
 )
 def test_the_adaptive_stream_goes_down_and_comes_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rungs: tuple[int, ...], met: list[bool]
+    tmp_path: Path, rungs: tuple[int, ...], met: list[bool]
 ) -> None:
-    report, processes = adaptive(tmp_path, monkeypatch, iter(rungs))
+    processes: list[subprocess.Popen[bytes]] = []
+    report = adaptive(tmp_path, iter(rungs), processes)
     assert [target.met for target in report.targets] == met
     assert [process.poll() is not None for process in processes] == [True]
     assert report.series["adaptive: rung"] == [float(rung) for rung in rungs]
 
 
-def test_the_second_process_is_gone_if_the_stream_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_process_is_gone_if_the_stream_fails(tmp_path: Path) -> None:
     def failing() -> Iterator[int]:
         yield 0
         yield 0
@@ -229,20 +231,14 @@ def test_the_second_process_is_gone_if_the_stream_fails(
 
     processes: list[subprocess.Popen[bytes]] = []
     with pytest.raises(OSError, match="gone"):
-        adaptive(tmp_path, monkeypatch, failing(), processes)
+        adaptive(tmp_path, failing(), processes)
     assert [process.poll() is not None for process in processes] == [True]
 
 
 def adaptive(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    rungs: Iterator[int],
-    processes: list[subprocess.Popen[bytes]] | None = None,
-) -> tuple[Report, list[subprocess.Popen[bytes]]]:
-    """A run of which every look finds the next rung, the second process there from the second one
-    on.
-    """
-    started = [] if processes is None else processes
+    folder: Path, rungs: Iterator[int], processes: list[subprocess.Popen[bytes]]
+) -> Report:
+    """A run of which every look finds the next rung, the second process there from the first."""
     ladder = SimpleNamespace(rung=0)
 
     def wait(seconds: float) -> bool:
@@ -256,27 +252,19 @@ def adaptive(
     def engine(*_: Any) -> Iterator[Any]:
         port = SimpleNamespace(stream=SimpleNamespace(written=9))
         node = SimpleNamespace(
-            outputs={"embeddings": port},
-            counts={},
-            elsewhere_ns={"inference": 0},
-            levels_for=lambda: (1, 2, 3),
+            outputs={"embeddings": port}, counts={}, elsewhere_ns={"inference": 0}
         )
         yield SimpleNamespace(wait=wait, ladder=ladder), node
 
-    def start(command: list[str], *arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-        process = popen(command, *arguments, **options)
-        if command[-1] == "while True: pass":
-            started.append(process)
-        return process
+    def burn() -> subprocess.Popen[bytes]:
+        processes.append(patchout_adaptive.burn())
+        return processes[-1]
 
-    popen = subprocess.Popen
-    monkeypatch.setattr(patchout, "_engine", engine)
-    monkeypatch.setattr(patchout.subprocess, "Popen", start)
-    monkeypatch.setattr(patchout, "CALM_S", -100.0)
-    monkeypatch.setattr(patchout, "BUSY_S", 1000.0)
     report = Report("patchout", "", {})
-    patchout._adaptive(report, precise(folder / "a", "fp32", 1, labelled=True), 0.1)
-    return report, started
+    model = precise(folder / "a", "fp32", 1, labelled=True)
+    phases = patchout_adaptive.Phases(calm_s=-100.0, busy_s=1000.0)
+    patchout_adaptive.measure(report, model, 0.1, phases, engine, burn)
+    return report
 
 
 def convolutional(folder: Path) -> Path:
@@ -288,22 +276,21 @@ def convolutional(folder: Path) -> Path:
     return folder
 
 
-def test_live_streams_are_compared_over_the_same_seconds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_live_streams_are_compared_over_the_same_seconds(tmp_path: Path) -> None:
     transformer = precise(tmp_path / "int8", "int8", 1, labelled=False)
     other = convolutional(tmp_path / "other")
-    played: list[tuple[str, int]] = []
+    heard: list[tuple[str, int]] = []
 
-    def play(model: str, params: Mapping[str, Any], seconds: float) -> tuple[int, int, float]:
+    def play(model: str, parameters: Mapping[str, Any], seconds: float) -> Played:
         assert seconds == 2
-        played.append((model, params["hop_size"]))
-        return (5, 1, 4 * 0.012) if model == transformer else (10, 0, 10 * 0.006)
+        heard.append((model, parameters["hop_size"]))
+        if model == transformer:
+            return Played(5, 1, 4 * 0.012)
+        return Played(10, 0, 10 * 0.006)
 
-    monkeypatch.setattr(patchout, "_played", play)
     report = Report("patchout", "", {})
-    patchout._live_beside(report, transformer, str(other), 2, 2, silent)
-    assert sorted(played) == [(transformer, 60)] * 2 + [(str(other), 19)] * 2
+    patchout_live.add_beside(report, transformer, str(other), 2, 2, play=play)
+    assert sorted(heard) == [(transformer, 60)] * 2 + [(str(other), 19)] * 2
     row, beside = report.rows.values()
     assert (row["predictions"], row["left out"], row["ms"].median) == (8, 2, pytest.approx(12))
     assert (beside["predictions"], beside["left out"], beside["ms"].median) == (
@@ -315,7 +302,18 @@ def test_live_streams_are_compared_over_the_same_seconds(
     assert [target.met for target in report.targets] == [False, False]
 
 
+def test_a_stream_is_played_in_real_time_to_its_end(tmp_path: Path) -> None:
+    model = precise(tmp_path / "a", "fp32", 1, labelled=True)
+    found = patchout_live.play(model, {"hop_size": 20}, 0.5)
+    # The segment of 76 frames, and half a second.
+    frames = 1 + -(-round((76 * 256 / 16000 + 0.5) * 16000) // 256)
+    assert found.given == (frames - 76) // 20 + 1
+    assert found.inference_s > 0
+
+
 def test_live_segments_share_their_patches() -> None:
-    for (_, hop, _), seconds in zip((*patchout.LIVE, patchout.CHEAPEST), (1, 0.25, 1), strict=True):
+    for (_, hop, _), seconds in zip(
+        (*patchout_live.LIVE, patchout_live.CHEAPEST), (1, 0.25, 1), strict=True
+    ):
         assert hop % 10 == 0, "MAEST's stride"
         assert hop * 0.016 <= seconds

@@ -1,6 +1,4 @@
-"""Peers: the same work by others, who have to agree. Stand-ins take their place, made by a line of
-shell.
-"""
+"""Peers: the same work by other programs, which have to agree; here by stand-ins for them."""
 
 import os
 import sys
@@ -30,7 +28,7 @@ settings = json.loads(sys.argv[1])
 print(json.dumps({"versions": {"stand-in": "7"}}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
-    np.save(request["output"], soundless.activations(settings, request["hop_frames"]) + OFFSET)
+    np.save(request["output"], soundless.activations(settings, request["hop_size"]) + OFFSET)
     print(json.dumps({"seconds": 0.125}), flush=True)
 """
 
@@ -156,8 +154,8 @@ def test_an_environment_without_what_a_peer_needs(tmp_path, environment):
 def test_a_contender_that_ends(tmp_path):
     script = tmp_path / "mortal.py"
     script.write_text(
-        "import sys\nprint('{\"versions\": {}}', flush=True)\ninput()\nprint('farewell', file=sys.stderr)\n"
-        "sys.exit(5)\n"
+        "import sys\nprint('{\"versions\": {}}', flush=True)\ninput()\n"
+        "print('farewell', file=sys.stderr)\nsys.exit(5)\n"
     )
     with (
         Worker("mortal", Path(sys.executable), script, {}) as worker,

@@ -38,7 +38,7 @@ def test_contenders_take_turns_and_each_round_begins_with_another():
 
 
 def test_who_waits_hears_what_is_measured():
-    lines = []
+    lines: list[str] = []
     alternate({"a": lambda: 1.0}, runs=2, progress=lines.append)
     assert lines == ["warm-up: a", "run 1 of 2: a", "run 2 of 2: a"]
 
