@@ -22,15 +22,15 @@ extensions = [
     "reference",
 ]
 exclude_patterns = ["_build"]
-nitpicky = False
+default_role = "code"  # of docstrings, in which `name` is code
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
-# README and the pages link to files of the repository, which a forge shows and this site does not.
-suppress_warnings = ["myst.xref_missing"] if False else []
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 
 html_theme = "furo"

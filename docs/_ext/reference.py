@@ -1,8 +1,8 @@
 """Sphinx extension: writes the reference pages from the classes that they describe.
 
-Before anything is read, `generated/` gets four pages: the nodes of `auricle.nodes.CLASSES` with
-their ports and parameters, the form of a graph file, the help of every command, and what was
-measured last. Nothing on these pages is kept by hand.
+Before anything is read, `generated/` gets five pages: the nodes of `auricle.nodes.CLASSES` with
+their ports and parameters, the form of a graph file, the help of every command, the public names of
+`auricle`, and what was measured last. Nothing on these pages is kept by hand.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 from parameters import table
 from sphinx.application import Sphinx
+from sphinx.ext.autodoc.mock import mock
 
+import auricle
+from auricle.cli.group import TRAINING_PACKAGES
 from auricle.engine.node import Node
 from auricle.engine.port import InputPort, OutputPort
 from auricle.models import DEFAULT_MODEL
@@ -51,6 +55,7 @@ def write_pages(app: Sphinx) -> None:
         "nodes": nodes_page(),
         "graph-file": graph_file_page(),
         "commands": commands_page(),
+        "python": python_page(),
         "measurements": measurements_page(),
     }
     for name, lines in pages.items():
@@ -159,13 +164,15 @@ def commands_page() -> list[str]:
     from auricle.cli import cli
     from auricle.train import cli as train
 
+    absent = [name for name in TRAINING_PACKAGES if find_spec(name) is None]
     lines = [
         "# Commands",
         "",
         "The help of every command, as `--help` prints it.",
     ]
-    for name, command in (("auricle", cli), ("auricle-train", train)):
-        lines += _help(name, command, None, 2)
+    with mock(absent):  # the help of a command needs none of the packages that it imports
+        for name, command in (("auricle", cli), ("auricle-train", train)):
+            lines += _help(name, command, None, 2)
     return lines
 
 
@@ -187,6 +194,30 @@ def _help(
             found = command.get_command(context, name)
             if found is not None and not found.hidden:
                 yield from _help(f"{path} {name}", found, context, depth + 1)
+
+
+# -- Python ----------------------------------------------------------------------------------------
+
+
+def python_page() -> list[str]:
+    """The page of what `import auricle` offers, from its docstrings."""
+    lines = [
+        "# Python API",
+        "",
+        "What `import auricle` offers. Other modules can be imported, too, and may change from one",
+        "version to the next.",
+        "",
+        "```{eval-rst}",
+        ".. currentmodule:: auricle",
+    ]
+    for name in sorted(auricle.__all__, key=str.lower):
+        item = getattr(auricle, name)
+        if inspect.isclass(item):
+            kind = "autoexception" if issubclass(item, BaseException) else "autoclass"
+            lines += ["", f".. {kind}:: {name}", "   :members:", "   :inherited-members: object"]
+        elif callable(item):
+            lines += ["", f".. autofunction:: {name}"]
+    return [*lines, "```"]
 
 
 # -- measurements ----------------------------------------------------------------------------------
