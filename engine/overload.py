@@ -19,6 +19,7 @@ import math
 import threading
 import time
 from collections import defaultdict
+from typing import ClassVar
 
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16)
 """One window in so many is served: on the last of the cheaper rungs, or rung 0, and on those above
@@ -137,6 +138,8 @@ class Ladder:
             way.
     """
 
+    member_class: ClassVar[type[Member]] = Member
+
     def __init__(self) -> None:
         self.cheaper = 0
         self._lock = threading.Lock()
@@ -180,7 +183,7 @@ class Ladder:
     def join(self) -> Member:
         """A place for another stream."""
         with self._lock:
-            member = Member(self, self._joined)
+            member = self.member_class(self, self._joined)
             self._joined += 1
             self._members = [*self._members, member]
             return member

@@ -88,6 +88,9 @@ class LiveScheduler:
         workers: Threads.
         ended: Called, on a thread of the scheduler, with each run that is over.
         outlet: Where the messages of all graphs go; None where nobody listens.
+        opened: Called, on a thread of the scheduler, with each run whose nodes have been opened,
+            before they are called for the first time.
+        ladder: What decides on the windows to leave out; one of its own, by default.
 
     Attributes:
         ladder: What all graphs leave out when they come faster than they can be served.
@@ -99,9 +102,12 @@ class LiveScheduler:
         workers: int = 1,
         ended: Callable[[Run], None] | None = None,
         outlet: Outlet | None = None,
+        opened: Callable[[Run], None] | None = None,
+        ladder: Ladder | None = None,
     ) -> None:
-        self.ladder = Ladder()
+        self.ladder = ladder or Ladder()
         self._ended = ended
+        self._opened = opened
         self._outlet = outlet
         self._tasks: list[_Task] = []
         self._changed = threading.Condition()
@@ -172,17 +178,18 @@ class LiveScheduler:
             )
 
     def close(self) -> None:
-        """Stop all graphs, and wait for that. None can be added any more."""
+        """Stop all graphs that were started, and wait for that. None can be added any more."""
         with self._changed:
             self._closing = True
         self.stop()
-        if self._tasks:
+        if self._tasks and self._started:
             self.wait()
         self._openers.shutdown()
 
     def _open(self, task: _Task) -> None:
         task.run.start()
         if task.run.ending is None:
+            self._report(self._opened, task.run)
             task.open = True
             task.queue()
         else:
@@ -198,15 +205,18 @@ class LiveScheduler:
         task.run.close()
         if (place := task.run.context.place) is not None:
             self.ladder.leave(place)
-        try:
-            if self._ended is not None:
-                self._ended(task.run)
-        except Exception:  # whoever listens must not keep the others from being served
-            log.exception("%s: its end could not be told", task.run.graph.name)
+        self._report(self._ended, task.run)
         with self._changed:
             task.worker.release()
             self._balance()
             self._changed.notify_all()
+
+    def _report(self, listener: Callable[[Run], None] | None, run: Run) -> None:
+        try:
+            if listener is not None:
+                listener(run)
+        except Exception:  # whoever listens must not keep the others from being served
+            log.exception("%s: its state could not be reported", run.graph.name)
 
     def _balance(self) -> None:
         """Give a run of the worker that has the most to the one that has the fewest, if that helps."""

@@ -361,15 +361,18 @@ def test_nothing_is_added_while_it_closes() -> None:
     assert len(scheduler.runs) == 1
 
 
-def test_an_ear_that_fails_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    def ended(run: Run) -> None:
+@pytest.mark.parametrize("about", ["opened", "ended"])
+def test_a_listener_that_fails_stops_nobody(about: str, caplog: pytest.LogCaptureFixture) -> None:
+    def listen(run: Run) -> None:
         raise ValueError("no ears")
 
-    scheduler = LiveScheduler([graph(name=f"g{n}", total=50)[0] for n in range(3)], ended=ended)
+    graphs = [graph(name=f"g{n}", total=50)[0] for n in range(3)]
+    scheduler = LiveScheduler(graphs, **{about: listen})  # type: ignore[arg-type]
     scheduler.start()
     assert scheduler.wait(30)
     scheduler.close()
-    assert caplog.text.count("its end could not be told") == 3
+    assert caplog.text.count("its state could not be reported") == 3
+    assert [run.state for run in scheduler.runs] == [State.FINISHED] * 3
 
 
 class Slow(Sink):
@@ -438,3 +441,24 @@ def test_one_that_always_has_something_leaves_the_others_their_turn() -> None:
     assert sink.values == expected(2000)
     assert not scheduler.runs[0].over
     scheduler.close()
+
+
+def test_a_run_is_reported_before_its_nodes_are_called() -> None:
+    """So that what is said of it comes before what it gives."""
+    g, sink, _ = graph(total=50)
+    seen: list[tuple[str, int]] = []
+    scheduler = LiveScheduler(
+        [g],
+        opened=lambda run: seen.append((run.state.value, len(sink.values))),
+        ended=lambda run: seen.append((run.state.value, len(sink.values))),
+    )
+    scheduler.start()
+    assert scheduler.wait(30)
+    scheduler.close()
+    assert seen == [("running", 0), ("finished", 10)]
+
+
+def test_closing_what_was_never_started_waits_for_nothing() -> None:
+    scheduler = LiveScheduler([graph()[0]])
+    scheduler.close()
+    assert [run.state for run in scheduler.runs] == [State.OPENING]
