@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
 
-from auricle.models.networks.efficientnet import EfficientNetB0  # noqa: E402
+from auricle.models.networks.efficientnet import EfficientNetB0
 from tests.models.networks.randomised import copy_in_order, noise, parameters, settle, trained_parts
 
 # Both sides compute in float32, in the same order but for the padding; embeddings of size 1, behind

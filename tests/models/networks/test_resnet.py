@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
 
-from auricle.models.networks.resnet import ResNet50  # noqa: E402
+from auricle.models.networks.resnet import ResNet50
 from tests.models.networks.randomised import copy_in_order, noise, parameters, settle, trained_parts
 
 # The same operations in float32 on values up to 10, which came out equal; another machine may sum
