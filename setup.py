@@ -13,7 +13,7 @@ VERSION = re.findall(
 # Lower bounds are the oldest releases that the suite passes with on Python 3.11: .ci/run installs
 # them. Upper bounds leave out the first major version that nobody has tried.
 CORE = [
-    "av>=14,<20",
+    "av>=18,<20",
     "click>=8.1,<9",
     "google-crc32c>=1.6,<2",
     "msgpack>=1.0.5,<2",
@@ -40,7 +40,7 @@ EXTRAS = {
         "coverage>=7.10.6,<8",
         "hypothesis>=6.100,<7",
         "matplotlib>=3.9,<4",
-        "pytest>=8,<10",
+        "pytest>=8.2,<10",
         "pytest-timeout>=2.3.1,<3",
         "scipy>=1.13,<2",
         "setuptools>=77.0.3",
