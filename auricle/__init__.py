@@ -1,7 +1,7 @@
 """Auricle listens to audio streams and says what it hears while it hears it.
 
-Programs use `FileTagger` to tag files, `Subscriber` and `request` to talk to a running engine, and
-`Service` with `load_graph` to run a graph of their own. All errors are `AuricleError`.
+Programs use `FileTagger` to tag files, `Subscriber`, `request` and `PcmSender` to talk to a running
+engine, and `Service` with `load_graph` to run a graph of their own. All errors are `AuricleError`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from auricle.service.service import Service
     from auricle.service.template import load_graph
     from auricle.tagging import FileTagger
-    from auricle.wire.client import Keys, Message, Subscriber, request
+    from auricle.wire.client import Subscriber, request
+    from auricle.wire.connection import Keys
+    from auricle.wire.messages import Message
+    from auricle.wire.pcm import PcmSender
 
 __version__ = "0.1.0"
 
@@ -42,6 +45,7 @@ __all__ = [
     "Message",
     "ModelError",
     "NodeError",
+    "PcmSender",
     "ProviderError",
     "Segment",
     "Service",
@@ -54,8 +58,9 @@ __all__ = [
 
 _PLACES = {
     "FileTagger": "auricle.tagging",
-    "Keys": "auricle.wire.client",
-    "Message": "auricle.wire.client",
+    "Keys": "auricle.wire.connection",
+    "Message": "auricle.wire.messages",
+    "PcmSender": "auricle.wire.pcm",
     "Segment": "auricle.nodes.sinks.collector",
     "Service": "auricle.service.service",
     "Subscriber": "auricle.wire.client",

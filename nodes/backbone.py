@@ -31,7 +31,7 @@ from auricle.models.patchout import Kept, Patchout, PatchoutLevel
 from auricle.models.registry import find, info
 from auricle.nodes.mel_spectrogram import mel_axis
 from auricle.nodes.predictions import FLOAT32, Prediction, Scores
-from auricle.wire.codec import KIND
+from auricle.wire.messages import NAME
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class BackboneParams(NodeParams):
         description="Frames from one segment to the next; the card's. Segments of a transformer share "
         "patches if it is a multiple of the frames from patch to patch: 10 for MAEST.",
     )
-    kind: str = Field("tags", pattern=f"^{KIND}$", description="Name of its predictions.")
+    kind: str = Field("tags", pattern=f"^{NAME}$", description="Name of its predictions.")
     top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
     providers: tuple[str, ...] = Field(
         ("cpu",),

@@ -21,7 +21,7 @@ from auricle.models.heads.bank import HeadBank, shared_bank
 from auricle.models.heads.head import Mlp, load_head
 from auricle.models.registry import find
 from auricle.nodes.predictions import FLOAT32, Prediction, Scores
-from auricle.wire.codec import KIND, KINDS
+from auricle.wire.messages import NAME
 
 
 class HeadsParams(NodeParams):
@@ -118,11 +118,10 @@ class Heads(Transform[HeadsParams]):
             ConfigError: A name that is not to be had, or embeddings of another length or backbone.
         """
         name = head.card.name
-        if name in KINDS or not re.fullmatch(KIND, name):
+        if not re.fullmatch(NAME, name):
             what = f"head {name!r} cannot be published by this name"
             raise ConfigError(
-                f"{what}: letters, digits and _.:- only, and none of {', '.join(KINDS)}",
-                node=self.name,
+                f"{what}: letters, digits and _.:- only, a letter or digit first", node=self.name
             )
         size = self._size()
         if size not in (None, head.input_size):

@@ -14,7 +14,7 @@ from auricle.cli.group import Group
 from auricle.cli.options import key_options, parse_keys, parse_settings
 
 if TYPE_CHECKING:
-    from auricle.wire.client import Keys
+    from auricle.wire.connection import Keys
 
 EXAMPLE = "tcp://127.0.0.1:5682"
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 
 import click
 
-from auricle.errors import FAILED
+from auricle.cli.options import key_options
 
 
 @click.command(
     epilog="""\b
 Examples:
   auricle listen tcp://127.0.0.1:5680
-  auricle listen tcp://127.0.0.1:5680 --topic demo/tags --json | jq .values
+  auricle listen tcp://127.0.0.1:5680 --topic demo/event
+  auricle listen tcp://127.0.0.1:5680 --topic demo/prediction --json | jq .activations
   auricle listen tcp://127.0.0.1:5681        # arrays: mel frames, embeddings"""
 )
 @click.argument("address")
@@ -31,10 +31,7 @@ Examples:
     help="Stop after S seconds.",
 )
 @click.option("--count", type=click.IntRange(1), help="Stop after so many messages.")
-@click.option(
-    "--key", type=click.Path(), help="Own .key_secret file, for an engine beyond this machine."
-)
-@click.option("--server-key", type=click.Path(), help="The server's .key file, likewise.")
+@key_options
 def listen(
     address: str,
     topics: tuple[str, ...],
@@ -50,10 +47,16 @@ def listen(
     On a terminal the strongest labels are drawn as bars; in a pipe each message is a line. Lost
     messages are reported. At the end, the latency from the sound to this listener, by stage.
     """
-    from auricle.cli.listening import JsonView, View, view_for_terminal
     from auricle.cli.listening import listen as show
+    from auricle.cli.listening import summary
     from auricle.cli.options import parse_keys
+    from auricle.cli.views import JsonView, View, view_for_terminal
+    from auricle.errors import AuricleError, WireError
     from auricle.wire.client import Subscriber
+    from auricle.wire.messages import Error
+
+    def report_waiting(trouble: str | None) -> None:
+        click.echo(f"waiting for {address}" + (f": {trouble}" if trouble else ""), err=True)
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -67,19 +70,12 @@ def listen(
             duration_s=duration,
             count=count,
             stop=stop,
-            waiting=lambda: click.echo(f"waiting for {address}", err=True),
+            waiting=report_waiting,
         )
-        click.echo(
-            f"{latencies.predictions} predictions, {subscriber.losses.total} messages lost",
-            err=as_json,
-        )
-        if table := str(latencies):
-            click.echo(table, err=as_json)
+        for line in summary(view, latencies, subscriber.losses.total):
+            click.echo(line, err=as_json)
         if last is None and not stop.is_set():
-            click.echo(
-                f"auricle: {address}: nothing was heard; is an engine running there?", err=True
-            )
-            sys.exit(FAILED)
-        if until_end and last is not None and last.kind == "error":
-            click.echo(f"auricle: {last.stream}: {last.content.get('error')}", err=True)
-            sys.exit(FAILED)
+            why = subscriber.trouble or "is an engine running there?"
+            raise WireError(f"{address}: nothing was heard; {why}")
+    if until_end and isinstance(last, Error):
+        raise AuricleError(f"{last.stream}: {last.error}")

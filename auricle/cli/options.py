@@ -11,7 +11,7 @@ import click
 from auricle.errors import ConfigError, one_line
 
 if TYPE_CHECKING:
-    from auricle.wire.client import Keys
+    from auricle.wire.connection import Keys
 
 
 def parse_settings(
@@ -59,7 +59,7 @@ def parse_keys(key: str | None, server_key: str | None) -> Keys | None:
     Raises:
         click.UsageError: One without the other.
     """
-    from auricle.wire.client import Keys
+    from auricle.wire.connection import Keys
 
     if (key is None) != (server_key is None):
         raise click.UsageError("--key and --server-key go together")

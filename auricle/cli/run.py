@@ -157,21 +157,22 @@ def _settle(service: Service, stop: threading.Event, many: bool) -> None:
 
 def _listen(service: Service, stop: threading.Event, duration: float | None, many: bool) -> None:
     """Show what the service publishes, through its own socket."""
-    from auricle.cli.listening import listen, view_for_terminal
+    from auricle.cli.listening import listen, summary
+    from auricle.cli.views import view_for_terminal
     from auricle.wire.client import Subscriber
 
+    view = view_for_terminal()
     with Subscriber(service.server.addresses["publish"]) as subscriber:
         latencies, _ = listen(
             subscriber,
-            view_for_terminal(),
+            view,
             until_end=not many,
             duration_s=duration,
             stop=stop,
             over=lambda: service.wait(0),
         )
-    click.echo(f"{latencies.predictions} predictions, {subscriber.losses.total} messages lost")
-    if table := str(latencies):
-        click.echo(table)
+    for line in summary(view, latencies, subscriber.losses.total):
+        click.echo(line)
 
 
 def _wait(service: Service, stop: threading.Event, duration: float | None) -> None:

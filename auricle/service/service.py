@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from pydantic import ValidationError
 
 from auricle import __version__
-from auricle.engine.context import Outlet
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node, Source, describe
 from auricle.engine.overload import Ladder
@@ -31,7 +30,7 @@ from auricle.service.building import build_graph, find_class
 from auricle.service.graph_file import GraphFile, NodeSpec
 from auricle.service.stream_list import StreamSpec, list_streams
 from auricle.service.template import for_stream
-from auricle.wire.server import Server
+from auricle.wire.server import EngineStatus, Server
 
 
 class Service:
@@ -63,7 +62,7 @@ class Service:
         self.server = Server(file.wire, __version__)
         cores = 1 if file.streams is None else usable_cores()
         self._scheduler = LiveScheduler(
-            workers=file.workers or cores, ended=self._end, outlet=cast(Outlet, self.server)
+            workers=file.workers or cores, ended=self._end, outlet=self.server
         )
         if file.streams is None:
             self._scheduler.add(self._build(file))
@@ -209,10 +208,11 @@ class Service:
             for run in self._chosen(stream)
         }
 
-    def _status(self) -> dict[str, Any]:
+    def _status(self) -> EngineStatus:
         """For every heartbeat."""
         self.ladder.look(time.monotonic())  # nobody else does while no stream has anything to serve
-        return {"rung": self.ladder.rung, "streams": self._summary()}
+        states = Counter((run.ending or run.state).value for run in self.runs)
+        return EngineStatus(self.ladder.rung, states)
 
     def _summary(self) -> dict[str, Any]:
         """How each stream is, in a few words."""

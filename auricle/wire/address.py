@@ -1,4 +1,4 @@
-"""Addresses of sockets: whether they can be used, and who can reach them."""
+"""Addresses of sockets: whether they are valid, and from where they can be reached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def check_address(address: str) -> None:
     match = FORM.fullmatch(address)
     if match is None:
         raise WireError(
-            f"{address!r} is no address; tcp://127.0.0.1:5680 is one, ipc:///tmp/auricle another"
+            f"{address!r} is not an address; addresses are like tcp://127.0.0.1:5680 or "
+            "ipc:///tmp/auricle"
         )
     port = match["port"]
     if port not in (None, "*") and not 1 <= int(port) <= HIGHEST_PORT:
@@ -29,7 +30,7 @@ def check_address(address: str) -> None:
 
 
 def is_local(address: str) -> bool:
-    """Whether only this machine can reach `address`, which is one."""
+    """Whether `address` (already validated) is reachable from this machine only."""
     match = FORM.fullmatch(address)
     if match is None or match["host"] is None:
         return address.startswith(("ipc://", "inproc://"))

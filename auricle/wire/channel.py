@@ -1,16 +1,16 @@
-"""One publishing socket: the numbers of its topics, and the last message of each for whoever comes
-late.
-"""
+"""One publishing socket: its messages are numbered, and the last of each topic is kept."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+import msgspec
 import zmq
-from numpy.typing import NDArray
 
-from auricle.wire.codec import encode, encode_array, topic
+from auricle.wire.codec import encode
+from auricle.wire.messages import VERSION, Array, Message
+from auricle.wire.numbering import Numbering
 
 
 class Channel:
@@ -19,74 +19,60 @@ class Channel:
     Args:
         socket: Bound, with XPUB_VERBOSE set.
         engine: Identity of this engine, new at every start; part of every message.
+        listed: Topics whose last number a heartbeat names, at most.
+
+    Attributes:
+        socket: As given.
+        numbering: Numbers of the topics of this socket.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], engine: str) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], engine: str, listed: int) -> None:
         self.socket = socket
+        self.numbering = Numbering(listed)
         self._engine = engine
-        self._last: dict[bytes, int] = {}
-        self._retained: dict[bytes, dict[str, Any]] = {}
-        self._forgotten: set[bytes] = set()
+        self._retained: dict[str, Message] = {}
 
-    @property
-    def last_seq(self) -> dict[str, int]:
-        """Number of the last message of every topic that is not forgotten, sent or lost on the way
-        here.
-        """
-        return {
-            head.decode(): number
-            for head, number in self._last.items()
-            if head not in self._forgotten
-        }
+    def send(self, message: Message, **changes: Any) -> None:
+        """Number a message and send it. Never blocks: a subscriber that is too slow loses it.
 
-    def send(
-        self, stream: str, kind: str, message: dict[str, Any], array: NDArray[Any] | None = None
-    ) -> None:
-        """Send a message, with an array or without. Never blocks: who is too slow loses it.
+        Args:
+            message: What to send.
+            changes: Fields that differ from the message's.
 
         Raises:
-            WireError: It cannot be encoded. It has a number all the same, so that it is missed.
+            WireError: It cannot be encoded. Its number is used all the same, so that it is missed.
         """
-        head = topic(stream, kind)
-        self.leave_out(stream, kind)
-        message = {
-            "engine": self._engine,
-            "stream": stream,
-            "kind": kind,
-            "seq": self._last[head],
-            "published": time.time(),
-            **message,
-        }
-        if array is not None:
-            self.socket.send_multipart([head, *encode_array(message, array)])
-            return
-        self.socket.send_multipart([head, encode(message)])
-        self._retained[head] = message
-
-    def leave_out(self, stream: str, kind: str, count: int = 1) -> None:
-        """Use up numbers of a topic."""
-        head = topic(stream, kind)
-        self._forgotten.discard(head)
-        self._last[head] = self._last.get(head, -1) + count
+        topic = message.topic
+        topic_id, seq = self.numbering.use(topic)
+        sent = msgspec.structs.replace(
+            message,
+            v=VERSION,
+            engine=self._engine,
+            topic_id=topic_id,
+            seq=seq,
+            published=time.time(),
+            **changes,
+        )
+        self.socket.send_multipart(encode(sent))
+        if not isinstance(sent, Array):
+            self._retained[topic] = sent
 
     def forget(self, stream: str) -> None:
-        """Repeat nothing of a stream from now on; its numbers go on if it comes back."""
-        prefix = topic(stream, "")
-        heads = {head for head in self._last if head.startswith(prefix)}
-        self._forgotten |= heads
-        for head in heads:
-            self._retained.pop(head, None)
+        """Repeat nothing of a stream from now on; its topics end."""
+        self.numbering.forget(stream)
+        prefix = f"{stream}/"
+        for topic in [topic for topic in self._retained if topic.startswith(prefix)]:
+            del self._retained[topic]
 
     def greet(self) -> None:
-        """Read what a subscriber asks for, and send the last message of every topic that it will
-        hear.
+        """Read a subscription, and send the last message of every topic that it is for.
 
-        Every subscriber of these topics gets them again; the number tells it that it has them
-        already.
+        All subscribers of these topics receive them again, and know them by their numbers.
         """
         request = self.socket.recv()
         if request[:1] != b"\x01":
             return
-        for head, message in self._retained.items():
-            if head.startswith(request[1:]):
-                self.socket.send_multipart([head, encode({**message, "retained": True})])
+        prefix = request[1:].decode(errors="replace")
+        for topic, message in self._retained.items():
+            if topic.startswith(prefix):
+                self.socket.send_multipart(encode(msgspec.structs.replace(message, retained=True)))

@@ -2,170 +2,60 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import zmq
-import zmq.auth
-from numpy.typing import NDArray
+from msgspec.structs import force_setattr
 
-from auricle.errors import ConfigError, WireError
-from auricle.wire.address import check_address
-from auricle.wire.codec import ENGINE, decode, decode_array, encode
+from auricle.errors import WireError
+from auricle.wire.codec import Envelope, decode, decode_envelope, decode_map, encode_map
+from auricle.wire.connection import PING_S, Connection, Keys
+from auricle.wire.losses import Losses
+from auricle.wire.messages import ENGINE, Heartbeat, Message
 
 REQUEST_TIMEOUT_S = 5.0
 
 HEARTBEAT = f"{ENGINE}/heartbeat"
 
-PING_MS = 5000
-"""A connection on which even pings get no answer for this long is made anew."""
+WARNING_S = 10.0
+"""Seconds from one warning about messages that cannot be read to the next."""
 
-FIELDS: dict[str, type | tuple[type, ...]] = {
-    "engine": str,
-    "stream": str,
-    "kind": str,
-    "seq": int,
-    "published": (int, float),
-}
-"""What every published message has."""
-
-
-@dataclass(frozen=True)
-class Keys:
-    """CURVE keys, for an engine beyond this machine.
-
-    Attributes:
-        own: This client's .key_secret file, as zmq.auth makes it.
-        server: The server's public .key file.
-    """
-
-    own: Path
-    server: Path
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message as received.
-
-    Attributes:
-        topic: `stream/kind`.
-        content: The map, as `docs/wire.md` describes it.
-        missing: Messages that are now known to be lost, by topic.
-        transport_s: Seconds from publishing to receiving, by this machine's clock; true on one
-            machine.
-        array: The values of an array message.
-    """
-
-    topic: str
-    content: dict[str, Any]
-    missing: dict[str, int] = field(default_factory=dict)
-    transport_s: float = 0.0
-    array: NDArray[Any] | None = None
-
-    @property
-    def kind(self) -> str:
-        """The name of a head, or `events`, `gap`, `skip`, `error`, `end`, `heartbeat`."""
-        return str(self.content.get("kind", ""))
-
-    @property
-    def stream(self) -> str:
-        """The stream it is about."""
-        return str(self.content.get("stream", ""))
-
-    @property
-    def values(self) -> dict[str, float]:
-        """Activations by label, strongest first, of a prediction."""
-        return dict(self.content.get("values", ()))
-
-    @property
-    def lost(self) -> int:
-        """How many messages are now known to be lost, of all topics."""
-        return sum(self.missing.values())
-
-
-class Losses:
-    """Counts lost messages by their numbers, topic by topic.
-
-    The first message of a topic sets the number to go on from. Heartbeats name the last number of
-    every topic, so that a loss at the end is seen too; and since they come in order with the rest,
-    a topic that appears after one begins at 0. An engine that began anew numbers anew.
-
-    Attributes:
-        lost: By topic.
-        restarts: How often the engine began anew.
-    """
-
-    def __init__(self) -> None:
-        self.lost: Counter[str] = Counter()
-        self.restarts = 0
-        self._engine: str | None = None
-        self._last: dict[str, int] = {}
-        self._complete = False
-
-    @property
-    def total(self) -> int:
-        """Lost messages of all topics."""
-        return self.lost.total()
-
-    def engine(self, identity: str) -> None:
-        """Take note of which engine speaks."""
-        if identity != self._engine:
-            self.restarts += self._engine is not None
-            self._engine = identity
-            self._last = {}
-            self._complete = False
-
-    def repeated(self, topic: str, seq: int) -> bool:
-        """Whether the message is known already, since it is repeated for a late joiner."""
-        return seq <= self._last.get(topic, -1)
-
-    def count(self, topic: str, seq: int) -> int:
-        """Take note of a message; returns how many are missing before it."""
-        before = self._last.get(topic, -1 if self._complete else seq - 1)
-        self._last[topic] = seq
-        return self._add(topic, seq - before - 1)
-
-    def heartbeat(self, last_seq: Mapping[str, int]) -> dict[str, int]:
-        """Take note of the last number of topics; returns how many are missing, by topic."""
-        missing = {}
-        for topic, seq in last_seq.items():
-            before = self._last.get(topic, -1 if self._complete else seq)
-            self._last[topic] = max(seq, before)
-            if count := self._add(topic, seq - before):
-                missing[topic] = count
-        self._complete = True
-        return missing
-
-    def _add(self, topic: str, missing: int) -> int:
-        if missing <= 0:
-            return 0
-        self.lost[topic] += missing
-        return missing
+log = logging.getLogger(__name__)
 
 
 class Subscriber:
-    """What an engine publishes, message by message.
+    """What an engine publishes, message by message. For one thread.
+
+    A message that cannot be read, because it is malformed or of another version or type, is counted
+    and left out, and a warning is logged. The connection is made again whenever it is lost.
 
     Args:
         address: The engine's publishing socket, or its socket for arrays.
         topics: Beginnings of the topics to hear; all, if left out.
         timeout_s: Iteration ends when nothing comes for this long; None waits for ever.
-        keys: For an engine beyond this machine.
+        keys: Keys for an engine beyond this machine.
+        ping_s: Seconds after which a connection is dead over which not even pings are answered.
 
     Attributes:
         losses: What was lost until now.
+        unreadable: Messages that could not be read.
 
     Raises:
-        WireError: An address that cannot be used; while iterating, a message that cannot be read.
+        WireError: An address that cannot be used.
+        ConfigError: Keys that cannot be read.
 
     Example:
-        >>> for message in Subscriber("tcp://127.0.0.1:5680", ["demo/tags"]):      # doctest: +SKIP
-        ...     print(message.content["start"], message.values)
+        >>> for message in Subscriber("tcp://127.0.0.1:5680", ["demo/"]):      # doctest: +SKIP
+        ...     match message:
+        ...         case Prediction(head="tags", end=end, activations=activations):
+        ...             print(end, activations[:3])
+        ...         case Event(label=label, change="on", at=at):
+        ...             print(at, label)
     """
 
     def __init__(
@@ -174,56 +64,95 @@ class Subscriber:
         topics: Sequence[str] = ("",),
         timeout_s: float | None = None,
         keys: Keys | None = None,
+        ping_s: float = PING_S,
     ) -> None:
         self.losses = Losses()
+        self.unreadable = 0
         self._timeout_s = timeout_s
         self._topics = tuple(topics)
-        self._missing: Counter[str] = Counter()
+        self._newly_lost: Counter[str] = Counter()
+        self._warned_s = -WARNING_S
         self._heard_s = time.monotonic()
-        self._socket = _connected(zmq.SUB, address, keys)
+        self._connection = Connection(zmq.SUB, address, keys, ping_s)
         # Heartbeats last: when one comes, everything before it in the order of subscriptions is
         # heard too.
         for topic in (*self._topics, HEARTBEAT):
-            self._socket.subscribe(topic)
+            self._connection.socket.subscribe(topic)
 
     @property
     def silent_s(self) -> float:
         """Seconds since the engine was last heard; it sends a heartbeat every second."""
         return time.monotonic() - self._heard_s
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the engine is not heard, in words, such as a refused key; None if nothing is known.
+
+        It becomes known while `receive` waits.
+        """
+        return self._connection.trouble
+
     def receive(self, timeout_s: float | None = None) -> Message | None:
         """The next message that is not known already; None if none comes within `timeout_s`."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            left_ms = (
-                None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
-            )
-            if not self._socket.poll(left_ms):
-                return None
-            message = self._read(self._socket.recv_multipart())
+        left_s = timeout_s
+        while (frames := self._connection.receive(left_s)) is not None:
+            message = self._read(frames)
             if message is not None:
                 return message
+            if deadline is not None:
+                left_s = max(0.0, deadline - time.monotonic())
+        return None
+
+    def newly_lost(self) -> dict[str, int]:
+        """How many messages are known to be lost since the last call, by topic."""
+        lost, self._newly_lost = dict(self._newly_lost), Counter()
+        return lost
 
     def _read(self, frames: list[bytes]) -> Message | None:
-        now = time.time()
-        self._heard_s = time.monotonic()
-        topic, content, array = _decoded(frames)
-        self.losses.engine(content["engine"])
-        retained = content.get("retained") is True
-        if retained and self.losses.repeated(topic, content["seq"]):
+        """A message; None if it is known, of no interest, or cannot be read."""
+        received, self._heard_s = time.time(), time.monotonic()
+        try:
+            message = decode(frames)
+        except WireError as error:
+            self._warn(error)
+            self._count_unreadable(frames)
             return None
-        if lost := self.losses.count(topic, content["seq"]):
-            self._missing[topic] += lost
-        if topic == HEARTBEAT and not retained:
-            # A repeated one is of the past: it says nothing of the topics that came up since.
-            last_seq = {
-                name: seq for name, seq in content["last_seq"].items() if self._wanted(name)
-            }
-            self._missing.update(self.losses.heartbeat(last_seq))
-        if not self._wanted(topic):
+        if not self._count(message.topic, message):
             return None
-        missing, self._missing = dict(self._missing), Counter()
-        return Message(topic, content, missing, max(0.0, now - content["published"]), array)
+        if isinstance(message, Heartbeat) and not message.retained:
+            # A retained one is of the past: it knows nothing of topics that began since.
+            listed = [entry for entry in message.last_seq if self._wanted(entry[0])]
+            self._newly_lost.update(self.losses.heartbeat(message.topics, listed))
+        if not self._wanted(message.topic):
+            return None
+        # Nobody else has this message yet.
+        force_setattr(message, "received", received)
+        return message
+
+    def _count(self, topic: str, message: Message | Envelope) -> bool:
+        """Count what is missing before a message; returns whether it is new."""
+        self.losses.engine(message.engine)
+        if message.retained and self.losses.repeated(message.topic_id, message.seq):
+            return False
+        if lost := self.losses.count(topic, message.topic_id, message.seq):
+            self._newly_lost[topic] += lost
+        return True
+
+    def _count_unreadable(self, frames: list[bytes]) -> None:
+        """Count what cannot be read; a type that is not known has numbers all the same."""
+        self.unreadable += 1
+        envelope = decode_envelope(frames[1]) if len(frames) > 1 else None
+        if envelope is not None:
+            self._count(frames[0].decode(errors="replace"), envelope)
+
+    def _warn(self, error: WireError) -> None:
+        """Log why a message cannot be read; not too often, for there may be thousands."""
+        now = time.monotonic()
+        if now - self._warned_s >= WARNING_S:
+            self._warned_s = now
+            before = f" ({self.unreadable} others before)" if self.unreadable else ""
+            log.warning("a message is left out: %s%s", error, before)
 
     def _wanted(self, topic: str) -> bool:
         return topic.startswith(self._topics)
@@ -234,7 +163,7 @@ class Subscriber:
 
     def close(self) -> None:
         """Close the socket."""
-        self._socket.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -261,71 +190,26 @@ def request(
         address: Its control socket.
         command: One of those in `docs/wire.md`.
         timeout_s: Longest wait for the answer.
-        keys: For an engine beyond this machine.
-        arguments: Of the command.
+        keys: Keys for an engine beyond this machine.
+        arguments: Arguments of the command.
 
     Returns:
         The result.
 
     Raises:
         WireError: No answer in time, or one that says why not.
+        ConfigError: Keys that cannot be read.
     """
-    socket = _connected(zmq.REQ, address, keys)
+    connection = Connection(zmq.REQ, address, keys)
     try:
-        socket.send(encode({"command": command, **arguments}))
-        if not socket.poll(round(timeout_s * 1000)):
-            raise WireError(
-                f"{address}: no answer within {timeout_s:g} s; is an engine running there?"
-            )
-        answer = decode(socket.recv())
+        connection.socket.send(encode_map({"command": command, **arguments}))
+        frames = connection.receive(timeout_s)
+        if frames is None:
+            why = connection.trouble or "is an engine running there?"
+            raise WireError(f"{address}: no answer within {timeout_s:g} s; {why}")
+        answer = decode_map(frames[0])
     finally:
-        socket.close()
+        connection.close()
     if not answer.get("ok"):
         raise WireError(f"{address}: {answer.get('error', 'an answer that says nothing')}")
     return answer.get("result")
-
-
-def _decoded(frames: list[bytes]) -> tuple[str, dict[str, Any], NDArray[Any] | None]:
-    """Topic, content and array of a published message.
-
-    Raises:
-        WireError: It is none.
-    """
-    if len(frames) not in (2, 3):
-        raise WireError(f"a message of {len(frames)} frames; 2 are needed, 3 with an array")
-    topic = frames[0].decode(errors="replace")
-    array = None
-    if len(frames) == 3:
-        content, array = decode_array(frames[1], frames[2])
-    else:
-        content = decode(frames[1])
-    for name, kind in FIELDS.items():
-        if not isinstance(content.get(name), kind):
-            raise WireError(f"{topic}: a message has {name}={content.get(name)!r}")
-    if topic == HEARTBEAT and not isinstance(content.get("last_seq"), dict):
-        raise WireError(f"{topic}: a heartbeat has last_seq={content.get('last_seq')!r}")
-    return topic, content, array
-
-
-def _connected(kind: int, address: str, keys: Keys | None) -> zmq.Socket[bytes]:
-    check_address(address)
-    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
-    socket.linger = 0
-    socket.ipv6 = "[" in address
-    try:
-        if keys is not None:
-            socket.curve_publickey, secret = zmq.auth.load_certificate(keys.own)
-            if secret is None:
-                raise ConfigError(f"{keys.own} holds no secret key")
-            socket.curve_secretkey = secret
-            socket.curve_serverkey, _ = zmq.auth.load_certificate(keys.server)
-        socket.connect(address)
-    except zmq.ZMQError as error:
-        socket.close()
-        raise WireError(
-            f"{address}: {error.strerror}; an address is like tcp://127.0.0.1:5680"
-        ) from None
-    except (OSError, ValueError) as error:
-        socket.close()
-        raise ConfigError(f"keys: {error}") from None
-    return socket

@@ -1,209 +1,254 @@
-"""What goes over the wire, as bytes: messages, arrays and blocks of PCM.
+"""What goes over the wire as bytes: published messages, and the maps of the control socket.
 
 Everything here is pure; sockets are elsewhere. `docs/wire.md` describes the same for other
-languages. Maps are msgpack and carry a schema version `v`; arrays and samples are raw little-endian
-bytes behind a map. Nothing that could run code is ever read.
+languages. Maps are msgpack with a schema version `v`; arrays are raw little-endian bytes behind a
+map. Nothing that could run code is ever read.
 """
 
 from __future__ import annotations
 
+import operator
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from functools import lru_cache, reduce
+from typing import Any, Final
 
-import msgpack
+import msgspec
 import numpy as np
+from msgspec import UNSET, Struct
 from numpy.typing import NDArray
 
 from auricle.errors import WireError, one_line
+from auricle.wire.messages import BY_NAME, ENGINE, NAME, TYPES, VERSION, Array, Message
 
-SCHEMA_VERSION = 1
-"""Raised when a message can no longer be read by yesterday's client. New fields do not raise it."""
-
-MAX_MESSAGE = 1 << 20
+MAX_MESSAGE: Final = 1 << 20
 """Bytes of a map, at most."""
 
-MAX_BLOCK = 16 << 20
+MAX_BLOCK: Final = 16 << 20
 """Bytes of raw samples or of an array, at most."""
 
-ENGINE = "_engine"
-"""Stream of the messages that are about the engine itself; names with `_` in front belong to it."""
+LONGEST_SHOWN: Final = 80
+"""Characters of a value that an error shows."""
 
-KINDS = ("events", "gap", "skip", "error", "end", "heartbeat")
-"""Kinds with a meaning of their own; any other is the name of a head, and holds its predictions."""
-
-KIND = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
-"""What the name of a head looks like, so that a topic has one slash."""
-
-DTYPES = ("float32", "float64", "int16", "int32", "int64", "uint8")
+DTYPES: Final = ("float32", "float64", "int16", "int32", "int64", "uint8")
 """Types that an array may have."""
 
-PCM_FORMATS = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
-"""Sample formats of PCM blocks, and their bytes a sample."""
+_TOPIC: Final = re.compile(rf"(?:{ENGINE}|{NAME})/[a-z][a-z_]*(?:/{NAME})?")
+
+_EXPECTED: Final = re.compile(r"Expected (?P<what>.+?)(?:, got .*)? - at `\$\.(?P<field>\w+).*`")
+"""What msgspec says of a field with a value of another type."""
 
 
-def topic(stream: str, kind: str) -> bytes:
-    """The first frame of a published message."""
-    return f"{stream}/{kind}".encode()
+class Envelope(Struct, frozen=True, kw_only=True):
+    """What losses are counted by, whatever the type; as in `auricle.wire.messages.Message`."""
+
+    v: int
+    engine: str
+    topic_id: int
+    seq: int
+    retained: bool = False
 
 
-def encode(message: Mapping[str, Any]) -> bytes:
-    """A map as msgpack, with the schema version in front.
+def _plain(value: Any) -> Any:
+    """Values of subclasses of float, as NumPy's float64 is one, as floats."""
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError(f"objects of type {type(value).__name__} cannot be sent")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+_any = msgspec.msgpack.Decoder()
+_envelope = msgspec.msgpack.Decoder(Envelope)
+_message: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(reduce(operator.or_, TYPES))
+
+
+@lru_cache(maxsize=4096)
+def read_topic(frame: bytes) -> str:
+    """The topic of a message, its first frame.
+
+    Raises:
+        WireError: Not of the form STREAM/TYPE or STREAM/TYPE/NAME.
+    """
+    topic = frame.decode(errors="replace")
+    if not _TOPIC.fullmatch(topic):
+        raise WireError(
+            f"topic {shortened(topic)}: not of the form STREAM/TYPE or STREAM/TYPE/NAME"
+        )
+    return topic
+
+
+def encode(message: Message) -> list[bytes]:
+    """The frames of a message: topic and map, and the values of an array.
+
+    Raises:
+        WireError: It holds something other than the types of its fields, is too long, or is an
+            array of a type that is not among `DTYPES`.
+    """
+    topic = message.topic.encode()
+    if not isinstance(message, Array):
+        return [topic, _packed(message)]
+    values = message.values
+    if values is UNSET:
+        raise WireError(f"{message.topic}: without values it cannot be sent")
+    raw = _raw(values)
+    header = msgspec.structs.replace(
+        message, values=UNSET, dtype=values.dtype.name, shape=values.shape
+    )
+    return [topic, _packed(header), raw]
+
+
+def decode(frames: Sequence[bytes]) -> Message:
+    """The message that `encode` was given.
+
+    The values of an array are read-only and share memory with their frame. Fields that the type
+    does not have are ignored.
+
+    Raises:
+        WireError: A malformed topic, another schema version, an unknown type, a field that is
+            missing or has a value of another type, a topic of another message, or values that do
+            not fill the shape.
+    """
+    if len(frames) not in (2, 3):
+        raise WireError(f"a message of {len(frames)} frames; 2 are needed, 3 with an array")
+    topic, data = read_topic(frames[0]), frames[1]
+    _check_size(data)
+    try:
+        message = _message.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise WireError(f"{topic}: {_reason(data, error)}") from None
+    if not _is_sent(message):
+        raise WireError(f"{topic}: {_reason(data, None)}")
+    if message.topic != topic:
+        raise WireError(f"{topic}: the map is of {shortened(message.topic)}")
+    if isinstance(message, Array) != (len(frames) == 3):
+        raise WireError(f"{topic}: {len(frames)} frames; an array has 3, other messages have 2")
+    if isinstance(message, Array):
+        # Nobody else has this message yet.
+        msgspec.structs.force_setattr(message, "values", _values(message, frames[2]))
+    return message
+
+
+def decode_envelope(data: bytes) -> Envelope | None:
+    """What a message that cannot be read is counted by; None if that cannot be read, either."""
+    try:
+        envelope = _envelope.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return envelope if envelope.v == VERSION else None
+
+
+def encode_map(content: Mapping[str, Any]) -> bytes:
+    """A request, an answer or the header of a block as msgpack, with the schema version in front.
 
     Raises:
         WireError: It holds something other than maps, lists, text, numbers, bytes and None, or is
             too long.
     """
-    try:
-        data: bytes = msgpack.packb({"v": SCHEMA_VERSION, **message})
-    except (TypeError, ValueError, OverflowError) as error:
-        raise WireError(f"a message cannot be encoded: {error}") from None
-    if len(data) > MAX_MESSAGE:
-        raise WireError(
-            f"a message of {len(data)} bytes is too long; at most {MAX_MESSAGE} are allowed"
-        )
-    return data
+    return _packed({"v": VERSION, **content})
 
 
-def decode(data: bytes) -> dict[str, Any]:
-    """The map that `encode` was given, and its `v`.
+def decode_map(data: bytes) -> dict[str, Any]:
+    """The map that `encode_map` was given, and its `v`.
 
     Raises:
         WireError: Not msgpack, not a map with text for keys, of another schema version, or too
             long.
     """
+    _check_size(data)
+    try:
+        content = _any.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise WireError(f"not a msgpack message: {one_line(error)}") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise WireError(f"a message is {type(content).__name__}, not a map with text for keys")
+    version = content.get("v")
+    if type(version) is not int or version != VERSION:
+        raise WireError(
+            f"a message has schema version v={shortened(version)}; this program reads {VERSION}"
+        )
+    return content
+
+
+def explain(error: msgspec.ValidationError, content: Mapping[str, Any], kind: type[Struct]) -> str:
+    """Why `content` is no `kind`, in words such as `seq='one'; int is needed`."""
+    fields = msgspec.structs.fields(kind)
+    missing = [each.name for each in fields if each.required and each.name not in content]
+    if missing:
+        return f"{', '.join(missing)} missing"
+    text = one_line(error)
+    match = _EXPECTED.fullmatch(text)
+    if match is None:
+        return text
+    field, what = match["field"], match["what"].replace("`", "")
+    return f"{field}={shortened(content.get(field))}; {what} is needed"
+
+
+def _is_sent(message: Message) -> bool:
+    """Whether a message has what a server sets when it sends one."""
+    return (
+        message.v == VERSION
+        and message.engine != ""
+        and -1 not in (message.topic_id, message.seq, message.published)
+    )
+
+
+def _reason(data: bytes, error: Exception | None) -> str:
+    """Why a map is not a message, in the order in which a reader wants to know it."""
+    try:
+        content = decode_map(data)
+    except WireError as wrong:
+        return str(wrong)
+    name = content.get("type")
+    if not isinstance(name, str) or name not in BY_NAME:
+        return f"type {shortened(name)}; types are: {', '.join(BY_NAME)}"
+    if isinstance(error, msgspec.ValidationError):
+        return explain(error, content, BY_NAME[name])
+    if error is not None:
+        return one_line(error)
+    missing = [each for each in ("engine", "topic_id", "seq", "published") if each not in content]
+    return f"{', '.join(missing)} missing"
+
+
+def _packed(content: Any) -> bytes:
+    try:
+        data = _encoder.encode(content)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise WireError(f"a message cannot be encoded: {one_line(error)}") from None
+    _check_size(data)
+    return data
+
+
+def _check_size(data: bytes) -> None:
     if len(data) > MAX_MESSAGE:
         raise WireError(
             f"a message of {len(data)} bytes is too long; at most {MAX_MESSAGE} are allowed"
         )
+
+
+def _raw(values: NDArray[Any]) -> bytes:
+    if values.dtype.name not in DTYPES:
+        raise WireError(
+            f"an array of {values.dtype.name} cannot be sent; types are: {', '.join(DTYPES)}"
+        )
+    if values.nbytes > MAX_BLOCK:
+        raise WireError(
+            f"an array of {values.nbytes} bytes is too long; at most {MAX_BLOCK} are allowed"
+        )
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+def _values(header: Array, raw: bytes) -> NDArray[Any]:
+    if header.dtype not in DTYPES:
+        found = f"dtype={shortened(header.dtype)}"
+        raise WireError(f"{header.topic}: {found}; types are: {', '.join(DTYPES)}")
     try:
-        message = msgpack.unpackb(data)
-    except (ValueError, RecursionError) as error:
-        raise WireError(f"not a msgpack message: {one_line(error)}") from None
-    if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
-        raise WireError(f"a message is {type(message).__name__}, not a map with text for keys")
-    version = message.get("v")
-    if type(version) is not int or version != SCHEMA_VERSION:
-        raise WireError(
-            f"a message has schema version v={version!r}; this program reads {SCHEMA_VERSION}"
-        )
-    return message
-
-
-def encode_array(header: Mapping[str, Any], array: NDArray[Any]) -> tuple[bytes, bytes]:
-    """Second and third frame of an array message: `header` with `dtype` and `shape` added, then the
-    values.
-
-    Raises:
-        WireError: A type that is not among `DTYPES`, or too many bytes.
-    """
-    if array.dtype.name not in DTYPES:
-        raise WireError(
-            f"an array of {array.dtype.name} cannot be sent; types are: {', '.join(DTYPES)}"
-        )
-    if array.nbytes > MAX_BLOCK:
-        raise WireError(
-            f"an array of {array.nbytes} bytes is too long; at most {MAX_BLOCK} are allowed"
-        )
-    raw = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
-    return encode({**header, "dtype": array.dtype.name, "shape": list(array.shape)}), raw
-
-
-def decode_array(header: bytes, raw: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
-    """Header and values of an array message; the array is read-only and shares memory with `raw`.
-
-    Raises:
-        WireError: A header that is none, an unknown type, or values that do not fill the shape.
-    """
-    message = decode(header)
-    dtype, shape = message.get("dtype"), message.get("shape")
-    if dtype not in DTYPES:
-        raise WireError(f"an array has dtype={dtype!r}; types are: {', '.join(DTYPES)}")
-    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise WireError(f"an array has shape={shape!r}; a list of sizes is needed")
-    try:
-        return message, np.frombuffer(raw, np.dtype(dtype).newbyteorder("<")).reshape(shape)
+        return np.frombuffer(raw, np.dtype(header.dtype).newbyteorder("<")).reshape(header.shape)
     except (ValueError, OverflowError):
-        raise WireError(
-            f"an array of shape {shape} and {dtype} does not fit {len(raw)} bytes"
-        ) from None
+        what = f"{header.dtype} and shape {list(header.shape)}"
+        raise WireError(f"{header.topic}: {len(raw)} bytes do not fill {what}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class PcmHeader:
-    """What precedes a block of raw samples.
-
-    Attributes:
-        sample_rate: Hz.
-        channels: Interleaved.
-        format: One of `PCM_FORMATS`.
-        first_sample: Index of the block's first sample, per channel, from the sender's start.
-        seq: Number of the block, from the sender's start; a hole is a lost block.
-        end: Whether this block is the last one. It may be empty.
-    """
-
-    sample_rate: int
-    channels: int
-    format: str
-    first_sample: int
-    seq: int
-    end: bool = False
-
-    def __post_init__(self) -> None:
-        _check_int("sample_rate", self.sample_rate, 1, 1_000_000)
-        _check_int("channels", self.channels, 1, 256)
-        _check_int("first_sample", self.first_sample, 0, 2**63 - 1)
-        _check_int("seq", self.seq, 0, 2**63 - 1)
-        if not isinstance(self.format, str) or self.format not in PCM_FORMATS:
-            raise WireError(
-                f"PCM header: format={self.format!r}; formats are: {', '.join(PCM_FORMATS)}"
-            )
-        if not isinstance(self.end, bool):
-            raise WireError(f"PCM header: end={self.end!r}; true or false is needed")
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one sample of all channels."""
-        return self.channels * PCM_FORMATS[self.format]
-
-
-def encode_pcm(header: PcmHeader, raw: bytes) -> list[bytes]:
-    """The two frames of a block of PCM."""
-    return [encode(asdict(header)), raw]
-
-
-def decode_pcm(frames: Sequence[bytes]) -> tuple[PcmHeader, bytes]:
-    """Header and raw samples of a block of PCM.
-
-    Raises:
-        WireError: Not two frames, a header that cannot be used, or not a whole number of samples.
-    """
-    if len(frames) != 2:
-        raise WireError(
-            f"PCM comes in two frames, header and samples; this message has {len(frames)}"
-        )
-    fields = decode(frames[0])
-    missing = [
-        name for name in PcmHeader.__dataclass_fields__ if name not in fields and name != "end"
-    ]
-    if missing:
-        raise WireError(f"PCM header: {', '.join(missing)} missing")
-    header = PcmHeader(
-        **{name: fields[name] for name in PcmHeader.__dataclass_fields__ if name in fields}
-    )
-    raw = frames[1]
-    if len(raw) > MAX_BLOCK:
-        raise WireError(
-            f"a block of {len(raw)} bytes of PCM is too long; at most {MAX_BLOCK} are allowed"
-        )
-    if len(raw) % header.frame_bytes:
-        what = f"{header.channels} channels of {header.format}"
-        raise WireError(f"{len(raw)} bytes of PCM are not a whole number of samples of {what}")
-    return header, raw
-
-
-def _check_int(name: str, value: object, least: int, most: int) -> None:
-    if type(value) is not int or not least <= value <= most:
-        raise WireError(
-            f"PCM header: {name}={value!r}; a whole number from {least} to {most} is needed"
-        )
+def shortened(value: object) -> str:
+    """A value as the one line of an error shows it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

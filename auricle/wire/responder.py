@@ -1,38 +1,40 @@
-"""Answering requests on the control socket, on a thread of its own: a slow command delays no
-message.
+"""Answering requests on the control socket, on a thread of its own.
+
+So a slow command delays no message.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import zmq
 
 from auricle.errors import WireError, one_line
-from auricle.wire.codec import decode, encode
+from auricle.wire.codec import decode_map, encode_map, shortened
+from auricle.wire.commands import Command
 
-Handler = Callable[..., Any]
+LONGEST_ERROR = 1000
+"""Characters of an error in an answer, at most."""
 
 log = logging.getLogger(__name__)
 
 
-class Commands(threading.Thread):
-    """Owns the control socket and calls the handler that a request names.
+class Responder(threading.Thread):
+    """Owns the control socket and calls the command that a request names.
 
     Args:
         opened: REP socket, bound. Closed by this thread.
-        handlers: By command; called with the other fields of the request.
+        commands: By name. Others may be added at any time.
     """
 
-    def __init__(self, opened: zmq.Socket[bytes], handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, opened: zmq.Socket[bytes], commands: Mapping[str, Command]) -> None:
         super().__init__(name="control", daemon=True)
         self._socket = opened
-        self._handlers = handlers
+        self._commands = commands
         self._wake_reader, self._wake_writer = socket.socketpair()
 
     def run(self) -> None:
@@ -46,7 +48,7 @@ class Commands(threading.Thread):
         self._wake_reader.close()
 
     def stop(self, timeout_s: float) -> bool:
-        """Finish the request at hand and close the socket; returns whether that was done in time."""
+        """Finish the request at hand and close the socket; returns whether it was done in time."""
         self._wake_writer.close()
         self.join(timeout_s)
         return not self.is_alive()
@@ -54,24 +56,21 @@ class Commands(threading.Thread):
     def _answer(self, frames: list[bytes]) -> bytes:
         """The answer to a request, whatever it is."""
         try:
-            return encode({"ok": True, "result": self._obey(frames)})
-        except Exception as error:
+            return encode_map({"ok": True, "result": self._obey(frames)})
+        except Exception as error:  # a command that fails must not end the others
             log.debug("a request failed", exc_info=True)
-            return encode({"ok": False, "error": one_line(error)})
+            text = one_line(error)[:LONGEST_ERROR]
+            # File names may hold what no encoding has.
+            return encode_map({"ok": False, "error": text.encode(errors="replace").decode()})
 
     def _obey(self, frames: list[bytes]) -> Any:
         if len(frames) != 1:
             raise WireError(f"a request is one frame; this one has {len(frames)}")
-        request = decode(frames[0])
-        arguments = {name: value for name, value in request.items() if name not in ("v", "command")}
-        command = request.get("command")
-        handler = self._handlers.get(command) if isinstance(command, str) else None
-        if handler is None:
-            raise WireError(
-                f"no command {command!r}; commands are: {', '.join(sorted(self._handlers))}"
-            )
-        try:
-            inspect.signature(handler).bind(**arguments)
-        except TypeError as error:
-            raise WireError(f"command {command!r}: {error}") from None
-        return handler(**arguments)
+        arguments = decode_map(frames[0])
+        del arguments["v"]
+        name = arguments.pop("command", None)
+        command = self._commands.get(name) if isinstance(name, str) else None
+        if command is None:
+            known = ", ".join(sorted(self._commands))
+            raise WireError(f"no command {shortened(name)}; commands are: {known}")
+        return command(arguments)

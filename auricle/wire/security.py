@@ -1,20 +1,71 @@
-"""Who may connect from beyond this machine: those whose CURVE keys are on an allow-list."""
+"""Who may connect from beyond this machine: clients whose CURVE keys are on an allow-list."""
 
 from __future__ import annotations
+
+import logging
+from pathlib import Path
 
 import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
-from auricle.errors import WireError
+from auricle.errors import WireError, one_line
 from auricle.wire.settings import CurveSpec
+
+MOST_REFUSED = 100
+"""Refused keys that are logged, once each, until the allow-list changes."""
+
+log = logging.getLogger(__name__)
+
+
+class AllowList:
+    """The public keys in a folder, which may change while the engine runs.
+
+    Used by one thread, the authenticator's.
+
+    Args:
+        folder: Holds a .key file for each client that is let in.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._found: list[tuple[str, int, int]] | None = None
+        self._keys: frozenset[bytes] = frozenset()
+        self._refused: set[bytes] = set()
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether a client may connect; pyzmq asks at every handshake.
+
+        Args:
+            domain: Of no importance here.
+            key: The client's public key in Z85, 40 bytes.
+        """
+        try:
+            self._read_again()
+        except OSError as error:
+            log.warning("wire.curve.clients: %s; nobody is let in", one_line(error))
+            return False
+        if key in self._keys:
+            return True
+        if key not in self._refused and len(self._refused) < MOST_REFUSED:
+            self._refused.add(key)
+            log.warning("a client was refused: no file in %s has %s", self._folder, key.decode())
+        return False
+
+    def _read_again(self) -> None:
+        """Read the folder if a file has come, gone or changed."""
+        paths = sorted(self._folder.glob("*.key"))
+        found = [(path.name, *_version(path)) for path in paths]
+        if found != self._found:
+            self._found, self._keys = found, frozenset(key for path in paths for key in _key(path))
+            self._refused = set()
 
 
 class Guard:
-    """Lets in, on the sockets of one context, only the clients whose keys are in a folder.
+    """Lets in, on the sockets of one context, only clients on the allow-list.
 
     Args:
-        context: Whose sockets.
+        context: Context of the sockets.
         curve: The server's key and the clients' folder.
 
     Raises:
@@ -29,11 +80,11 @@ class Guard:
         if secret is None:
             raise WireError(f"wire.curve.secret_key: {curve.secret_key} holds no secret key")
         if not curve.clients.is_dir():
-            raise WireError(f"wire.curve.clients: {curve.clients} is no folder of client keys")
+            raise WireError(f"wire.curve.clients: {curve.clients} is not a folder of client keys")
         self._secret = secret
         self._authenticator = ThreadAuthenticator(context)
         self._authenticator.start()
-        self._authenticator.configure_curve(domain="*", location=str(curve.clients))
+        self._authenticator.configure_curve_callback("*", AllowList(curve.clients))
 
     def protect(self, socket: zmq.Socket[bytes]) -> None:
         """Have `socket`, which is not bound yet, ask for keys."""
@@ -42,5 +93,19 @@ class Guard:
         socket.curve_server = True
 
     def stop(self) -> None:
-        """Let go of the keys."""
+        """Stop the authenticator's thread."""
         self._authenticator.stop()
+
+
+def _version(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _key(path: Path) -> list[bytes]:
+    """The public key of a file; none, and a line in the log, if it has none that can be read."""
+    try:
+        return [zmq.auth.load_certificate(path)[0]]
+    except (OSError, ValueError) as error:
+        log.warning("wire.curve.clients: %s: %s", path, one_line(error))
+        return []

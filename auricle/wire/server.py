@@ -14,50 +14,58 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import zmq
-from numpy.typing import NDArray
+from msgspec import UNSET
 
-from auricle.engine.histogram import Latencies
 from auricle.errors import AuricleError, WireError
 from auricle.wire.address import check_address, is_local
 from auricle.wire.channel import Channel
-from auricle.wire.codec import ENGINE, KINDS, MAX_MESSAGE, encode
-from auricle.wire.responder import Commands, Handler
+from auricle.wire.codec import MAX_MESSAGE
+from auricle.wire.commands import Command, Handler
+from auricle.wire.histogram import Latencies
+from auricle.wire.messages import Array, Computed, Heartbeat, Message, Percentiles, Prediction
+from auricle.wire.responder import Responder
 from auricle.wire.security import Guard
-from auricle.wire.settings import WireSpec
-
-HEARTBEAT_S = 1.0
-
-LONGEST_OUTBOX = 10_000
-"""Messages that may wait for the owner thread; more are dropped and counted."""
-
-HIGH_WATER = 1000
-"""Messages that may wait for one subscriber; more are dropped for it alone."""
-
-LINGER_MS = 500
-"""Longest time that `stop` gives subscribers to take what was sent."""
-
-STOP_S = 5.0
-"""Longest time that `stop` waits for a command at work."""
-
-FORGET = "forget"
-"""In the place of a socket's name: no message, but the end of all there were of a stream."""
-
-Item = tuple[str, str, str, dict[str, Any], NDArray[Any] | None, int | None]
-"""A message to send: socket, stream, kind, message, array, start of `latency.publish`."""
+from auricle.wire.settings import ServerSettings, WireSpec
 
 log = logging.getLogger(__name__)
+
+
+class EngineStatus(NamedTuple):
+    """What a heartbeat says that a server does not know itself.
+
+    Attributes:
+        rung: Step on the ladder against overload.
+        streams: How many streams are in each state.
+    """
+
+    rung: int = 0
+    streams: Mapping[str, int] = {}
+
+
+class _Item(NamedTuple):
+    """What waits for the thread that sends."""
+
+    message: Message
+    since_ns: int | None
+
+
+class _Forget(NamedTuple):
+    """A stream of which nothing is kept from here on."""
+
+    stream: str
 
 
 def check_addresses(spec: WireSpec) -> None:
     """Refuse what cannot be bound, or must not be.
 
     Raises:
-        WireError: An address that is none, or that is open to other machines without keys.
+        WireError: An address that is malformed, or open to other machines without keys.
     """
     for name in ("publish", "arrays", "control"):
         address = getattr(spec, name)
@@ -78,79 +86,88 @@ class Server:
 
     Args:
         spec: The addresses; sockets without one are left out.
-        version: Of the program; part of every heartbeat.
+        version: Version of the program; part of every heartbeat.
+        settings: What else can be set.
 
     Attributes:
-        status: Called every second for what the heartbeat says beside the server's own.
+        status: Called once a heartbeat for what it says of the streams; on the thread that sends.
         addresses: The addresses in use, by the names of `spec`; ports are known after `start`.
-        dropped: Messages that were not sent: more than could wait, or not of a kind that can be
-            encoded.
-        latencies: Of the predictions published, by stage.
+        commands: What the control socket answers, by name; see `handle`.
+        dropped: Messages that were not sent: more than could wait, or not encodable.
+        latencies: Latencies by stage of the predictions published.
     """
 
-    def __init__(self, spec: WireSpec, version: str = "") -> None:
+    def __init__(
+        self, spec: WireSpec, version: str = "", settings: ServerSettings | None = None
+    ) -> None:
         self._spec = spec
         self._version = version
-        self.status: Callable[[], dict[str, Any]] = dict
+        self._settings = settings or ServerSettings()
+        self.status: Callable[[], EngineStatus] = EngineStatus
         self.addresses: dict[str, str] = {}
+        self.commands: dict[str, Command] = {}
         self.dropped = 0
         self.latencies = Latencies()
-        self._handlers: dict[str, Handler] = {}
+        # The lock guards the outbox and what was left out of it: any thread adds, the thread that
+        # sends takes all. Channels belong to the thread that sends.
         self._lock = threading.Lock()
-        self._outbox: list[Item] = []
-        self._left_out: Counter[tuple[str, str, str]] = Counter()
+        self._outbox: list[_Item | _Forget] = []
+        self._left_out: Counter[tuple[str, str]] = Counter()
         self._channels: dict[str, Channel] = {}
         self._guard: Guard | None = None
-        self._commands: Commands | None = None
+        self._responder: Responder | None = None
         self._stopping = False
         self._thread: threading.Thread | None = None
 
     # -- for any thread ----------------------------------------------------------------------------
 
-    def publish(
-        self, stream: str, kind: str, message: dict[str, Any], since_ns: int | None = None
-    ) -> None:
-        """Send a message to whoever subscribed to `stream/kind`.
+    def send(self, message: object, since_ns: int | None = None) -> None:
+        """Send a message to its subscribers. Never waits.
+
+        An array goes out on the socket for arrays; its values are copied.
 
         Args:
-            stream: First part of the topic.
-            kind: Second part.
-            message: What to say; `v`, `engine`, `stream`, `kind`, `seq` and `published` are added.
-            since_ns: Monotonic time from which on `latency.publish` counts, of a message with a
-                `latency`; the total is added too.
+            message: An `auricle.wire.messages.Message`; `v`, `engine`, `topic_id`, `seq` and
+                `published` are set here.
+            since_ns: Monotonic time from which on `latency.publish` counts, for a message that has
+                a `latency`; the total is added too.
         """
-        self._post(("publish", stream, kind, message, None, since_ns))
-
-    def publish_array(
-        self,
-        stream: str,
-        kind: str,
-        header: dict[str, Any],
-        values: NDArray[Any],
-        since_ns: int | None = None,
-    ) -> None:
-        """Send an array, which is copied, on the socket for arrays; other arguments as for
-        `publish`.
-        """
-        if "arrays" in self._channels:
-            self._post(("arrays", stream, kind, header, np.array(values), since_ns))
+        if not isinstance(message, Message):
+            raise TypeError(f"{type(message).__name__} is not a message of auricle.wire.messages")
+        if isinstance(message, Array):
+            if "arrays" not in self._channels or message.values is UNSET:
+                return
+            message = msgspec.structs.replace(message, values=np.array(message.values))
+        with self._lock:
+            waiting = len(self._outbox)
+            if waiting < self._settings.outbox:
+                self._outbox.append(_Item(message, since_ns))
+            else:
+                self._left_out[_channel_of(message), message.topic] += 1
+        if not waiting:
+            self._wake()
 
     def forget(self, stream: str) -> None:
-        """Keep nothing of a stream that is gone but the numbers of its messages."""
-        self._post((FORGET, stream, "", {}, None, None))
+        """Keep nothing of a stream that is gone."""
+        with self._lock:
+            self._outbox.append(_Forget(stream))
+        self._wake()
 
-    def handle(self, command: str, function: Handler) -> None:
-        """Answer `command` by what `function`, called with the arguments of the request, returns.
+    def handle(self, name: str, function: Handler) -> None:
+        """Answer the command `name` by what `function` returns.
 
-        It is called on a thread that does nothing else.
+        Args:
+            name: Of the command.
+            function: Called with the arguments of the request by name, checked against its
+                annotations, on a thread that does nothing else.
         """
-        self._handlers[command] = function
+        self.commands[name] = Command(name, function)
 
     def start(self) -> None:
         """Bind the sockets and start the threads.
 
         Raises:
-            WireError: An address that cannot be had, or that is open to others without keys.
+            WireError: An address that cannot be bound, or that is open to others without keys.
         """
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -162,25 +179,27 @@ class Server:
                 self._guard = Guard(self._context, self._spec.curve)
             for name in ("publish", "arrays"):
                 if address := getattr(self._spec, name):
-                    self._channels[name] = Channel(self._bind(name, address, zmq.XPUB), engine)
+                    opened = self._bind(name, address, zmq.XPUB)
+                    self._channels[name] = Channel(opened, engine, self._settings.listed_topics)
             if self._spec.control:
                 control = self._bind("control", self._spec.control, zmq.REP)
-                self._commands = Commands(control, self._handlers)
+                self._responder = Responder(control, self.commands)
         except AuricleError:
             self._close()
             self._context.destroy(linger=0)
             raise
         self._thread = threading.Thread(target=self._serve, name="wire", daemon=True)
         self._thread.start()
-        if self._commands is not None:
-            self._commands.start()
+        if self._responder is not None:
+            self._responder.start()
 
     def stop(self) -> None:
         """Answer the request at hand, send what waits, then close. May be called twice."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        finished = self._commands is None or self._commands.stop(STOP_S)
+        patience_s = self._settings.stop_s
+        finished = self._responder is None or self._responder.stop(patience_s)
         self._stopping = True
         self._wake()
         thread.join()
@@ -188,15 +207,9 @@ class Server:
         if finished:
             self._context.term()
         else:
-            log.warning("a command is still at work after %g s; its socket is left open", STOP_S)
-
-    def _post(self, item: Item) -> None:
-        with self._lock:
-            if len(self._outbox) < LONGEST_OUTBOX or item[0] == FORGET:
-                self._outbox.append(item)
-            else:
-                self._left_out[item[:3]] += 1
-        self._wake()
+            log.warning(
+                "a command is still at work after %g s; its socket is left open", patience_s
+            )
 
     def _wake(self) -> None:
         # Full: the thread has been woken often enough. Closed: nobody is left to wake.
@@ -207,12 +220,14 @@ class Server:
 
     def _bind(self, name: str, address: str, kind: int) -> zmq.Socket[bytes]:
         opened = self._context.socket(kind)
-        opened.linger = LINGER_MS
-        opened.sndhwm = HIGH_WATER
+        opened.linger = round(1000 * self._settings.linger_s)
+        opened.sndhwm = self._settings.high_water
         opened.maxmsgsize = MAX_MESSAGE
         opened.ipv6 = "[" in address
+        # A connection whose other end is gone without a word does not stay for ever.
+        opened.heartbeat_ivl = round(1000 * self._settings.ping_s)
         if kind == zmq.XPUB:
-            # Every subscription is reported, not only the first to a topic: each late joiner is
+            # Every subscription is reported, not only the first to a topic: each late subscriber is
             # served.
             opened.setsockopt(zmq.XPUB_VERBOSE, 1)
         if self._guard is not None:
@@ -231,9 +246,16 @@ class Server:
         self._wake_reader.close()
         self._wake_writer.close()
 
-    # -- on the owner thread -----------------------------------------------------------------------
+    # -- on the thread that sends ------------------------------------------------------------------
 
     def _serve(self) -> None:
+        try:
+            self._send_until_stopped()
+        finally:
+            for channel in self._channels.values():
+                channel.socket.close()
+
+    def _send_until_stopped(self) -> None:
         poller = zmq.Poller()
         poller.register(self._wake_reader, zmq.POLLIN)
         for channel in self._channels.values():
@@ -246,78 +268,77 @@ class Server:
             now = time.monotonic()
             if now >= beat or stopping:
                 self._beat(now - began)
-                beat = max(beat + HEARTBEAT_S, now)
+                beat = max(beat + self._settings.heartbeat_s, now)
             ready = dict(poller.poll(0 if stopping else max(0, round((beat - now) * 1000))))
             if self._wake_reader.fileno() in ready:
                 self._wake_reader.recv(4096)
             for channel in self._channels.values():
                 if channel.socket in ready:
                     channel.greet()
-        for channel in self._channels.values():
-            channel.socket.close()
 
     def _send_all(self) -> None:
         with self._lock:
             items, self._outbox = self._outbox, []
             left_out, self._left_out = self._left_out, Counter()
         for item in items:
+            if isinstance(item, _Forget):
+                self._forget(item.stream)
+                continue
             try:
-                self._send(*item)
+                self._send(item.message, item.since_ns)
             except Exception:  # one message must not end all others
                 self.dropped += 1
-                log.exception("%s/%s is not sent", item[1], item[2])
-        for (name, stream, kind), count in left_out.items():
+                log.exception("%s is not sent", item.message.topic)
+        for (name, topic), count in left_out.items():
             self.dropped += count
             if name in self._channels:
-                self._channels[name].leave_out(stream, kind, count)
+                self._channels[name].numbering.use(topic, count)
 
-    def _send(
-        self,
-        name: str,
-        stream: str,
-        kind: str,
-        message: dict[str, Any],
-        array: NDArray[Any] | None,
-        since_ns: int | None,
-    ) -> None:
-        if name == FORGET:
-            self.latencies.forget(stream)
-            for channel in self._channels.values():
-                channel.forget(stream)
+    def _send(self, message: Message, since_ns: int | None) -> None:
+        channel = self._channels.get(_channel_of(message))
+        if channel is None:
             return
-        if name not in self._channels:
+        if since_ns is None or not isinstance(message, Computed):
+            channel.send(message)
             return
-        if since_ns is not None:
-            latency = {**message["latency"], "publish": (time.monotonic_ns() - since_ns) / 1e9}
-            latency["total"] = sum(latency.values())
-            if name == "publish" and kind not in KINDS:
-                self.latencies.record(stream, latency)
-            message = {**message, "latency": latency}
-        self._channels[name].send(stream, kind, message, array)
+        latency = {**message.latency, "publish": (time.monotonic_ns() - since_ns) / 1e9}
+        latency["total"] = sum(latency.values())
+        if isinstance(message, Prediction):
+            self.latencies.record(message.stream, latency)
+        channel.send(message, latency=latency)
+
+    def _forget(self, stream: str) -> None:
+        self.latencies.forget(stream)
+        for channel in self._channels.values():
+            channel.forget(stream)
 
     def _beat(self, uptime_s: float) -> None:
         status = self._checked_status()
+        latency = msgspec.convert(self.latencies.summary(), dict[str, Percentiles])
         for channel in self._channels.values():
-            beat = {
-                "version": self._version,
-                "uptime": uptime_s,
-                "last_seq": channel.last_seq,
-                "dropped": self.dropped,
-                "latency": self.latencies.summary(),
-                "streams": {},
-            }
+            beat = Heartbeat(
+                version=self._version,
+                uptime=uptime_s,
+                dropped=self.dropped,
+                latency=latency,
+                topics=channel.numbering.topics,
+                last_seq=channel.numbering.beat(),
+            )
             try:
-                encode({**beat, **status})
+                channel.send(beat, rung=status.rung, streams=status.streams)
             except WireError:
                 log.exception("the heartbeat has no word of the streams")
-                channel.send(ENGINE, "heartbeat", {**beat, "last_seq": {}})
-            else:
-                channel.send(ENGINE, "heartbeat", {**beat, **status})
+                channel.send(beat)
 
-    def _checked_status(self) -> dict[str, Any]:
-        """The statistics; none if they cannot be had, since the heart has to go on beating."""
+    def _checked_status(self) -> EngineStatus:
+        """The status; an empty one if it cannot be had, since the heartbeats have to go on."""
         try:
-            return self.status()
+            rung, streams = self.status()
         except Exception:
-            log.exception("no statistics for the heartbeat")
-            return {}
+            log.exception("no status for the heartbeat")
+            return EngineStatus()
+        return EngineStatus(rung, streams)
+
+
+def _channel_of(message: Message) -> str:
+    return "arrays" if isinstance(message, Array) else "publish"

@@ -1,7 +1,8 @@
-"""The `wire` section of a graph file: the addresses an engine speaks on, and who may connect."""
+"""How an engine speaks: the `wire` section of a graph file, and what else can be set."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,9 @@ class CurveSpec(_Strict):
     """Who may connect, for addresses beyond this machine. Paths are relative to the graph file."""
 
     secret_key: Path = Field(description="This server's .key_secret file, as zmq.auth makes it.")
-    clients: Path = Field(description="Folder with the public .key files of the clients let in.")
+    clients: Path = Field(
+        description="Folder with the public .key files of the clients let in; it may change."
+    )
 
 
 class WireSpec(_Strict):
@@ -41,3 +44,26 @@ class WireSpec(_Strict):
                 raise ValueError(f"{both}; each needs an address of its own")
             names[address] = name
         return self
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What of a server can be set beside its addresses.
+
+    Attributes:
+        heartbeat_s: Seconds from one heartbeat to the next.
+        listed_topics: Topics whose last number a heartbeat names, at most.
+        outbox: Messages that may wait for the thread that sends; more are dropped and counted.
+        high_water: Messages that may wait for one subscriber; more are dropped for it alone.
+        linger_s: Longest time that `stop` gives subscribers to take what was sent.
+        stop_s: Longest time that `stop` waits for a command at work.
+        ping_s: Seconds after which a connection is closed from which not even pings are answered.
+    """
+
+    heartbeat_s: float = 1.0
+    listed_topics: int = 64
+    outbox: int = 10_000
+    high_water: int = 1000
+    linger_s: float = 0.5
+    stop_s: float = 5.0
+    ping_s: float = 10.0

@@ -7,7 +7,8 @@ from typing import Any
 
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
-from auricle import Message, Subscriber
+from auricle import Subscriber
+from auricle.wire.messages import End, Message, Prediction, Skip
 
 PATIENCE_S = 30.0
 """Longest silence, in seconds and without heartbeats, before the engine is taken for dead."""
@@ -34,7 +35,7 @@ class Accounts:
         """
         ends = 0
         for message in self._subscriber:
-            ends += message.kind == "end"
+            ends += isinstance(message, End)
             if ends == request["ends"]:
                 break
             self._count(message)
@@ -48,11 +49,11 @@ class Accounts:
         }
 
     def _count(self, message: Message) -> None:
-        if message.kind == "skip":
-            self._left_out[message.stream] += message.content["count"]
-        elif message.kind not in ("end", "heartbeat"):
+        if isinstance(message, Skip):
+            self._left_out[message.stream] += message.count
+        elif isinstance(message, Prediction):
             self._served[message.stream] += 1
-            self._rungs[str(message.content["rung"])] += 1
+            self._rungs[str(message.rung)] += 1
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
-from auricle.engine.histogram import Latencies
 from auricle.engine.scheduler import usable_cores
 from auricle.models.inference.incremental import chunk_size
 from auricle.models.inference.sessions import open_session, open_split_session
@@ -21,6 +20,7 @@ from auricle.models.inference.split import FEATURES, FRAMES
 from auricle.models.registry import find, info
 from auricle.service.graph_file import GraphFile
 from auricle.service.service import Service
+from auricle.wire.histogram import Latencies
 from bench.machine import resident_mb
 
 ADD_S = 0.01

@@ -8,6 +8,7 @@ from typing import Any
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
 from auricle import Subscriber
+from auricle.wire.messages import End, Prediction
 
 PATIENCE_S = 30.0
 """Longest silence, in seconds and without heartbeats, before the engine is taken for dead."""
@@ -22,12 +23,11 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
         predictions: list[dict[str, Any]] = []
         for message in subscriber:
             now = time.monotonic_ns()
-            if message.kind == "end":
+            if isinstance(message, End):
                 return {"predictions": predictions, "lost": subscriber.losses.total}
-            if message.values:
-                content = message.content
-                latency = {**content["latency"], "transport": message.transport_s}
-                predictions.append({"index": content["index"], "ns": now, "latency": latency})
+            if isinstance(message, Prediction):
+                latency = {**message.latency, "transport": message.transport_s}
+                predictions.append({"index": message.index, "ns": now, "latency": latency})
         raise TimeoutError(f"no message for {PATIENCE_S:g} s")
 
     return {}, answer

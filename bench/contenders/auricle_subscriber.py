@@ -31,7 +31,7 @@ class Accounts:
 
         Returns:
             `latencies_us` of messages other than the last, and `seconds` from the first to the last
-            of these; `values` of the last; `lost`, messages known to be lost by their numbers;
+            of these; `activations` of the last; `lost`, messages known to be lost by their numbers;
             `unaccounted`, messages since the start that were neither received nor known to be lost.
         """
         # Monotonic time is one for all processes of a machine.
@@ -52,7 +52,7 @@ class Accounts:
         return {
             "latencies_us": latencies,
             "seconds": (stamps[-1] - stamps[0]) / 1e9 if stamps else 0.0,
-            "values": message["values"],
+            "activations": message["activations"],
             "lost": self._lost - lost_before,
             "unaccounted": unaccounted,
         }
@@ -66,6 +66,7 @@ def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
 
 def _subscribed(settings: dict[str, Any]) -> Received:
     from auricle import Subscriber
+    from auricle.wire.messages import Prediction
 
     topic = settings["topic"]
     heartbeat = "_engine/heartbeat"
@@ -73,12 +74,20 @@ def _subscribed(settings: dict[str, Any]) -> Received:
     next(iter(subscriber))  # a heartbeat: the connection stands
 
     def messages() -> Received:
-        missing = 0
+        counted = 0
         for message in subscriber:
-            missing += message.lost
-            if message.topic == topic:
-                yield message.content, missing
-                missing = 0
+            if isinstance(message, Prediction):
+                # By topic: a lost heartbeat is no lost prediction.
+                lost = subscriber.losses.lost[topic]
+                fields = {
+                    "index": message.index,
+                    "rung": message.rung,
+                    "flags": message.flags,
+                    "span": message.span,
+                    "activations": message.activations,
+                }
+                yield fields, lost - counted
+                counted = lost
 
     return messages()
 

@@ -15,7 +15,7 @@ import zmq
 from numpy.typing import NDArray
 
 from auricle.errors import InputError
-from auricle.wire.codec import encode
+from auricle.wire.codec import encode_map
 from bench.audio import SAMPLE_RATE, music
 from bench.report import Report
 from bench.segments import Segments
@@ -179,5 +179,5 @@ def _push(socket: zmq.Socket[bytes], samples: NDArray[np.float32], block: int) -
             "end": first + block >= len(samples),
         }
         sent_ns.append(time.monotonic_ns())
-        socket.send_multipart([encode(header), samples[first : first + block].tobytes()])
+        socket.send_multipart([encode_map(header), samples[first : first + block].tobytes()])
     return sent_ns

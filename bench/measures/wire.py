@@ -13,6 +13,7 @@ import msgpack
 import numpy as np
 import zmq
 
+from auricle.wire.messages import Prediction
 from auricle.wire.server import Server
 from auricle.wire.settings import WireSpec
 from bench.report import Report
@@ -21,7 +22,7 @@ from bench.workers import CONTENDERS, Worker
 
 OURS = "Server to Subscriber"
 BARE = "pyzmq and msgpack"
-STREAM, KIND = "bench", "tags"
+TOPIC = "bench/prediction/tags"
 
 PAUSE_S = 0.002
 """Seconds between two messages whose latency is measured, so that none waits for another."""
@@ -62,7 +63,7 @@ class ServerPublisher:
         self.address = self._server.addresses["publish"]
 
     def publish(self, message: dict[str, Any]) -> None:
-        self._server.publish(STREAM, KIND, message)
+        self._server.send(Prediction(**message))
 
     def close(self) -> None:
         self._server.stop()
@@ -90,7 +91,7 @@ class BarePublisher:
             self._subscribed = bool(self._socket.recv())
         data = msgpack.packb({**message, "seq": self.seq})
         self.seq += 1
-        self._socket.send_multipart([f"{STREAM}/{KIND}".encode(), data])
+        self._socket.send_multipart([TOPIC.encode(), data])
 
     def close(self) -> None:
         self._context.destroy(linger=0)
@@ -157,7 +158,7 @@ class _Link:
     def __init__(self, name: str, publisher: Publisher, ranked: Ranked) -> None:
         settings = {
             "address": publisher.address,
-            "topic": f"{STREAM}/{KIND}",
+            "topic": TOPIC,
             "bare": isinstance(publisher, BarePublisher),
         }
         script = CONTENDERS / "auricle_subscriber.py"
@@ -194,7 +195,7 @@ class _Link:
             "rung": self._round,
             "span": (sent_ns, sent_ns + 47872),
             "flags": flags,
-            "values": self._ranked,
+            "activations": self._ranked,
         }
         self._publisher.publish(message)
         self._published += 1
@@ -211,6 +212,8 @@ class _Link:
 
 
 _REST: dict[str, Any] = {
+    "stream": "bench",
+    "head": "tags",
     "sample_rate": 16000,
     "start": 0.0,
     "end": 2.992,
@@ -284,7 +287,7 @@ def _error(answers: Iterable[Mapping[str, Any]], ranked: Ranked) -> float:
     labels, sent = zip(*ranked, strict=True)
     worst = 0.0
     for answer in answers:
-        came_labels, came = zip(*answer["values"], strict=True)
+        came_labels, came = zip(*answer["activations"], strict=True)
         if came_labels != labels:
             return float("inf")
         worst = max(worst, float(np.abs(np.subtract(came, sent)).max()))

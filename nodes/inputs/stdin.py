@@ -13,7 +13,7 @@ from pydantic import Field
 from auricle.errors import InputError
 from auricle.nodes.inputs.base import InputParams, ThreadedInput
 from auricle.nodes.signal.conditioner import pcm_samples
-from auricle.wire.codec import PCM_FORMATS
+from auricle.wire.pcm import PCM_FORMATS
 
 READ_BYTES = 1 << 16
 STOP_POLL_S = 0.1

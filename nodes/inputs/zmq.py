@@ -12,7 +12,8 @@ from auricle.errors import ConfigError, InputError, WireError
 from auricle.nodes.inputs.base import InputParams, ThreadedInput
 from auricle.nodes.signal.conditioner import pcm_samples
 from auricle.wire.address import check_address, is_local
-from auricle.wire.codec import MAX_BLOCK, PcmHeader, decode_pcm
+from auricle.wire.codec import MAX_BLOCK
+from auricle.wire.pcm import PcmHeader, decode_pcm
 
 POLL_MS = 100
 """How often a wait for a block looks whether the input was stopped."""

@@ -38,7 +38,7 @@ def pcm_samples(data: bytes, pcm_format: str, channels: int) -> NDArray[Any]:
 
     Args:
         data: A whole number of frames.
-        pcm_format: One of `auricle.wire.codec.PCM_FORMATS`.
+        pcm_format: One of `auricle.wire.pcm.PCM_FORMATS`.
         channels: Samples a frame.
     """
     if pcm_format == "s24le":

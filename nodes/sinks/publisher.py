@@ -1,47 +1,28 @@
-"""The node that says on the wire what the others found."""
+"""The node that publishes what the others found."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from auricle.engine.marks import Mark, Skip
 from auricle.engine.port import InputPort
 from auricle.engine.provenance import Provenance
 from auricle.engine.reader import Reader
 from auricle.engine.sink import Sink
-from auricle.engine.stream import Stream
 from auricle.errors import AuricleError, ConfigError
-from auricle.nodes.predictions import Event, Events, Prediction
-from auricle.wire.codec import KINDS
-
-
-class WireOutlet(Protocol):
-    """Where messages go in the form of the wire; `auricle.wire.server.Server` is one."""
-
-    def publish(
-        self, stream: str, kind: str, message: dict[str, Any], since_ns: int | None = None
-    ) -> None:
-        """Send a message."""
-
-    def publish_array(
-        self,
-        stream: str,
-        kind: str,
-        header: dict[str, Any],
-        values: NDArray[Any],
-        since_ns: int | None = None,
-    ) -> None:
-        """Send an array."""
+from auricle.nodes.predictions import Events, Prediction
+from auricle.wire import messages
 
 
 class Publisher(Sink):
-    """Predictions, events and arrays on the wire, with where and when they were heard; gaps, skips,
-    the end.
+    """Publishes predictions, events, arrays, gaps and skips with their place, then the end.
 
-    `docs/wire.md` has the form of the messages.
+    `auricle.wire.messages` has the messages.
+
+    Raises, from `start`:
+        ConfigError: Nobody takes the messages: the graph is not run by a service.
     """
 
     def __init__(self, name: str, **params: Any) -> None:
@@ -58,7 +39,8 @@ class Publisher(Sink):
             )
         )
         self._open = False
-        self._told: dict[tuple[type[Mark], str], tuple[int, int]] = {}
+        # End of the last mark published, by kind and reason.
+        self._published: dict[tuple[type[Mark], str], tuple[int, int]] = {}
 
     def start(self) -> None:
         if self.context.outlet is None:
@@ -75,13 +57,42 @@ class Publisher(Sink):
         else:
             self._publish_array(reader, count)
 
+    def marked(self, port: InputPort, reader: Reader, mark: Mark) -> None:
+        """Publish a gap or a skip, unless another stream has brought it already."""
+        # Every stream brings the marks in order: what is not behind the last one was published.
+        key = (type(mark), mark.reason)
+        if mark.source <= self._published.get(key, (-1, -1)):
+            return
+        self._published[key] = mark.source
+        first, last = mark.source
+        clock = reader.stream.clock
+        rate, origin = clock.sample_rate, clock.first_sample
+        place: dict[str, Any] = {
+            "stream": self.context.stream,
+            "span": (first, last),
+            "sample_rate": rate,
+            "start": (first - origin) / rate,
+            "end": (last - origin) / rate,
+            "utc": clock.utc_ns(last) / 1e9,
+            "reason": mark.reason,
+            "seconds": (last - first) / rate,
+        }
+        if isinstance(mark, Skip):
+            count = mark.stop - mark.start
+            self.counts[f"skipped:{mark.reason}"] += count
+            self._send(messages.Skip(**place, count=count))
+        else:
+            self._send(messages.Gap(**place))
+
     def ended(self) -> None:
         self._end("finished")
 
     def fail(self, error: AuricleError) -> None:
         if self.context.outlet is not None:
             self._open = False
-            self._send("error", {"error": str(error), "node": error.node})
+            self._send(
+                messages.Error(stream=self.context.stream, error=str(error), node=error.node)
+            )
 
     def stop(self) -> None:
         if self._open:
@@ -89,91 +100,76 @@ class Publisher(Sink):
 
     def _end(self, reason: str) -> None:
         self._open = False
-        self._send("end", {"reason": reason, "seconds": self._seconds()})
+        self._send(messages.End(stream=self.context.stream, reason=reason, seconds=self._seconds()))
 
     def _publish_predictions(self, reader: Reader, count: int) -> None:
         for row, prediction in enumerate(reader.view(count)):
             if not prediction.scores:
                 continue
             provenance = Provenance.of(reader, reader.position + row)
-            place = _place(provenance)
+            place = self._place(provenance)
             for scores in prediction.scores:
-                if scores.head in KINDS:
-                    what = f"head {scores.head!r} has the name of another kind of message"
-                    raise ConfigError(f"{what}; these are: {', '.join(KINDS)}", node=self.name)
-                message = {
+                message = messages.Prediction(
                     **place,
-                    "model": scores.model,
-                    "model_version": scores.version,
-                    "latency": dict(provenance.latency),
-                    "values": scores.ranked(),
-                }
-                self._send(scores.head, message, provenance.done_ns)
+                    head=scores.head,
+                    model=scores.model,
+                    model_version=scores.version,
+                    activations=scores.ranked(),
+                )
+                self._send(message, provenance.done_ns)
 
     def _publish_events(self, reader: Reader, count: int) -> None:
+        clock = reader.stream.clock
         for row, events in enumerate(reader.view(count)):
             if not events.events:
                 continue
             provenance = Provenance.of(reader, reader.position + row)
+            place = self._place(provenance)
             for event in events.events:
-                message = self._event(reader.stream, event)
-                message["latency"] = dict(provenance.latency)
-                self._send("events", message, provenance.done_ns)
+                sample = clock.sample_at(event.at)
+                message = messages.Event(
+                    **place,
+                    head=event.head,
+                    model=event.model,
+                    model_version=event.version,
+                    label=event.label,
+                    change=event.change,
+                    at=float(event.at),
+                    at_sample=sample,
+                    at_utc=clock.utc_ns(sample) / 1e9,
+                    activation=event.activation,
+                    reason=event.reason,
+                )
+                self._send(message, provenance.done_ns)
 
     def _publish_array(self, reader: Reader, count: int) -> None:
-        token_type = reader.stream.token_type
+        stream = reader.stream
         provenance = Provenance.of(reader, reader.position, count)
-        header = {
-            **_place(provenance),
-            "latency": dict(provenance.latency),
-            "count": count,
-            "rate": float(token_type.rate),
-            "axes": ["token", *(axis.name for axis in token_type.axes)],
-        }
-        kind = reader.stream.name.partition(".")[2]
-        outlet = cast(WireOutlet, self.context.outlet)
-        outlet.publish_array(
-            self.context.stream, kind, header, np.asarray(reader.view(count)), provenance.done_ns
+        message = messages.Array(
+            **self._place(provenance),
+            name=stream.name.partition(".")[2],
+            count=count,
+            rate=float(stream.token_type.rate),
+            axes=("token", *(axis.name for axis in stream.token_type.axes)),
+            values=np.asarray(reader.view(count)),
         )
+        self._send(message, provenance.done_ns)
 
-    def _event(self, stream: Stream, event: Event) -> dict[str, Any]:
-        sample = stream.clock.sample_at(event.at)
+    def _place(self, provenance: Provenance) -> dict[str, Any]:
+        """What every message about tokens says of them, by field."""
         return {
-            "head": event.head,
-            "model": event.model,
-            "model_version": event.version,
-            "label": event.label,
-            "event": event.change,
-            "at": float(event.at),
-            "sample": sample,
-            "sample_rate": stream.clock.sample_rate,
-            "utc": stream.clock.utc_ns(sample) / 1e9,
-            "activation": event.activation,
-            "reason": event.reason,
+            "stream": self.context.stream,
+            "span": provenance.span,
+            "sample_rate": provenance.sample_rate,
+            "start": provenance.start,
+            "end": provenance.end,
+            "utc": provenance.utc,
+            "index": provenance.index,
+            "rung": provenance.rung,
+            "patchout": provenance.level,
+            "flags": provenance.flags,
+            "latency": provenance.latency,
         }
-
-    def marked(self, port: InputPort, reader: Reader, mark: Mark) -> None:
-        """Publish a gap or a skip, unless another stream has brought it already."""
-        # Every stream brings the marks in order, so what lies before the last one told has been
-        # told.
-        key = (type(mark), mark.reason)
-        if mark.source <= self._told.get(key, (-1, -1)):
-            return
-        self._told[key] = mark.source
-        first, last = mark.source
-        clock = reader.stream.clock
-        rate = clock.sample_rate
-        message = {
-            "reason": mark.reason,
-            "span": [first, last],
-            "sample_rate": rate,
-            "seconds": (last - first) / rate,
-            "utc": clock.utc_ns(last) / 1e9,
-        }
-        if isinstance(mark, Skip):
-            self.counts[f"skipped:{mark.reason}"] += mark.stop - mark.start
-            message["count"] = mark.stop - mark.start
-        self._send("skip" if isinstance(mark, Skip) else "gap", message)
 
     def _seconds(self) -> float:
         """Seconds of the source that were heard."""
@@ -181,21 +177,6 @@ class Publisher(Sink):
         source = readers[0].stream.source
         return float((source.written - source.start) / source.token_type.rate)
 
-    def _send(self, kind: str, message: dict[str, Any], since_ns: int | None = None) -> None:
-        outlet = cast(WireOutlet, self.context.outlet)
-        outlet.publish(self.context.stream, kind, message, since_ns)
-
-
-def _place(provenance: Provenance) -> dict[str, Any]:
-    """Where and when tokens were heard, in the words of the wire."""
-    return {
-        "index": provenance.index,
-        "span": list(provenance.span),
-        "sample_rate": provenance.sample_rate,
-        "start": provenance.start,
-        "end": provenance.end,
-        "utc": provenance.utc,
-        "rung": provenance.rung,
-        **({"patchout": provenance.level} if provenance.level else {}),
-        "flags": list(provenance.flags),
-    }
+    def _send(self, message: messages.Message, since_ns: int | None = None) -> None:
+        assert self.context.outlet is not None
+        self.context.outlet.send(message, since_ns)

@@ -98,7 +98,7 @@ def test_wrong_rate_names_both_ends(tmp_path: Path, model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "part"), [("foo", "is no address"), ("tcp://0.0.0.0:5680", "wire.curve")]
+    ("address", "part"), [("foo", "is not an address"), ("tcp://0.0.0.0:5680", "wire.curve")]
 )
 def test_addresses_that_cannot_be_had(tmp_path: Path, model: Path, address: str, part: str) -> None:
     file = write(tmp_path, model, ("edges:", f"wire: {{publish: '{address}'}}\nedges:"))

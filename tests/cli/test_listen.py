@@ -7,56 +7,52 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from auricle.cli import listening
-from auricle.cli.listening import JsonView, LatencyTable, LiveView, PlainView, describe, listen
-from auricle.wire import server as module
-from auricle.wire.client import Message, Subscriber
+from auricle.cli import live_view
+from auricle.cli.listening import listen
+from auricle.cli.live_view import LiveView
+from auricle.cli.views import JsonView, LatencyTable, PlainView, describe
+from auricle.wire.client import Subscriber
+from auricle.wire.messages import Heartbeat, Message
 from auricle.wire.server import Server
-from auricle.wire.settings import WireSpec
+from auricle.wire.settings import ServerSettings, WireSpec
 from tests.cli.command import assert_one_line, auricle
+from tests.wire.samples import (
+    array,
+    end,
+    error,
+    event,
+    gap,
+    heartbeat,
+    prediction,
+    sent,
+    skip,
+    state,
+)
 
 ANY = "tcp://127.0.0.1:*"
 GONE = "tcp://127.0.0.1:1"
 
-PREDICTION = {
-    "start": 1.0,
-    "end": 4.0,
-    "flags": ["gap:xrun"],
-    "latency": {"capture": 0.01, "inference": 0.02},
-    "values": [["guitar", 0.75], ["piano", 0.5]],
-}
-EVENT = {"label": "guitar", "event": "off", "at": 2.5, "activation": 0.25, "reason": "end"}
-OTHERS: dict[str, dict[str, Any]] = {
-    "events": EVENT,
-    "gap": {"reason": "xrun", "seconds": 0.125},
-    "skip": {"reason": "overload", "count": 3},
-    "end": {"reason": "finished", "seconds": 30.5},
-}
-
-
-@pytest.fixture(autouse=True)
-def quick_heart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEARTBEAT_S", 0.1)
+OTHERS = (event, gap, skip, state, end)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server(WireSpec(publish=ANY, arrays=ANY))
+    server = Server(WireSpec(publish=ANY, arrays=ANY), settings=ServerSettings(heartbeat_s=0.1))
     server.start()
     yield server
     server.stop()
 
 
 def publish_all(server: Server) -> None:
-    server.publish("demo", "tags", PREDICTION, 0)
-    for kind, message in OTHERS.items():
-        server.publish("demo", kind, message)
+    server.send(prediction(), 0)
+    for make in OTHERS:
+        server.send(make())
 
 
 def objects(text: str) -> list[dict[str, Any]]:
@@ -73,9 +69,16 @@ def test_json_lines_until_the_end(server: Server) -> None:
     )
     assert result.returncode == 0, result.stderr
     got = objects(result.stdout)
-    assert [message["kind"] for message in got] == ["tags", *OTHERS]
-    assert got[0]["values"] == PREDICTION["values"]
-    assert got[0]["transport"] >= 0
+    assert [message["type"] for message in got] == [
+        "prediction",
+        "event",
+        "gap",
+        "skip",
+        "state",
+        "end",
+    ]
+    assert got[0]["activations"] == [["guitar", 0.75], ["piano", 0.5]]
+    assert got[0]["received"] >= got[0]["published"]
     assert "1 predictions" not in result.stdout
     assert "0 messages lost" in result.stderr
 
@@ -88,16 +91,16 @@ def test_plain_lines_and_a_summary_in_a_pipe(server: Server) -> None:
     ) as process:
         assert process.stdout is not None
         # Not before it is there: what is repeated for it is no measure of latency.
-        with Subscriber(server.addresses["publish"], ["demo/tags"]) as probe:
-            server.publish("demo", "tags", PREDICTION, 0)
+        with Subscriber(server.addresses["publish"], ["demo/prediction"]) as probe:
+            server.send(prediction(), 0)
             while probe.receive(10) is None or not process.stdout.readline().startswith(
-                "demo/tags"
+                "demo/prediction/tags"
             ):
                 pass
         publish_all(server)
         lines = process.stdout.read().splitlines()
     assert process.returncode == 0
-    assert lines[0] == "demo/tags      4.00 s  guitar 0.75  piano 0.50  [gap:xrun]"
+    assert lines[0] == "demo/prediction/tags      4.00 s  guitar 0.75  piano 0.50  [gap:xrun]"
     assert "demo/end  the stream has ended after 30.50 s" in lines
     assert not [line for line in lines if "heartbeat" in line]
     assert "1 predictions, 0 messages lost" in lines
@@ -114,11 +117,11 @@ def test_plain_lines_and_a_summary_in_a_pipe(server: Server) -> None:
 
 
 def test_an_error_ends_it_badly(server: Server) -> None:
-    server.publish("demo", "error", {"error": "input: the line was cut", "node": "input"})
+    server.send(error())
     result = auricle("listen", server.addresses["publish"], "--until-end", "--json")
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == "auricle: demo: input: the line was cut"
-    assert objects(result.stdout)[-1]["kind"] == "error"
+    assert objects(result.stdout)[-1]["type"] == "error"
 
 
 def test_without_an_engine_it_waits_and_says_so() -> None:
@@ -132,18 +135,18 @@ def test_without_an_engine_it_waits_and_says_so() -> None:
 
 
 def test_a_wrong_address_is_one_line() -> None:
-    assert_one_line(auricle("listen", "5680"), "'5680' is no address")
+    assert_one_line(auricle("listen", "5680"), "'5680' is not an address")
 
 
 def test_interrupted_it_still_sums_up(server: Server) -> None:
-    server.publish("demo", "tags", PREDICTION, 0)
+    server.send(prediction(), 0)
     with subprocess.Popen(
         [sys.executable, "-m", "auricle", "listen", server.addresses["publish"]],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("demo/tags")
+        assert process.stdout.readline().startswith("demo/prediction/tags")
         process.send_signal(signal.SIGINT)
         assert "0 messages lost" in process.stdout.read()
     assert process.returncode == 0
@@ -155,15 +158,17 @@ def test_interrupted_it_still_sums_up(server: Server) -> None:
 class Shown:
     """A view that remembers."""
 
+    shows_totals = False
+
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.ticks = 0
         self.closed = False
 
-    def show(self, message: Message) -> None:
+    def show(self, message: Message, lost: Mapping[str, int]) -> None:
         self.messages.append(message)
 
-    def tick(self, silent_s: float) -> None:
+    def tick(self, silent_s: float, trouble: str | None) -> None:
         self.ticks += 1
 
     def close(self) -> None:
@@ -175,29 +180,29 @@ def test_a_count_of_messages_leaves_heartbeats_out(server: Server) -> None:
     view = Shown()
     with Subscriber(server.addresses["publish"]) as subscriber:
         _, last = listen(subscriber, view, count=3, duration_s=10)
-    kinds = [message.kind for message in view.messages if message.kind != "heartbeat"]
-    assert kinds == ["tags", "events", "gap"]
+    types = [message.type for message in view.messages if not isinstance(message, Heartbeat)]
+    assert types == ["prediction", "event", "gap"]
     assert last is view.messages[-1]
     assert view.closed
 
 
 def test_it_stops_when_told_and_ticks_while_nothing_comes() -> None:
     view, stop = Shown(), threading.Event()
-    waited: list[bool] = []
+    waited: list[str | None] = []
 
-    def waiting() -> None:
-        waited.append(True)
+    def waiting(trouble: str | None) -> None:
+        waited.append(trouble)
         stop.set()
 
     with Subscriber(GONE) as subscriber:
         _, last = listen(subscriber, view, stop=stop, waiting=waiting, duration_s=10)
-    assert (last, waited, view.closed) == (None, [True], True)
+    assert (last, waited, view.closed) == (None, [None], True)
     assert view.ticks > 2
 
 
 def test_a_view_is_closed_when_a_message_cannot_be_shown(server: Server) -> None:
     class Broken(Shown):
-        def show(self, message: Message) -> None:
+        def show(self, message: Message, lost: Mapping[str, int]) -> None:
             raise BrokenPipeError
 
     publish_all(server)
@@ -212,11 +217,10 @@ def test_percentiles_are_by_stage_and_include_the_transport() -> None:
     assert str(latencies) == ""
     for ms in range(1, 101):
         latency = {"capture": ms / 1000, "total": ms / 1000}
-        latencies.add(Message("demo/tags", {"kind": "tags", "latency": latency}, {}, 0.01))
-    latencies.add(
-        Message("demo/tags", {"kind": "tags", "latency": {"capture": 9.0}, "retained": True})
-    )
-    latencies.add(Message("demo/gap", {"kind": "gap"}))
+        latencies.add(sent(prediction(latency=latency), published=0.0, received=0.01))
+    latencies.add(sent(prediction(latency={"capture": 9.0}), retained=True))
+    latencies.add(gap())
+    latencies.add(event())
     assert latencies.predictions == 100
     expected = np.array([50, 95, 99, 100])
     # A percentile is the upper end of a bucket that is 1/64 of an octave wide.
@@ -230,35 +234,40 @@ def test_percentiles_are_by_stage_and_include_the_transport() -> None:
 
 @pytest.mark.parametrize("view", [JsonView, PlainView])
 def test_losses_are_shown_by_topic(view: type[Any], capsys: pytest.CaptureFixture[str]) -> None:
-    message = Message("demo/tags", {"kind": "tags", **PREDICTION}, {"demo/tags": 3, "demo/mood": 1})
-    view().show(message)
+    view().show(prediction(), {"demo/prediction/tags": 3, "demo/gap": 1})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     if view is JsonView:
-        assert json.loads(lines[0]) == {"kind": "lost", "topic": "demo/tags", "count": 3}
+        lost = {"type": "lost", "topic": "demo/prediction/tags", "count": 3}
+        assert json.loads(lines[0]) == lost
     else:
-        assert lines[:2] == ["demo/tags: 3 messages lost", "demo/mood: 1 messages lost"]
+        assert lines[:2] == ["demo/prediction/tags: 3 messages lost", "demo/gap: 1 messages lost"]
 
 
 def test_arrays_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    content = {"kind": "mel", "end": 2.0, "dtype": "float32", "shape": [1, 2]}
-    message = Message("demo/mel", content, array=np.array([[1, 2]], np.float32))
-    JsonView().show(message)
-    assert json.loads(capsys.readouterr().out)["array"] == [[1.0, 2.0]]
+    values = np.array([[1, 2]], np.float32)
+    message = sent(array(values=values, end=2.0, dtype="float32", shape=values.shape))
+    JsonView().show(message, {})
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["values"], shown["shape"]) == ([[1.0, 2.0]], [1, 2])
     assert describe(message) == "    2.00 s  float32 (1, 2)"
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
+    ("message", "says"),
     [
-        ("events", "    2.50 s  guitar off  0.25 (end)"),
-        ("gap", "0.125 s lost: xrun"),
-        ("skip", "3 segments skipped: overload"),
-        ("end", "the stream has ended after 30.50 s"),
+        (event(), "    2.50 s  guitar off  0.25 (end)"),
+        (gap(), "0.125 s lost: xrun"),
+        (skip(), "3 segments skipped: overload"),
+        (end(), "the stream has ended after 30.50 s"),
+        (state(), "waiting: no route to host"),
+        (state(state="running", error=None), "running"),
+        (error(), "input: the line was cut"),
+        (heartbeat(), "up for 60 s"),
     ],
 )
-def test_other_messages_in_a_few_words(kind: str, says: str) -> None:
-    assert describe(Message(f"demo/{kind}", {"kind": kind, **OTHERS[kind]})) == says
+def test_other_messages_in_a_few_words(message: Message, says: str) -> None:
+    assert describe(message) == says
 
 
 def test_the_live_view_draws_labels_losses_and_silence(
@@ -266,14 +275,14 @@ def test_the_live_view_draws_labels_losses_and_silence(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     view = LiveView()
-    view.show(Message("demo/tags", {"kind": "tags", **PREDICTION}, {"demo/tags": 2}, 0.001))
-    view.show(Message("demo/gap", {"kind": "gap", **OTHERS["gap"]}))
-    view.show(Message("_engine/heartbeat", {"kind": "heartbeat"}))
-    view.tick(listening.SILENT_S + 1)
+    view.show(prediction(), {"demo/prediction/tags": 2})
+    view.show(gap(), {})
+    view.show(heartbeat(), {})
+    view.tick(live_view.SILENT_S + 1, "the engine asks for keys")
     view.close()
     picture = capsys.readouterr().out
     for part in ("demo/tags", "guitar", "0.75", "1.00 to 4.00 s", "demo/gap  0.125 s lost: xrun"):
         assert part in picture
     assert "1 predictions, 2 messages lost" in picture
-    assert "the engine is silent for 4 s" in picture
+    assert "the engine is silent for 4 s, the engine asks for keys" in picture
     assert "heartbeat" not in picture

@@ -22,6 +22,7 @@ from auricle.service.service import Service
 from auricle.service.template import load_graph
 from auricle.tagging import FileTagger
 from auricle.wire.client import Subscriber, request
+from auricle.wire.messages import Array, End, Prediction
 from tests.cli.command import assert_one_line, auricle
 from tests.tiny import SIZE, make_backbone
 
@@ -122,30 +123,32 @@ def test_what_is_published_live_equals_what_is_tagged_offline(folder: Path) -> N
         messages = []
         while (message := subscriber.receive(20)) is not None:
             messages.append(message)
-            if message.kind == "end":
+            if isinstance(message, End):
                 break
     service.stop()
-    found = [message for message in messages if message.kind == "tags"]
+    found = [message for message in messages if isinstance(message, Prediction)]
     offline = list(FileTagger(folder / "sound.wav", str(folder / "tiny")))
-    assert [m.content["index"] for m in found] == [segment.index for segment in offline]
+    assert [m.index for m in found] == [segment.index for segment in offline]
     for message, segment in zip(found, offline, strict=True):
-        assert message.values == segment.activations
-        assert (message.content["start"], message.content["end"]) == (segment.start, segment.end)
-        assert message.content["span"] == [round(segment.start * 16000), round(segment.end * 16000)]
-        stages = message.content["latency"]
-        assert {"capture", "queue", "mel", "inference", "publish", "total"} <= set(stages)
-    assert messages[-1].content["seconds"] == 3.0
+        assert dict(message.activations) == segment.activations
+        assert (message.start, message.end) == (segment.start, segment.end)
+        assert message.span == (round(segment.start * 16000), round(segment.end * 16000))
+        stages = {"capture", "queue", "mel", "inference", "publish", "total"}
+        assert stages <= set(message.latency)
+    last = messages[-1]
+    assert isinstance(last, End)
+    assert last.seconds == 3.0
     assert subscriber.losses.total == 0
 
 
 def test_control_socket(service: Service, folder: Path) -> None:
     address = service.server.addresses["control"]
     assert request(address, "list")["test"]["state"] in ("opening", "running")
-    with Subscriber(service.server.addresses["publish"], ["test/mood"]) as subscriber:
+    with Subscriber(service.server.addresses["publish"], ["test/prediction/mood"]) as subscriber:
         assert request(address, "add-head", head=str(folder / "mood")) == ["mood"]
         message = subscriber.receive(20)
-        assert message is not None
-        assert set(message.values) == {"happy", "sad"}
+        assert isinstance(message, Prediction)
+        assert {label for label, _ in message.activations} == {"happy", "sad"}
     assert request(address, "statistics")["test"]["nodes"]["heads"]["heads"] == ["mood"]
     assert request(address, "remove-head", head="mood") == ["mood"]
     with pytest.raises(WireError, match="no stream 'tset'; streams are: test"):
@@ -156,12 +159,12 @@ def test_control_socket(service: Service, folder: Path) -> None:
 
 
 def test_arrays_have_their_own_socket(service: Service) -> None:
-    with Subscriber(service.server.addresses["arrays"], ["test/mel"]) as subscriber:
+    with Subscriber(service.server.addresses["arrays"], ["test/array/mel"]) as subscriber:
         message = subscriber.receive(20)
-    assert message is not None
-    assert message.array is not None
-    assert message.array.dtype == np.float32
-    assert message.array.shape[1:] == (96,)
+    assert isinstance(message, Array)
+    assert isinstance(message.values, np.ndarray)
+    assert message.values.dtype == np.float32
+    assert message.values.shape[1:] == (96,)
 
 
 def test_other_input_and_other_parameters(folder: Path) -> None:
@@ -176,10 +179,8 @@ def test_other_input_and_other_parameters(folder: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     # 188 frames, segments of 40 every 20; a file given with --input is not paced.
-    assert (
-        len([line for line in result.stdout.splitlines() if line.startswith("test/tags")])
-        <= (188 - 40) // 20 + 1
-    )
+    lines = [line for line in result.stdout.splitlines() if line.startswith("test/prediction/tags")]
+    assert len(lines) <= (188 - 40) // 20 + 1
     assert "test/end  the stream has ended after 3.00 s" in result.stdout
     assert "latency, ms" in result.stdout
 
@@ -316,5 +317,5 @@ def test_listener_in_another_process(folder: Path) -> None:
         output, _ = listener.communicate(timeout=30)
     assert listener.returncode == 0
     messages = [json.loads(line) for line in output.splitlines()]
-    assert messages[-1]["kind"] == "end"
-    assert [m["seq"] for m in messages if m["kind"] == "tags"] == list(range(12))
+    assert messages[-1]["type"] == "end"
+    assert [m["seq"] for m in messages if m["type"] == "prediction"] == list(range(12))

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
@@ -16,17 +17,20 @@ import zmq.auth
 from zmq.utils.monitor import recv_monitor_message
 
 from auricle.errors import WireError
-from auricle.wire import server as module
 from auricle.wire.address import check_address, is_local
 from auricle.wire.channel import Channel
-from auricle.wire.codec import MAX_MESSAGE, decode, decode_array, encode
-from auricle.wire.server import Server
-from auricle.wire.settings import CurveSpec, WireSpec
+from auricle.wire.codec import MAX_MESSAGE, decode, decode_map, encode, encode_map
+from auricle.wire.messages import VERSION, Array, Gap, Heartbeat, Message, Prediction
+from auricle.wire.server import EngineStatus, Server
+from auricle.wire.settings import CurveSpec, ServerSettings, WireSpec
+from tests.wire.samples import array, error, gap, prediction
 
 ANY = "tcp://127.0.0.1:*"
 PATIENCE_MS = 5000
+QUICK = ServerSettings(heartbeat_s=0.2)
 
-Message = tuple[str, dict[str, Any]]
+
+M = TypeVar("M", bound=Message)
 
 
 class Listener:
@@ -45,31 +49,31 @@ class Listener:
         self.socket.connect(address)
         self.socket.subscribe(topic)
 
-    def next(self, kind: str | None = None) -> Message:
-        """The next message, of this kind if given."""
+    def next(self, kind: type[M] = Message) -> M:  # type: ignore[assignment]
+        """The next message, of this type if given."""
         while True:
             assert self.socket.poll(PATIENCE_MS), "nothing came"
-            frames = self.socket.recv_multipart()
-            message = decode(frames[1])
-            if kind in (None, message["kind"]):
-                return frames[0].decode(), message
+            message = decode(self.socket.recv_multipart())
+            if isinstance(message, kind):
+                return message
+
+    def next_heartbeat(self) -> Heartbeat:
+        """The next heartbeat that is not of the past."""
+        while (beat := self.next(Heartbeat)).retained:
+            pass
+        return beat
 
 
 Start = Callable[..., Server]
 Listen = Callable[..., Listener]
 
 
-@pytest.fixture(autouse=True)
-def quick_heart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEARTBEAT_S", 0.2)
-
-
 @pytest.fixture
 def start() -> Iterator[Start]:
     servers = []
 
-    def new(**addresses: Any) -> Server:
-        servers.append(Server(WireSpec(**{"publish": ANY, **addresses}), "1.2.3"))
+    def new(settings: ServerSettings = QUICK, **addresses: Any) -> Server:
+        servers.append(Server(WireSpec(**{"publish": ANY, **addresses}), "1.2.3", settings))
         servers[-1].start()
         return servers[-1]
 
@@ -102,142 +106,169 @@ def asker(address: str) -> zmq.Socket[bytes]:
 def ask(address: str, *frames: bytes) -> dict[str, Any]:
     with asker(address) as socket:
         socket.send_multipart(list(frames))
-        return decode(socket.recv())
+        return decode_map(socket.recv())
 
 
 def test_every_topic_has_its_own_numbers(start: Start, listen: Listen) -> None:
     server = start()
     listener = listen(server.addresses["publish"])
-    listener.next("heartbeat")  # subscribed from now on
-    for kind in ("tags", "tags", "mood", "tags"):
-        server.publish("demo", kind, {"is": kind})
-    got = [listener.next(kind) for kind in ("tags", "tags", "mood", "tags")]
-    assert [(topic, message["seq"]) for topic, message in got] == [
-        ("demo/tags", 0),
-        ("demo/tags", 1),
-        ("demo/mood", 0),
-        ("demo/tags", 2),
+    listener.next(Heartbeat)  # subscribed from now on
+    for head in ("tags", "tags", "mood", "tags"):
+        server.send(prediction(head=head))
+    got = [listener.next(Prediction) for _ in range(4)]
+    assert [(message.topic, message.seq) for message in got] == [
+        ("demo/prediction/tags", 0),
+        ("demo/prediction/tags", 1),
+        ("demo/prediction/mood", 0),
+        ("demo/prediction/tags", 2),
     ]
-    for _, message in got:
-        assert message["v"] == 1
-        assert message["stream"] == "demo"
-        assert message["is"] == message["kind"]
-        assert abs(message["published"] - time.time()) < 60
-        assert "retained" not in message
-    assert len({message["engine"] for _, message in got}) == 1
+    for message in got:
+        assert message.v == VERSION
+        assert abs(message.published - time.time()) < 60
+        assert not message.retained
+        assert message.activations == [("guitar", 0.75), ("piano", 0.5)]
+    assert len({message.engine for message in got}) == 1
+    ids = [message.topic_id for message in got]
+    assert ids[0] == ids[1] == ids[3] == ids[2] - 1
 
 
 def test_the_time_to_publish_completes_the_latency(start: Start, listen: Listen) -> None:
     server = start()
     latency = {"capture": 0.25, "inference": 0.5}
-    server.publish("demo", "tags", {"latency": latency}, time.monotonic_ns() - 1_000_000_000)
-    _, message = listen(server.addresses["publish"], "demo").next()
-    assert 1 <= message["latency"]["publish"] < 60
-    assert message["latency"]["total"] == pytest.approx(0.75 + message["latency"]["publish"])
+    server.send(prediction(latency=latency), time.monotonic_ns() - 1_000_000_000)
+    message = listen(server.addresses["publish"], "demo").next(Prediction)
+    assert 1 <= message.latency["publish"] < 60
+    assert message.latency["total"] == pytest.approx(0.75 + message.latency["publish"])
     assert latency == {"capture": 0.25, "inference": 0.5}
+    assert server.latencies.of_all("inference").count == 1
 
 
 def test_a_late_joiner_gets_the_last_value_at_once(start: Start, listen: Listen) -> None:
     server = start()
-    first = listen(server.addresses["publish"], "demo/tags")
+    first = listen(server.addresses["publish"], "demo/prediction/tags")
     for number in range(3):
-        server.publish("demo", "tags", {"number": number})
-    server.publish("other", "tags", {"number": 9})
-    while first.next()[1]["number"] < 2:
+        server.send(prediction(index=number))
+    server.send(prediction(stream="other", index=9))
+    while first.next(Prediction).index < 2:
         pass
     late = listen(server.addresses["publish"], "demo/")
-    topic, message = late.next()
-    assert (topic, message["number"], message["seq"], message["retained"]) == (
-        "demo/tags",
+    message = late.next(Prediction)
+    assert (message.topic, message.index, message.seq, message.retained) == (
+        "demo/prediction/tags",
         2,
         2,
         True,
     )
     # Who was there before hears it again, and knows it by its number.
-    _, again = first.next()
-    assert (again["seq"], again["retained"]) == (2, True)
+    again = first.next()
+    assert (again.seq, again.retained) == (2, True)
     # A second joiner on the same topic is served too.
-    assert listen(server.addresses["publish"], "demo/").next()[1]["number"] == 2
+    assert listen(server.addresses["publish"], "demo/").next(Prediction).index == 2
 
 
-def test_heartbeats_name_the_last_number_of_every_topic(start: Start, listen: Listen) -> None:
+def test_a_message_may_be_sent_again(start: Start, listen: Listen) -> None:
+    """What a server sets is set in a copy."""
     server = start()
-    server.status = lambda: {"streams": {"demo": {"state": "running"}}}
+    listener = listen(server.addresses["publish"])
+    listener.next(Heartbeat)
+    message = gap()
+    server.send(message)
+    server.send(message)
+    assert [listener.next(Gap).seq, listener.next(Gap).seq] == [0, 1]
+    assert message == gap()
+
+
+def test_heartbeats_name_the_last_numbers_of_topics(start: Start, listen: Listen) -> None:
+    server = start()
+    server.status = lambda: EngineStatus(3, {"running": 7})
     listener = listen(server.addresses["publish"], "_engine/")
-    server.publish("demo", "tags", {})
-    server.publish("demo", "tags", {})
-    beats = [listener.next()[1]]
-    while len(beats) < 3 or beats[-1]["last_seq"].get("demo/tags") != 1:
-        beats.append(listener.next()[1])
+    server.send(gap())
+    server.send(gap())
+    beats = [listener.next(Heartbeat)]
+    while len(beats) < 3 or ("demo/gap", 1, 1) not in beats[-1].last_seq:
+        beats.append(listener.next(Heartbeat))
     last = beats[-1]
-    assert last["version"] == "1.2.3"
-    assert last["streams"] == {"demo": {"state": "running"}}
-    assert last["dropped"] == 0
-    fresh = [beat for beat in beats if "retained" not in beat]
-    assert 0.1 < fresh[-1]["uptime"] - fresh[-2]["uptime"] < 2
-    assert fresh[-1]["seq"] == fresh[-2]["seq"] + 1
+    assert (last.version, last.dropped) == ("1.2.3", 0)
+    assert (last.rung, last.streams) == (3, {"running": 7})
+    assert last.topics == 2
+    fresh = [beat for beat in beats if not beat.retained]
+    assert 0.1 < fresh[-1].uptime - fresh[-2].uptime < 2
+    assert fresh[-1].seq == fresh[-2].seq + 1
+
+
+def test_heartbeats_do_not_grow_with_streams(start: Start, listen: Listen) -> None:
+    server = start(ServerSettings(heartbeat_s=0.05, listed_topics=8))
+    server.status = lambda: EngineStatus(0, {"running": 500})
+    listener = listen(server.addresses["publish"], "_engine/")
+    for number in range(500):
+        server.send(gap(stream=f"s{number}"))
+    named: set[str] = set()
+    while len(named) < 500:
+        beat = listener.next_heartbeat()
+        assert len(beat.last_seq) <= 8
+        assert len(encode(beat)[1]) < 1000
+        named |= {topic for topic, _, _ in beat.last_seq if topic != beat.topic}
 
 
 @pytest.mark.parametrize(
     "status",
     [
         lambda: 1 / 0,
-        lambda: {"a": object()},
-        lambda: {"a": np.float32(1)},
-        lambda: {"streams": {"too long": "." * MAX_MESSAGE}},
+        lambda: EngineStatus(object()),  # type: ignore[arg-type]
+        lambda: EngineStatus(0, {"running": np.float32(1)}),  # type: ignore[dict-item]
+        lambda: EngineStatus(0, {"." * MAX_MESSAGE: 1}),
+        lambda: None,
     ],
 )
-def test_statistics_that_fail_do_not_stop_the_heart(
+def test_a_status_that_fails_does_not_stop_the_heart(
     start: Start, listen: Listen, status: Callable[[], Any]
 ) -> None:
     server = start()
     server.status = status
     listener = listen(server.addresses["publish"], "_engine/")
-    while (beat := listener.next()[1])["seq"] < 2:
+    while (beat := listener.next(Heartbeat)).seq < 2:
         pass
-    assert beat["streams"] == {}
+    assert (beat.rung, beat.streams) == (0, {})
 
 
 def test_arrays_go_on_their_own_socket(start: Start, listen: Listen) -> None:
     server = start(arrays=ANY)
     listener = listen(server.addresses["arrays"])
-    listener.next("heartbeat")
+    listener.next(Heartbeat)
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
-    server.publish_array("demo", "mel", {"index": 4}, values)
+    server.send(array(index=4, values=values))
     values[:] = 0  # the ring is written over at once
-    frames = listener.socket.recv_multipart()
-    header, got = decode_array(frames[1], frames[2])
-    assert frames[0] == b"demo/mel"
-    assert (header["index"], header["seq"], header["kind"]) == (4, 0, "mel")
-    np.testing.assert_array_equal(got, [[0, 1, 2], [3, 4, 5]])
-    _, beat = listener.next()
-    assert (beat["kind"], beat["last_seq"]["demo/mel"]) == ("heartbeat", 0)
+    message = listener.next(Array)
+    assert (message.topic, message.index, message.seq) == ("demo/array/mel", 4, 0)
+    assert isinstance(message.values, np.ndarray)
+    np.testing.assert_array_equal(message.values, [[0, 1, 2], [3, 4, 5]])
+    beat = listener.next(Heartbeat)
+    assert ("demo/array/mel", 1, 0) in beat.last_seq
 
 
 def test_without_a_socket_for_them_arrays_go_nowhere(start: Start) -> None:
     server = start()
-    server.publish_array("demo", "mel", {}, np.zeros(3))
+    server.send(array())
     server.stop()
     assert server.dropped == 0
 
 
 Hold = tuple[threading.Event, threading.Event]
 
+SMALL = ServerSettings(heartbeat_s=0.2, outbox=2)
+
 
 @pytest.fixture
 def slow_wire(monkeypatch: pytest.MonkeyPatch) -> Hold:
-    """An outbox of two messages, and a message `block` that holds the thread that sends until it
-    may go.
-    """
-    monkeypatch.setattr(module, "LONGEST_OUTBOX", 2)
+    """A message of a stream `block` that holds the thread that sends until it may go on."""
     held, hold = threading.Event(), threading.Event()
     send = Channel.send
 
-    def slow(self: Channel, stream: str, kind: str, *rest: Any) -> None:
-        if kind == "block":
+    def slow(self: Channel, message: Message, **changes: Any) -> None:
+        if message.stream == "block":
             held.set()
             hold.wait(5)
-        send(self, stream, kind, *rest)
+        send(self, message, **changes)
 
     monkeypatch.setattr(Channel, "send", slow)
     return held, hold
@@ -247,42 +278,65 @@ def test_a_stream_is_forgotten_however_full_the_outbox(
     start: Start, listen: Listen, slow_wire: Hold
 ) -> None:
     held, hold = slow_wire
-    server = start()
+    server = start(SMALL)
     listener = listen(server.addresses["publish"])
-    listener.next("heartbeat")
-    server.publish("demo", "block", {})
+    listener.next(Heartbeat)
+    server.send(gap(stream="block"))
     assert held.wait(5)
     for number in range(3):
-        server.publish("demo", "tags", {"number": number})
+        server.send(prediction(index=number))
     server.forget("demo")
+    server.forget("block")
     hold.set()
-    while not listener.next("heartbeat")[1]["dropped"]:
+    while not listener.next(Heartbeat).dropped:
         pass
-    server.publish("other", "tags", {})
+    server.send(gap(stream="other"))
     late = listen(server.addresses["publish"])
-    assert {late.next()[0], late.next()[0]} == {"_engine/heartbeat", "other/tags"}
-    assert not late.socket.poll(100) or late.next()[0] == "_engine/heartbeat"
+    assert {late.next().topic, late.next().topic} == {"_engine/heartbeat", "other/gap"}
+    assert not late.socket.poll(100) or late.next().topic == "_engine/heartbeat"
+
+
+def test_a_stream_that_comes_back_begins_new_topics(start: Start, listen: Listen) -> None:
+    server = start()
+    listener = listen(server.addresses["publish"])
+    listener.next(Heartbeat)
+    server.send(gap())
+    server.send(gap())
+    server.send(gap(stream="demo2"))
+    server.forget("demo")
+    server.send(gap())
+    server.send(gap(stream="demo2"))
+    got = [listener.next(Gap) for _ in range(5)]
+    assert [(message.stream, message.seq) for message in got] == [
+        ("demo", 0),
+        ("demo", 1),
+        ("demo2", 0),
+        ("demo", 0),
+        ("demo2", 1),
+    ]
+    first, _, other, again, same = (message.topic_id for message in got)
+    assert first < other == same < again
 
 
 def test_what_the_outbox_has_no_room_for_is_missed_by_its_number(
     start: Start, listen: Listen, slow_wire: Hold
 ) -> None:
     held, hold = slow_wire
-    server = start()
+    server = start(SMALL)
     listener = listen(server.addresses["publish"])
-    listener.next("heartbeat")
-    server.publish("demo", "block", {})
+    listener.next(Heartbeat)
+    server.send(gap(stream="block"))
     assert held.wait(5)
     for number in range(5):
-        server.publish("demo", "tags", {"number": number})
+        server.send(prediction(index=number))
     hold.set()
-    assert [listener.next("tags")[1]["seq"] for _ in range(2)] == [0, 1]
-    while (beat := listener.next("heartbeat")[1])["dropped"] == 0:
+    assert [listener.next(Prediction).seq for _ in range(2)] == [0, 1]
+    while (beat := listener.next(Heartbeat)).dropped == 0:
         pass
-    assert beat["dropped"] == 3
-    assert beat["last_seq"]["demo/tags"] == 4
-    server.publish("demo", "tags", {"number": 5})
-    assert listener.next("tags")[1]["seq"] == 5
+    assert beat.dropped == 3
+    assert {topic: seq for topic, _, seq in beat.last_seq}["demo/prediction/tags"] == 4
+    server.send(prediction(index=5))
+    assert listener.next(Prediction).seq == 5
 
 
 def test_a_message_that_cannot_be_encoded_is_missed_by_its_number(
@@ -290,32 +344,29 @@ def test_a_message_that_cannot_be_encoded_is_missed_by_its_number(
 ) -> None:
     server = start()
     listener = listen(server.addresses["publish"], "demo/")
-    server.publish("demo", "tags", {"value": object()})
-    server.publish("demo", "tags", {"value": 1})
-    assert listener.next()[1]["seq"] == 1
+    server.send(gap(seconds=object()))
+    server.send(gap())
+    assert listener.next().seq == 1
     assert server.dropped == 1
 
 
-def test_a_slow_subscriber_loses_messages_and_blocks_nobody(
-    start: Start, listen: Listen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "HIGH_WATER", 5)
-    server = start()
+def test_a_slow_subscriber_loses_messages_and_blocks_nobody(start: Start, listen: Listen) -> None:
+    server = start(ServerSettings(heartbeat_s=0.2, high_water=5))
     slow = zmq.Context.instance().socket(zmq.SUB)
     slow.linger, slow.rcvhwm, slow.rcvbuf = 0, 1, 1024
     slow.connect(server.addresses["publish"])
-    slow.subscribe("demo/tags")
-    server.publish("demo", "tags", {"text": ""})
+    slow.subscribe("demo/error")
+    server.send(error(error=""))
     assert slow.poll(PATIENCE_MS)
     total, text = 1500, "x" * 20_000
     for _ in range(total):
-        server.publish("demo", "tags", {"text": text})
-    server.publish("demo", "mood", {})
-    quick = listen(server.addresses["publish"], "demo/mood")
+        server.send(error(error=text))
+    server.send(gap())
+    quick = listen(server.addresses["publish"], "demo/gap")
     quick.next()  # all are sent: nothing waited for the slow one
     got = []
     while slow.poll(500):
-        got.append(decode(slow.recv_multipart()[1])["seq"])
+        got.append(decode(slow.recv_multipart()).seq)
     slow.close()
     assert got[1:] == sorted(set(got[1:]))
     assert len(got) < total
@@ -324,19 +375,25 @@ def test_a_slow_subscriber_loses_messages_and_blocks_nobody(
 def test_stop_sends_what_waits_and_can_be_called_twice(start: Start, listen: Listen) -> None:
     server = start()
     listener = listen(server.addresses["publish"])
-    listener.next("heartbeat")
+    listener.next(Heartbeat)
     for number in range(200):
-        server.publish("demo", "tags", {"number": number})
+        server.send(prediction(index=number))
     server.stop()
     server.stop()
-    server.publish("demo", "tags", {"number": -1})
-    assert [listener.next("tags")[1]["number"] for _ in range(200)] == list(range(200))
-    assert listener.next("heartbeat")[1]["last_seq"]["demo/tags"] == 199
+    server.send(prediction(index=-1))
+    assert [listener.next(Prediction).index for _ in range(200)] == list(range(200))
+    beat = listener.next(Heartbeat)
+    assert {topic: seq for topic, _, seq in beat.last_seq}["demo/prediction/tags"] == 199
 
 
 def test_every_start_is_another_engine(start: Start, listen: Listen) -> None:
-    engines = {listen(start().addresses["publish"]).next()[1]["engine"] for _ in range(2)}
+    engines = {listen(start().addresses["publish"]).next().engine for _ in range(2)}
     assert len(engines) == 2
+
+
+def test_what_is_no_message_is_refused_where_it_is_sent(start: Start) -> None:
+    with pytest.raises(TypeError, match="dict"):
+        start().send({"type": "gap"})
 
 
 # -- addresses -------------------------------------------------------------------------------------
@@ -357,9 +414,9 @@ def test_a_port_in_use_is_named() -> None:
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("5680", "'5680' is no address"),
-        ("tcp://127.0.0.1", "is no address"),
-        ("udp://127.0.0.1:5680", "is no address"),
+        ("5680", "'5680' is not an address"),
+        ("tcp://127.0.0.1", "is not an address"),
+        ("udp://127.0.0.1:5680", "is not an address"),
         ("tcp://127.0.0.1:70000", "no port 70000"),
         ("tcp://127.0.0.1:0", "no port 0"),
         ("ipc:///no/such/folder/socket", "No such file"),
@@ -387,7 +444,7 @@ def test_what_only_this_machine_can_reach_is_local(address: str) -> None:
 
 def test_ipc_needs_no_keys(start: Start, listen: Listen, tmp_path: Path) -> None:
     server = start(publish=f"ipc://{tmp_path}/socket")
-    assert listen(server.addresses["publish"]).next("heartbeat")
+    assert listen(server.addresses["publish"]).next(Heartbeat)
 
 
 # -- commands --------------------------------------------------------------------------------------
@@ -396,12 +453,16 @@ def test_ipc_needs_no_keys(start: Start, listen: Listen, tmp_path: Path) -> None
 def test_commands_are_answered(start: Start) -> None:
     server = start(control=ANY)
     server.handle("add", lambda a, b=1: {"sum": a + b})
-    answer = ask(server.addresses["control"], encode({"command": "add", "a": 2}))
-    assert answer == {"v": 1, "ok": True, "result": {"sum": 3}}
+    answer = ask(server.addresses["control"], encode_map({"command": "add", "a": 2}))
+    assert answer == {"v": VERSION, "ok": True, "result": {"sum": 3}}
 
 
-def refuse() -> None:
-    raise WireError("not\n  today")
+def refuse(why: str = "not\n  today") -> None:
+    raise WireError(why)
+
+
+def msgpack(**content: Any) -> bytes:
+    return msgspec.msgpack.encode(content)
 
 
 @pytest.mark.parametrize(
@@ -409,15 +470,22 @@ def refuse() -> None:
     [
         ([b"garbage"], "not a msgpack message"),
         ([b""], "not a msgpack message"),
-        ([encode({}), b""], "a request is one frame; this one has 2"),
-        ([encode({})], "no command None; commands are: add, object, refuse"),
-        ([encode({"command": "sub"})], "no command 'sub'; commands are: add, object, refuse"),
-        ([encode({"command": ["add"]})], "no command ['add']"),
-        ([encode({"command": "add"})], "command 'add': missing a required argument: 'a'"),
-        ([encode({"command": "add", "a": 1, "c": 1})], "unexpected keyword argument 'c'"),
-        ([encode({"command": "add", "a": "x"})], "can only concatenate str"),
-        ([encode({"command": "refuse"})], "not today"),
-        ([encode({"command": "object"})], "cannot be encoded"),
+        ([encode_map({}), b""], "a request is one frame; this one has 2"),
+        ([encode_map({})], "no command None; commands are: add, object, refuse, surrogate"),
+        (
+            [encode_map({"command": "sub"})],
+            "no command 'sub'; commands are: add, object, refuse, surrogate",
+        ),
+        ([encode_map({"command": ["add"]})], "no command ['add']"),
+        ([encode_map({"command": "add"})], "command 'add': missing a required argument: 'a'"),
+        ([encode_map({"command": "add", "a": 1, "c": 1})], "unexpected keyword argument 'c'"),
+        ([encode_map({"command": "add", "a": "x"})], "can only concatenate str"),
+        ([encode_map({"command": "refuse"})], "not today"),
+        ([encode_map({"command": "object"})], "cannot be encoded"),
+        ([encode_map({"command": "x" * 1_000_000})], "no command 'xxx"),
+        ([encode_map({"command": "surrogate"})], "no file a?b"),
+        ([msgpack(v=1, command="add", a=1)], "schema version v=1; this program reads 2"),
+        ([msgpack(v=3, command="add", a=1)], "schema version v=3; this program reads 2"),
     ],
 )
 def test_a_request_that_fails_is_answered_and_the_next_one_works(
@@ -426,12 +494,13 @@ def test_a_request_that_fails_is_answered_and_the_next_one_works(
     server = start(control=ANY)
     server.handle("add", lambda a: a + 1)
     server.handle("refuse", refuse)
-    server.handle("object", object)
+    server.handle("object", lambda: object())
+    server.handle("surrogate", lambda: refuse("no file a\udcffb"))
     answer = ask(server.addresses["control"], *frames)
     assert answer["ok"] is False
     assert says in answer["error"]
     assert "\n" not in answer["error"]
-    assert ask(server.addresses["control"], encode({"command": "add", "a": 1}))["result"] == 2
+    assert ask(server.addresses["control"], encode_map({"command": "add", "a": 1}))["result"] == 2
 
 
 def test_who_asks_and_leaves_does_no_harm(start: Start) -> None:
@@ -439,9 +508,9 @@ def test_who_asks_and_leaves_does_no_harm(start: Start) -> None:
     asked = threading.Event()
     server.handle("wait", lambda: asked.set())
     with asker(server.addresses["control"]) as socket:
-        socket.send(encode({"command": "wait"}))
+        socket.send(encode_map({"command": "wait"}))
         assert asked.wait(5)
-    assert ask(server.addresses["control"], encode({"command": "wait"}))["ok"]
+    assert ask(server.addresses["control"], encode_map({"command": "wait"}))["ok"]
 
 
 def test_a_slow_command_delays_no_message(start: Start, listen: Listen) -> None:
@@ -449,23 +518,20 @@ def test_a_slow_command_delays_no_message(start: Start, listen: Listen) -> None:
     begun, go_on = threading.Event(), threading.Event()
     server.handle("wait", lambda: [begun.set(), go_on.wait(10)])
     with asker(server.addresses["control"]) as socket:
-        socket.send(encode({"command": "wait"}))
+        socket.send(encode_map({"command": "wait"}))
         assert begun.wait(5)
-        server.publish("demo", "tags", {})
+        server.send(gap())
         listen(server.addresses["publish"], "demo/").next()
         go_on.set()
-        assert decode(socket.recv())["ok"]
+        assert decode_map(socket.recv())["ok"]
 
 
-def test_a_command_that_never_ends_does_not_keep_the_server(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "STOP_S", 0.05)
-    server = start(control=ANY)
+def test_a_command_that_never_ends_does_not_keep_the_server(start: Start) -> None:
+    server = start(ServerSettings(stop_s=0.05), control=ANY)
     begun, go_on = threading.Event(), threading.Event()
     server.handle("wait", lambda: [begun.set(), go_on.wait(30)])
     with asker(server.addresses["control"]) as socket:
-        socket.send(encode({"command": "wait"}))
+        socket.send(encode_map({"command": "wait"}))
         assert begun.wait(5)
         server.stop()
         assert not go_on.is_set()
@@ -477,7 +543,7 @@ def test_a_command_that_never_ends_does_not_keep_the_server(
 
 @pytest.fixture
 def keys(tmp_path: Path) -> dict[str, Path]:
-    """Secret keys of a server and two clients, of whom one is let in, and the server's public key."""
+    """Secret keys of a server and two clients, one of them let in, and all public keys."""
     paths = {}
     for name in ("server", "friend", "stranger"):
         public, secret = zmq.auth.create_certificates(tmp_path, name)
@@ -520,14 +586,14 @@ def test_only_clients_on_the_list_are_let_in(
     server = start(publish="tcp://0.0.0.0:*", control=ANY, curve=curve(keys))
     address = server.addresses["publish"].replace("0.0.0.0", "127.0.0.1")
     friend = listen(address, keys=(keys["friend"], keys["server public"]))
-    assert friend.next("heartbeat")
+    assert friend.next(Heartbeat)
     stranger = listen(address, keys=(keys["stranger"], keys["server public"]))
     watched(stranger)(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
     keyless = listen(address)
     watched(keyless)(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
-    server.publish("demo", "tags", {})
-    friend.next("tags")
-    friend.next("heartbeat")
+    server.send(gap())
+    friend.next(Gap)
+    friend.next(Heartbeat)
     assert not stranger.socket.poll(0)
     assert not keyless.socket.poll(0)
 

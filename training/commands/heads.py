@@ -86,10 +86,10 @@ def heads(
     from auricle.training.evaluation.material import Options, folds_of, heard, named_task
     from auricle.training.evaluation.probe import protocols_of
     from auricle.training.evaluation.report import TITLES, figure
-    from auricle.wire.codec import KIND
+    from auricle.wire.messages import NAME
 
     name = name or out.name
-    if not re.fullmatch(KIND, name):
+    if not re.fullmatch(NAME, name):
         raise click.UsageError(f"--name: {name!r} must be letters, digits and _.:- only")
     corpus = Manifest.load(manifest)
     stored = Outputs(outputs)

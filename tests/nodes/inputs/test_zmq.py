@@ -15,10 +15,10 @@ import zmq
 from auricle.errors import ConfigError, InputError, WireError
 from auricle.nodes.inputs.zmq import ZmqInput
 from auricle.nodes.signal.conditioner import Resampler, downmix, pcm_samples, to_float
-from auricle.wire.codec import PcmHeader, encode_pcm
+from auricle.wire.pcm import PcmHeader, encode_pcm
 from tests.nodes.listening import PATIENCE_S, Listener, listening, one_line, tone
 
-GOOD = {"v": 1, "sample_rate": 16000, "channels": 1, "format": "s16le", "first_sample": 0, "seq": 0}
+GOOD = {"v": 2, "sample_rate": 16000, "channels": 1, "format": "s16le", "first_sample": 0, "seq": 0}
 
 
 class Sender:
@@ -44,7 +44,14 @@ class Sender:
         form: str = "s16le",
         end: bool = False,
     ) -> None:
-        header = PcmHeader(rate, channels, form, first, self.seq, end)
+        header = PcmHeader(
+            sample_rate=rate,
+            channels=channels,
+            format=form,
+            first_sample=first,
+            seq=self.seq,
+            end=end,
+        )
         self.seq += 1
         self.socket.send_multipart(encode_pcm(header, samples))
 
@@ -235,8 +242,9 @@ def test_stop_while_nobody_sends() -> None:
         ([msgpack.packb(GOOD)], "two frames"),
         ([b"\xc1", b""], "not a msgpack"),
         ([msgpack.packb([1]), b""], "list"),
-        ([msgpack.packb({**GOOD, "v": 2}), b""], "version"),
-        ([msgpack.packb({"v": 1, "channels": 1}), b""], "sample_rate"),
+        ([msgpack.packb({**GOOD, "v": 1}), b""], "version v=1; this program reads 2"),
+        ([msgpack.packb({**GOOD, "v": 3}), b""], "version v=3; this program reads 2"),
+        ([msgpack.packb({"v": 2, "channels": 1}), b""], "sample_rate"),
         ([msgpack.packb({**GOOD, "sample_rate": 0}), b""], "sample_rate=0"),
         ([msgpack.packb({**GOOD, "sample_rate": "16000"}), b""], "sample_rate='16000'"),
         ([msgpack.packb({**GOOD, "channels": 0}), b""], "channels=0"),

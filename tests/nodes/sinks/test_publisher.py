@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import pytest
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from auricle.engine.context import Context
@@ -21,7 +23,9 @@ from auricle.engine.transform import Transform
 from auricle.errors import ConfigError, InputError
 from auricle.nodes.predictions import FLOAT32, Event, Events, Prediction, Scores
 from auricle.nodes.sinks.publisher import Publisher
+from auricle.wire import messages
 from auricle.wire.client import Subscriber
+from auricle.wire.messages import Message
 from auricle.wire.server import Server
 from auricle.wire.settings import WireSpec
 from tests.toys import Player
@@ -30,35 +34,28 @@ RATE = 16000
 WINDOW, HOP = 400, 200
 STARTS = (0, 2**31 - 5, 2**53)
 
-Sent = tuple[str, dict[str, Any]]
+M = TypeVar("M", bound=Message)
 
 
 class Outbox:
     """Takes messages as the engine's server does, and keeps them."""
 
     def __init__(self) -> None:
-        self.sent: list[Sent] = []
-        self.arrays: list[tuple[str, dict[str, Any], NDArray[Any]]] = []
+        self.sent: list[Message] = []
 
-    def publish(
-        self, stream: str, kind: str, message: dict[str, Any], since_ns: int | None = None
-    ) -> None:
-        assert stream == "demo"
-        self.sent.append((kind, message))
+    def send(self, message: object, since_ns: int | None = None) -> None:
+        assert isinstance(message, Message)
+        assert message.stream == "demo"
+        assert (since_ns is not None) == isinstance(message, messages.Computed)
+        if isinstance(message, messages.Array) and message.values is not UNSET:
+            message = msgspec.structs.replace(message, values=message.values.copy())
+        self.sent.append(message)
 
-    def publish_array(
-        self,
-        stream: str,
-        kind: str,
-        header: dict[str, Any],
-        values: NDArray[Any],
-        since_ns: int | None = None,
-    ) -> None:
-        assert stream == "demo"
-        self.arrays.append((kind, header, values.copy()))
+    def all(self, kind: type[M]) -> list[M]:
+        return [message for message in self.sent if isinstance(message, kind)]
 
-    def kinds(self, *kinds: str) -> list[dict[str, Any]]:
-        return [message for kind, message in self.sent if kind in kinds]
+    def of_head(self, head: str) -> list[messages.Prediction]:
+        return [each for each in self.all(messages.Prediction) if each.head == head]
 
 
 class Scorer(Transform):
@@ -142,20 +139,20 @@ def play(outlet: Any, **options: Any) -> None:
 def test_a_prediction_says_where_and_what(start: int, blocks: tuple[int, ...]) -> None:
     outbox = Outbox()
     play(outbox, start=start, blocks=blocks)
-    tags, mood = outbox.kinds("tags"), outbox.kinds("mood")
-    assert [message["index"] for message in tags] == [0, 1, 2, 3]
-    assert [message["span"] for message in tags] == [[0, 400], [200, 600], [400, 800], [600, 1000]]
+    tags, mood = outbox.of_head("tags"), outbox.of_head("mood")
+    assert [message.index for message in tags] == [0, 1, 2, 3]
+    assert [message.span for message in tags] == [(0, 400), (200, 600), (400, 800), (600, 1000)]
     second = tags[1]
-    assert second["values"] == [("b", 0.75), ("c", 0.5)]
-    assert (second["model"], second["model_version"], second["rung"], second["flags"]) == (
+    assert second.activations == [("b", 0.75), ("c", 0.5)]
+    assert (second.model, second.model_version, second.rung, second.flags) == (
         "musicnn",
         "1",
         0,
-        [],
+        (),
     )
-    assert (second["start"], second["end"], second["sample_rate"]) == (0.0125, 0.0375, RATE)
-    assert abs(second["utc"] - time.time()) < 60
-    assert [message["values"] for message in mood] == [[("happy", 0.25)]] * 4
+    assert (second.start, second.end, second.sample_rate) == (0.0125, 0.0375, RATE)
+    assert abs(second.utc - time.time()) < 60
+    assert [message.activations for message in mood] == [[("happy", 0.25)]] * 4
 
 
 def test_utc_is_that_of_the_last_sample() -> None:
@@ -163,22 +160,22 @@ def test_utc_is_that_of_the_last_sample() -> None:
     g, _ = graph(total=3 * RATE, blocks=(3 * RATE,))
     run_offline(g, context(outbox))
     clock = g.streams()[0].clock
-    for message in outbox.kinds("tags")[::50]:
-        assert message["utc"] == pytest.approx(clock.utc_ns(message["span"][1]) / 1e9, abs=1e-3)
+    for message in outbox.of_head("tags")[::50]:
+        assert message.utc == pytest.approx(clock.utc_ns(message.span[1]) / 1e9, abs=1e-3)
 
 
 def test_stages_add_up_to_the_whole() -> None:
     server = Server(WireSpec(publish="tcp://127.0.0.1:*"))
     server.start()
-    with Subscriber(server.addresses["publish"], ["demo/tags"]) as subscriber:
+    with Subscriber(server.addresses["publish"], ["demo/prediction/tags"]) as subscriber:
         g, _ = graph(scorer=Scorer("score", work_s=0.02), blocks=(400, 200), total=800)
         before = time.time()
         run_offline(g, context(server))
         latencies = []
         while len(latencies) < 3:
             message = subscriber.receive(5)
-            assert message is not None
-            latencies.append(message.content["latency"])
+            assert isinstance(message, messages.Prediction)
+            latencies.append(dict(message.latency))
         took_s = time.time() - before
     server.stop()
     for latency in latencies:
@@ -195,7 +192,7 @@ def test_waiting_is_told_from_work() -> None:
     g, _ = graph(scorer=Scorer("score", work_s=0.02), blocks=(800,), total=800)
     run_offline(g, context(outbox))
     # Three windows came at once: the last waited while the first two were computed.
-    third = outbox.kinds("tags")[2]["latency"]
+    third = outbox.of_head("tags")[2].latency
     assert third["queue"] >= 0.04 * 0.9
     assert 0.02 <= third["inference"] < third["queue"]
     reader = g.nodes["publish"].inputs["events"].reader
@@ -213,18 +210,18 @@ def test_gaps_are_told_once_and_flag_what_touches_them(start: int, blocks: tuple
     outbox = Outbox()
     gaps = ((390, 20, "xrun"), (650, 160, "reconnect"))
     play(outbox, start=start, blocks=blocks, gaps=gaps)
-    assert [
-        (message["reason"], message["span"], message["seconds"]) for message in outbox.kinds("gap")
-    ] == [
-        ("xrun", [390, 410], 20 / RATE),
-        ("reconnect", [650, 810], 0.01),
+    assert [(gap.reason, gap.span, gap.seconds) for gap in outbox.all(messages.Gap)] == [
+        ("xrun", (390, 410), 20 / RATE),
+        ("reconnect", (650, 810), 0.01),
     ]
-    flags = [message["flags"] for message in outbox.kinds("tags")]
-    assert flags == [
-        ["gap:xrun"],
-        ["gap:xrun"],
-        ["gap:xrun", "gap:reconnect"],
-        ["gap:reconnect"],
+    first = outbox.all(messages.Gap)[0]
+    assert (first.start, first.end, first.sample_rate) == (390 / RATE, 410 / RATE, RATE)
+    assert abs(first.utc - time.time()) < 60
+    assert [message.flags for message in outbox.of_head("tags")] == [
+        ("gap:xrun",),
+        ("gap:xrun",),
+        ("gap:xrun", "gap:reconnect"),
+        ("gap:reconnect",),
     ]
 
 
@@ -233,27 +230,26 @@ def test_many_gaps_at_once_are_told_once_each() -> None:
     outbox = Outbox()
     gaps = tuple((10 * n, 3, ("xrun", "hole")[n % 2]) for n in range(1, 301))
     play(outbox, total=3200, blocks=(5000,), gaps=gaps)
-    assert [message["span"][0] for message in outbox.kinds("gap")] == [
-        first for first, _, _ in gaps
-    ]
+    assert [gap.span[0] for gap in outbox.all(messages.Gap)] == [first for first, _, _ in gaps]
 
 
 def test_a_gap_is_told_before_the_predictions_that_touch_it() -> None:
     outbox = Outbox()
     play(outbox, gaps=((500, 10, "xrun"),))
-    kinds = [kind for kind, message in outbox.sent if kind == "gap" or message.get("flags")]
-    assert kinds[0] == "gap"
+    touched = [each for each in outbox.sent if each.type == "gap" or getattr(each, "flags", ())]
+    assert touched[0].type == "gap"
+    assert len(touched) > 1
 
 
 def test_skips_are_told_and_have_no_prediction() -> None:
     outbox = Outbox()
     g, publisher = graph(scorer=Scorer("score", skips=(1, 2)))
     run_offline(g, context(outbox))
-    assert [message["index"] for message in outbox.kinds("tags")] == [0, 3]
-    skips = outbox.kinds("skip")
-    assert [(skip["reason"], skip["count"], skip["span"]) for skip in skips] == [
-        ("overload", 1, [200, 600]),
-        ("overload", 1, [400, 800]),
+    assert [message.index for message in outbox.of_head("tags")] == [0, 3]
+    skips = outbox.all(messages.Skip)
+    assert [(skip.reason, skip.count, skip.span) for skip in skips] == [
+        ("overload", 1, (200, 600)),
+        ("overload", 1, (400, 800)),
     ]
     assert publisher.counts == {"skipped:overload": 2}
 
@@ -261,37 +257,36 @@ def test_skips_are_told_and_have_no_prediction() -> None:
 def test_events_say_what_when_and_why() -> None:
     outbox = Outbox()
     play(outbox)
-    events = outbox.kinds("events")
-    assert [event["sample"] for event in events] == [0, 600]
-    assert abs(events[1].pop("utc") - time.time()) < 60
-    assert {"capture", "queue", "inference"} <= events[1].pop("latency").keys()
-    assert events[1] == {
-        "head": "tags",
-        "model": "musicnn",
-        "model_version": "1",
-        "label": "b",
-        "event": "on",
-        "at": 0.0375,
-        "sample": 600,
-        "sample_rate": RATE,
-        "activation": 0.5,
-        "reason": "gap",
-    }
+    events = outbox.all(messages.Event)
+    assert [event.at_sample for event in events] == [0, 600]
+    event = events[1]
+    assert event.topic == "demo/event/tags"
+    assert abs(event.at_utc - time.time()) < 60
+    assert {"capture", "queue", "inference"} <= event.latency.keys()
+    assert (event.head, event.model, event.model_version) == ("tags", "musicnn", "1")
+    assert (event.label, event.change, event.activation, event.reason) == ("b", "on", 0.5, "gap")
+    assert (event.at, event.sample_rate) == (0.0375, RATE)
+    # The segment that showed it.
+    assert (event.index, event.span, event.end) == (3, (600, 1000), 1000 / RATE)
+    assert event.utc - event.at_utc == pytest.approx(400 / RATE, abs=1e-3)
 
 
 def test_arrays_go_out_under_the_name_of_their_port() -> None:
     outbox = Outbox()
     play(outbox, blocks=(5000,))
-    assert {kind for kind, _, _ in outbox.arrays} == {"means"}
-    assert all(
-        {"capture", "queue", "inference"} <= header["latency"].keys()
-        for _, header, _ in outbox.arrays
-    )
-    assert [header["index"] for _, header, _ in outbox.arrays] == [0, 1, 2, 3]
-    _, header, values = outbox.arrays[-1]
-    assert (header["span"], header["count"], header["end"]) == ([600, 1000], 1, 1000 / RATE)
-    assert (header["rate"], header["axes"]) == (RATE / HOP, ["token"])
-    np.testing.assert_allclose(values, [800.5])
+    arrays = outbox.all(messages.Array)
+    assert {array.topic for array in arrays} == {"demo/array/means"}
+    assert all({"capture", "queue", "inference"} <= array.latency.keys() for array in arrays)
+    assert [array.index for array in arrays] == [0, 1, 2, 3]
+    array = arrays[-1]
+    assert (array.span, array.count, array.end) == ((600, 1000), 1, 1000 / RATE)
+    assert (array.rate, array.axes) == (RATE / HOP, ("token",))
+    np.testing.assert_allclose(values_of(array), [800.5])
+
+
+def values_of(array: messages.Array) -> NDArray[Any]:
+    assert isinstance(array.values, np.ndarray)
+    return array.values
 
 
 def test_an_array_of_many_tokens_spans_them_all_and_bears_their_flags() -> None:
@@ -300,10 +295,8 @@ def test_an_array_of_many_tokens_spans_them_all_and_bears_their_flags() -> None:
     player = Player("input", np.ones(300, np.float32), blocks=(300,), gaps=((250, 10, "xrun"),))
     run_offline(Graph("demo", [player, publisher], [("input", "publish.arrays")]), context(outbox))
     # Cut where the gap begins, as every reader's windows are.
-    places = [
-        (header["span"], header["flags"], values.shape) for _, header, values in outbox.arrays
-    ]
-    assert places == [([0, 250], [], (250,)), ([250, 300], ["gap:xrun"], (50,))]
+    places = [(each.span, each.flags, values_of(each).shape) for each in outbox.all(messages.Array)]
+    assert places == [((0, 250), (), (250,)), ((250, 300), ("gap:xrun",), (50,))]
 
 
 def test_the_end_comes_once_and_last() -> None:
@@ -311,8 +304,8 @@ def test_the_end_comes_once_and_last() -> None:
     g, publisher = graph()
     run_offline(g, context(outbox))
     publisher.stop()
-    assert [kind for kind, _ in outbox.sent].count("end") == 1
-    assert outbox.sent[-1] == ("end", {"reason": "finished", "seconds": 1100 / RATE})
+    assert len(outbox.all(messages.End)) == 1
+    assert outbox.sent[-1] == messages.End(stream="demo", reason="finished", seconds=1100 / RATE)
 
 
 def test_a_stream_that_is_stopped_ends_too() -> None:
@@ -323,7 +316,7 @@ def test_a_stream_that_is_stopped_ends_too() -> None:
     run.request_stop()
     run.advance()
     run.close()
-    assert outbox.sent == [("end", {"reason": "stopped", "seconds": 10 / RATE})]
+    assert outbox.sent == [messages.End(stream="demo", reason="stopped", seconds=10 / RATE)]
 
 
 def test_an_error_is_told_instead_of_the_end() -> None:
@@ -334,7 +327,8 @@ def test_an_error_is_told_instead_of_the_end() -> None:
     outbox = Outbox()
     with pytest.raises(InputError):
         play(outbox, scorer=Broken("score"))
-    assert outbox.sent == [("error", {"error": "score: the line was cut", "node": "score"})]
+    error = messages.Error(stream="demo", error="score: the line was cut", node="score")
+    assert outbox.sent == [error]
 
 
 def test_without_an_outlet_it_does_not_start() -> None:
@@ -342,7 +336,8 @@ def test_without_an_outlet_it_does_not_start() -> None:
         play(None)
 
 
-@pytest.mark.parametrize("head", ["end", "gap", "events"])
-def test_a_head_named_like_another_kind_is_refused(head: str) -> None:
-    with pytest.raises(ConfigError, match=f"publish: head '{head}' has the name of another kind"):
-        play(Outbox(), scorer=Scorer("score", head))
+@pytest.mark.parametrize("head", ["end", "gap", "event", "heartbeat"])
+def test_a_head_may_be_called_like_a_type_of_message(head: str) -> None:
+    outbox = Outbox()
+    play(outbox, scorer=Scorer("score", head))
+    assert {each.topic for each in outbox.of_head(head)} == {f"demo/prediction/{head}"}

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from auricle.engine.histogram import MOST, OCTAVES, PARTS, Histogram, Latencies
+from auricle.wire.histogram import MOST, OCTAVES, PARTS, Histogram, Latencies
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -55,8 +55,9 @@ class Histogram:
             self.longest_s = seconds
 
     def percentiles(self, wanted: Sequence[float] = PERCENTILES) -> list[float]:
-        """Times in seconds that `wanted` per cent of the recorded ones do not exceed; 0 if there
-        are none.
+        """Times in seconds that `wanted` per cent of the recorded ones do not exceed.
+
+        0 if there are none.
         """
         reached = np.cumsum(self._counts)
         # The first bucket that has been reached by so many.

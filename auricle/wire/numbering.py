@@ -1,0 +1,93 @@
+"""The numbers of the messages of one socket, topic by topic: the sender's half of counting losses.
+
+`auricle.wire.losses` is the other half.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LAST_LISTINGS = 3
+"""How often a heartbeat names the last number of a topic whose stream was removed."""
+
+
+@dataclass(slots=True, eq=False)
+class _Topic:
+    name: str
+    topic_id: int
+    last: int = -1
+    used_in: int = 0  # the beat before which the last number was used
+    listed: int = -1  # the last number that a heartbeat named
+    listings_left: int | None = None  # of a topic whose stream was removed
+
+
+class Numbering:
+    """Gives out numbers, and chooses whose last one a heartbeat names.
+
+    A topic that goes on shows its losses by its next number. So heartbeats name first the topics
+    that fell silent since they were last named, then all others in turn: a subscriber that loses a
+    heartbeat learns the same from a later one, and none is ever longer than `limit` topics.
+
+    Belongs to one thread.
+
+    Args:
+        limit: Topics that one heartbeat names, at most.
+
+    Attributes:
+        topics: How many topics began until now; the next one has this `topic_id`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.topics = 0
+        self._limit = limit
+        self._beats = 0
+        self._by_name: dict[str, _Topic] = {}
+        self._in_turn: dict[int, _Topic] = {}  # by id; the one named longest ago first
+
+    def use(self, topic: str, count: int = 1) -> tuple[int, int]:
+        """Use up the next `count` numbers of a topic, which begins with its first one.
+
+        Returns:
+            The topic's id and the last of the numbers.
+        """
+        entry = self._by_name.get(topic)
+        if entry is None:
+            entry = self._by_name[topic] = _Topic(topic, self.topics)
+            self._in_turn[entry.topic_id] = entry
+            self.topics += 1
+        entry.last += count
+        entry.used_in = self._beats
+        return entry.topic_id, entry.last
+
+    def forget(self, stream: str) -> None:
+        """End all topics of a stream. If it comes back, they begin again with new ids."""
+        prefix = f"{stream}/"
+        for name in [name for name in self._by_name if name.startswith(prefix)]:
+            self._by_name.pop(name).listings_left = LAST_LISTINGS
+
+    def beat(self) -> list[tuple[str, int, int]]:
+        """Topics with their ids and last numbers, for the next heartbeat."""
+        self._beats += 1
+        silent = [
+            entry
+            for entry in self._in_turn.values()
+            if entry.listed < entry.last and entry.used_in < self._beats - 1
+        ][: self._limit]
+        chosen = {entry.topic_id: entry for entry in silent}
+        for entry in self._in_turn.values():
+            if len(chosen) >= self._limit:
+                break
+            chosen.setdefault(entry.topic_id, entry)
+        for entry in chosen.values():
+            self._name_it(entry)
+        return [(entry.name, entry.topic_id, entry.last) for entry in chosen.values()]
+
+    def _name_it(self, entry: _Topic) -> None:
+        """Note that a heartbeat names a topic, which is last in turn from now on."""
+        entry.listed = entry.last
+        del self._in_turn[entry.topic_id]
+        if entry.listings_left is not None:
+            entry.listings_left -= 1
+            if entry.listings_left == 0:
+                return
+        self._in_turn[entry.topic_id] = entry
