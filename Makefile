@@ -71,6 +71,7 @@ hooks: $(VENV)/.lint
 
 schema: $(VENV)/.core
 	$(BIN)/auricle graph schema > graphs/graph.schema.json
+	$(BIN)/python -m auricle.wire.schema
 
 peers: $(PEERS)/graphs/musicnn-mtt.pb
 

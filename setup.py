@@ -135,6 +135,7 @@ setup(
             "py.typed",
             "wire/*.json",
         ],
+        "auricle.wire": ["schema.json"],
         "auricle.models": ["shipped/*/*"],
         "auricle.training": ["recipes/*.yaml"],
     },

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         WireError,
     )
     from auricle.nodes.sinks.collector import Segment
+    from auricle.service.overrides import load_graph
     from auricle.service.service import Service
-    from auricle.service.template import load_graph
     from auricle.tagging import FileTagger
     from auricle.wire.client import Subscriber, request
     from auricle.wire.connection import Keys
@@ -64,7 +64,7 @@ _PLACES = {
     "Segment": "auricle.nodes.sinks.collector",
     "Service": "auricle.service.service",
     "Subscriber": "auricle.wire.client",
-    "load_graph": "auricle.service.template",
+    "load_graph": "auricle.service.overrides",
     "request": "auricle.wire.client",
 }
 """Where the public names are; all others are errors."""

@@ -65,8 +65,8 @@ def new(name: str, file: Path | None) -> None:
 def check(graph: str) -> None:
     """Check a graph: classes, parameters, ports, rates, models, addresses. Nothing is opened."""
     from auricle.service.building import build_graph
+    from auricle.service.overrides import for_stream
     from auricle.service.stream_list import list_streams
-    from auricle.service.template import for_stream
 
     path = find_graph(graph)
     file, built = _build(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +23,7 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand that the arguments begin with, or fail with the names there are."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             known = self.list_commands(ctx)
@@ -76,6 +76,8 @@ class LazyGroup(Group):
     def invoke(self, ctx: click.Context) -> Any:
         debug = ctx.params["debug"]
         if debug:
+            import logging
+
             logging.basicConfig(level=logging.DEBUG, format=LOG_FORMAT)
         try:
             return super().invoke(ctx)

@@ -49,8 +49,9 @@ def listen(
     """
     from auricle.cli.listening import listen as show
     from auricle.cli.listening import summary
+    from auricle.cli.live_view import view_for_terminal
     from auricle.cli.options import parse_keys
-    from auricle.cli.views import JsonView, View, view_for_terminal
+    from auricle.cli.views import JsonView, View
     from auricle.errors import AuricleError, WireError
     from auricle.wire.client import Subscriber
     from auricle.wire.messages import Error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Mapping
 
@@ -12,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from auricle.cli.views import LatencyTable, describe, remarks, totals
+from auricle.cli.views import LatencyTable, PlainView, View, describe, remarks, totals
 from auricle.wire.messages import Array, End, Error, Heartbeat, Message, Prediction
 
 MOST_PANELS = 4
@@ -123,3 +124,8 @@ def _bars(prediction: Prediction) -> RenderableType:
         bar = ProgressBar(total=1, completed=activation, width=50)
         table.add_row(Text(label), f"{activation:.2f}", bar)
     return table
+
+
+def view_for_terminal() -> View:
+    """Bars on a terminal, lines elsewhere."""
+    return LiveView() if sys.stdout.isatty() else PlainView()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
@@ -11,14 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from auricle.cli.graph_names import find_graph
+from auricle.cli.logs import StateLog, log_to_stderr
 from auricle.cli.options import parse_settings
+from auricle.cli.signals import catch_interrupts
+from auricle.errors import AuricleError
 
 if TYPE_CHECKING:
-    from auricle.engine.run import Run
     from auricle.service.service import Service
 
 SETTLE_S = 1.0
-PATIENCE_S = 1.0
 """Longest wait for the first sound before the stream is announced."""
 
 SWITCH_S = 0.0005
@@ -69,79 +69,36 @@ def run(
     Predictions, events and the like go to the addresses of the graph file; docs/wire.md says how to
     read them, `auricle listen` shows them.
     """
-    from auricle.errors import AuricleError
-    from auricle.service.service import Service, warnings_of
-    from auricle.service.template import load_graph
+    from auricle.service.overrides import load_graph
+    from auricle.service.service import Service
 
     path = find_graph(graph)
     file = load_graph(path, parse_settings(settings), source)
     if listen and file.wire.publish is None:
-        raise click.UsageError(f"--listen shows what is published, and {graph} has no wire.publish")
+        raise click.UsageError(f"--listen shows what is published, and {path} has no wire.publish")
+    log_to_stderr()
     # A worker that comes back from inference must not wait 5 ms, Python's default, for another's
     # Python.
     sys.setswitchinterval(SWITCH_S)
     many = file.streams is not None
-    service = Service(file, path.parent, ended=_tell if many else lambda run: None)
-    stop = _interrupted()
+    service = Service(file, path.parent, changed=StateLog(endings=many))
+    stop = catch_interrupts()
     with service:
-        addresses = ", ".join(
-            f"{name} {address}" for name, address in service.server.addresses.items()
-        )
-        if not listen:  # who wants to see everything must not wait
-            _settle(service, stop, many)
-        runs = service.runs
-        if not stop.is_set() and (many or runs[0].error is None):
-            what = f"{len(runs)} streams" if many else f"stream {runs[0].graph.name}"
-            click.echo(f"{what}; {addresses or 'no wire'}", err=True)
+        if not listen:  # --listen shows everything from the start
+            settle(service, stop, many)
+        if not stop.is_set():
+            _announce(service, many)
         if listen:
-            _listen(service, stop, duration, many)
+            _show(service, stop, duration, many)
         else:
             _wait(service, stop, duration)
-        runs = service.runs
     if many:
-        failed = [run for run in runs if run.error is not None]
-        if failed and not stop.is_set():
-            raise AuricleError(f"{len(failed)} of {len(runs)} streams failed")
-        return
-    for warning in warnings_of(runs[0]):
-        click.echo(f"auricle: {warning}", err=True)
-    if runs[0].error is not None:
-        raise runs[0].error
+        _fail_if_many_failed(service, stop)
+    else:
+        _fail_if_failed(service)
 
 
-def _interrupted() -> threading.Event:
-    """What SIGINT and SIGTERM set. Another one a while later ends a process that may compile for
-    minutes.
-    """
-    interrupted = threading.Event()
-    first_s = 0.0
-
-    def interrupt(number: int, frame: object) -> None:
-        nonlocal first_s
-        now = time.monotonic()
-        if not interrupted.is_set():
-            first_s = now
-            interrupted.set()
-        elif (
-            now - first_s >= PATIENCE_S
-        ):  # sooner, it is the same one, passed on by who started this
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-    return interrupted
-
-
-def _tell(run: Run) -> None:
-    """Say at once what is to be said of one of many streams that is over."""
-    from auricle.service.service import warnings_of
-
-    for text in [*warnings_of(run), *([str(run.error)] if run.error else [])]:
-        click.echo(f"auricle: {run.graph.name}: {text}", err=True)
-
-
-def _settle(service: Service, stop: threading.Event, many: bool) -> None:
+def settle(service: Service, stop: threading.Event, many: bool) -> None:
     """Wait until all streams are open, however long that takes: a GPU may have to compile.
 
     Then, of one stream, until something is heard or has failed, a moment at most: an error is the
@@ -155,10 +112,20 @@ def _settle(service: Service, stop: threading.Event, many: bool) -> None:
             return
 
 
-def _listen(service: Service, stop: threading.Event, duration: float | None, many: bool) -> None:
+def _announce(service: Service, many: bool) -> None:
+    """Say what runs and where it speaks, unless the only stream has failed already."""
+    streams = service.streams.all
+    if not many and streams[0].state == "failed":
+        return
+    where = ", ".join(f"{name} {address}" for name, address in service.server.addresses.items())
+    what = f"{len(streams)} streams" if many else f"stream {streams[0].name}"
+    click.echo(f"{what}; {where or 'no wire'}", err=True)
+
+
+def _show(service: Service, stop: threading.Event, duration: float | None, many: bool) -> None:
     """Show what the service publishes, through its own socket."""
     from auricle.cli.listening import listen, summary
-    from auricle.cli.views import view_for_terminal
+    from auricle.cli.live_view import view_for_terminal
     from auricle.wire.client import Subscriber
 
     view = view_for_terminal()
@@ -176,8 +143,26 @@ def _listen(service: Service, stop: threading.Event, duration: float | None, man
 
 
 def _wait(service: Service, stop: threading.Event, duration: float | None) -> None:
-    """Wait for the end of the graph, of the time, or of the user's patience."""
+    """Wait for the end of all streams, of the time, or of the user's patience."""
     deadline = None if duration is None else time.monotonic() + duration
     while not (stop.is_set() or service.wait(POLL_S)):
         if deadline is not None and time.monotonic() >= deadline:
             return
+
+
+def _fail_if_many_failed(service: Service, stop: threading.Event) -> None:
+    streams = service.streams.all
+    failed = sum(stream.state == "failed" for stream in streams)
+    if failed and not stop.is_set():
+        raise AuricleError(f"{failed} of {len(streams)} streams failed")
+
+
+def _fail_if_failed(service: Service) -> None:
+    """Print the warnings of the only stream, and raise its error."""
+    from auricle.service.streams import list_warnings
+
+    for stream in service.streams.all:
+        for warning in list_warnings(stream.run):
+            click.echo(f"auricle: {warning}", err=True)
+        if stream.error is not None:
+            raise stream.error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -132,15 +131,6 @@ class PlainView:
 
     def close(self) -> None:
         pass
-
-
-def view_for_terminal() -> View:
-    """Live on a terminal, lines elsewhere."""
-    if not sys.stdout.isatty():
-        return PlainView()
-    from auricle.cli.live_view import LiveView
-
-    return LiveView()
 
 
 def describe(message: Message) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import itertools
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, did_you_mean
 from auricle.nodes import CLASSES
 from auricle.service.graph_file import GraphFile, NodeSpec
 
@@ -57,8 +56,7 @@ def find_class(name: str, classes: NodeClasses = CLASSES, node: str | None = Non
     place = classes.get(name, name)
     module_name, _, class_name = place.partition(":")
     if not class_name:
-        near = difflib.get_close_matches(name, classes, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        hint = did_you_mean(name, classes)
         raise ConfigError(f"no class {name!r}{hint}; classes are: {', '.join(classes)}", node=node)
     try:
         found = getattr(importlib.import_module(module_name), class_name)

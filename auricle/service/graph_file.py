@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from auricle.engine.node import describe
 from auricle.errors import ConfigError, one_line
+from auricle.service.restart import Restart
 from auricle.service.stream_list import NAME, Form, Streams
 from auricle.wire.settings import CurveSpec, WireSpec
 
@@ -46,6 +47,10 @@ class GraphFile(Form):
     streams: Streams | None = Field(
         None,
         description="Run the graph once for each of these, instead of once for its own source.",
+    )
+    restart: Restart = Field(
+        "never",
+        description="When a stream that has ended is started again: a word, or more with pauses.",
     )
     workers: int | None = Field(
         None, gt=0, description="Threads that share the streams; one a core, if left out."

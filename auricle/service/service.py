@@ -1,10 +1,7 @@
-"""A graph at work, for one stream or many: nodes on worker threads, sockets open, until all has
-ended.
-"""
+"""A graph at work, for one stream or many, with its sockets open."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,25 +9,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pydantic import ValidationError
-
 from auricle import __version__
-from auricle.engine.graph import Graph
-from auricle.engine.node import Node, Source, describe
 from auricle.engine.overload import Ladder
 from auricle.engine.run import Run, State
 from auricle.engine.scheduler import LiveScheduler, usable_cores
-from auricle.errors import ConfigError, ModelError
-from auricle.models.heads.head import load_head
-from auricle.models.registry import find, info
-from auricle.nodes.backbone import Backbone
-from auricle.nodes.heads import Heads
-from auricle.nodes.inputs.base import Input
-from auricle.service.building import build_graph, find_class
-from auricle.service.graph_file import GraphFile, NodeSpec
-from auricle.service.stream_list import StreamSpec, list_streams
-from auricle.service.template import for_stream
+from auricle.service.control import Control
+from auricle.service.graph_file import GraphFile
+from auricle.service.restart import policy_of
+from auricle.service.streams import Stream, Streams, heard_s
+from auricle.service.supervisor import Supervisor
+from auricle.service.template import StreamTemplate
+from auricle.service.timers import After, Timers
+from auricle.wire import messages
 from auricle.wire.server import EngineStatus, Server
+
+
+def _ignore(stream: Stream) -> None:
+    """What is done with a change of state where nobody listens."""
 
 
 class Service:
@@ -40,43 +35,59 @@ class Service:
 
     Args:
         file: The graph file.
-        folder: What paths in it are relative to.
-        ended: Called, on a thread of the service, with each run that is over.
+        folder: Folder that paths in it are relative to.
+        changed: Called whenever a stream comes into another state, on the thread that brought it
+            there; it must not wait.
+        after: Calls a function later, for streams that are started again; a thread of the
+            service's own, if left out.
+        ladder: Decides what streams leave out when there is not enough time; one of the service's
+            own, if left out.
+
+    Attributes:
+        server: Its sockets.
+        streams: Its streams.
+        control: What its control socket answers.
 
     Raises:
-        AuricleError, ModelError: A graph that cannot be built.
+        ConfigError: A graph that cannot be built.
+        ModelError: A model that is not there or damaged.
 
     Example:
-        >>> file = load_graph(Path("graphs/demo.yaml"))             # doctest: +SKIP
+        >>> file = load_graph("graphs/demo.yaml")                   # doctest: +SKIP
         >>> with Service(file, Path("graphs")) as service:          # doctest: +SKIP
-        ...     run = service.wait()
+        ...     service.wait()
     """
 
     def __init__(
-        self, file: GraphFile, folder: Path, ended: Callable[[Run], None] = lambda run: None
+        self,
+        file: GraphFile,
+        folder: Path,
+        changed: Callable[[Stream], None] = _ignore,
+        after: After | None = None,
+        ladder: Ladder | None = None,
     ) -> None:
-        self._file, self._folder = file, folder
-        self._ended = ended
-        self._lock = threading.RLock()
-        self._leaving: set[Run] = set()  # to be forgotten when they are over
+        self._listener = changed
+        self._started = False
+        self._timers = Timers()
         self.server = Server(file.wire, __version__)
-        cores = 1 if file.streams is None else usable_cores()
-        self._scheduler = LiveScheduler(
-            workers=file.workers or cores, ended=self._end, outlet=self.server
-        )
-        if file.streams is None:
-            self._scheduler.add(self._build(file))
-        for spec in list_streams(file.streams, folder):
-            self._scheduler.add(self._build(for_stream(file, spec, folder)))
         self.server.status = self._status
-        self.server.handle("list", self._summary)
-        self.server.handle("statistics", self.statistics)
-        self.server.handle("stop", self._stop)
-        self.server.handle("add-stream", self.add_stream)
-        self.server.handle("remove-stream", self.remove_stream)
-        self.server.handle("add-head", self._add_head)
-        self.server.handle("remove-head", self._remove_head)
-        self.server.handle("patchout", self.set_patchout)
+        self._scheduler = LiveScheduler(
+            workers=file.workers or (1 if file.streams is None else usable_cores()),
+            ended=self._note,
+            opened=self._note,
+            outlet=self.server,
+            ladder=ladder,
+        )
+        template = StreamTemplate(file, folder)
+        self.streams = Streams(
+            template, self._scheduler, changed=self._report, forgotten=self.server.forget
+        )
+        self._supervisor = Supervisor(
+            self.streams, policy_of(file.restart), after or self._timers.after
+        )
+        self.control = Control(template, self.streams, self.server)
+        for spec in template.specs:
+            self.streams.add(spec)
 
     @property
     def ladder(self) -> Ladder:
@@ -84,25 +95,63 @@ class Service:
         return self._scheduler.ladder
 
     @property
+    def workers(self) -> int:
+        """Number of threads that run the streams."""
+        return self._scheduler.workers
+
+    @property
     def runs(self) -> list[Run]:
-        """The run of every stream."""
-        return self._scheduler.runs
+        """The present run of every stream."""
+        return [stream.run for stream in self.streams.all]
+
+    @property
+    def opening(self) -> bool:
+        """Whether any stream is still loading its models and warming them up."""
+        return any(stream.state == State.OPENING.value for stream in self.streams.all)
+
+    @property
+    def heard(self) -> bool:
+        """Whether any source has given anything yet."""
+        return any(heard_s(run) for run in self.runs)
 
     def start(self) -> None:
-        """Open the sockets, then the nodes. Raises WireError for an address that cannot be had."""
+        """Open the sockets, then the streams.
+
+        Raises:
+            WireError: An address that cannot be bound.
+        """
         self.server.start()
+        self.start_streams()
+
+    def start_streams(self) -> None:
+        """Open the streams only, where the sockets are open already."""
+        with self.streams.lock:
+            self._started = True
+            for stream in self.streams.all:
+                self._publish_state(stream)
         self._scheduler.start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for all streams to end; returns whether they have. Without streams there is more to
-        come.
+        """Wait for all streams to end; returns whether they have.
+
+        While there are none, or one is to be started again, more is to come.
         """
-        return self._scheduler.wait(timeout_s)
+        return self.streams.wait(timeout_s)
 
     def stop(self) -> None:
         """Stop all streams, send what is left, close the sockets."""
+        self.streams.stop()  # none is started again from here on
+        self._timers.close()
         self._scheduler.close()
         self.server.stop()
+
+    def add_stream(self, stream: str, input: str, values: Mapping[str, Any] | None = None) -> str:
+        """As `Control.add_stream`; from any thread."""
+        return self.control.add_stream(stream, input, dict(values or {}))
+
+    def remove_stream(self, stream: str) -> str:
+        """As `Control.remove_stream`; from any thread."""
+        return self.control.remove_stream(stream)
 
     def __enter__(self) -> Self:
         self.start()
@@ -116,260 +165,29 @@ class Service:
     ) -> None:
         self.stop()
 
-    @property
-    def opening(self) -> bool:
-        """Whether any stream is still loading its models and warming them up."""
-        return any(run.state is State.OPENING for run in self.runs)
+    def _note(self, run: Run) -> None:
+        self._supervisor.note(run)
 
-    @property
-    def heard(self) -> bool:
-        """Whether any source has given anything yet."""
-        return any(
-            port.stream.written > port.stream.start
-            for run in self.runs
-            for node in run.graph.order
-            if isinstance(node, Source)
-            for port in node.outputs.values()
+    def _report(self, stream: Stream) -> None:
+        """Report a stream that has come into another state. Under the lock of the streams."""
+        if self._started:
+            self._publish_state(stream)
+        self._listener(stream)
+
+    def _publish_state(self, stream: Stream) -> None:
+        self.server.send(
+            messages.State(
+                stream=stream.name,
+                state=stream.state,
+                since=stream.since,
+                error=str(stream.error) if stream.error else None,
+                retry_at=stream.retry.at if stream.retry else None,
+            )
         )
 
-    def add_stream(self, stream: str, input: str, values: Mapping[str, Any] | None = None) -> str:
-        """Run the graph for another stream, or again for one that has ended. From any thread.
-
-        Args:
-            stream: Its name.
-            input: What it listens to; see `auricle.nodes.inputs.choice.input_for`.
-            values: Parameters that differ from the graph's, by `node.param`.
-
-        Returns:
-            Its name.
-
-        Raises:
-            AuricleError, ModelError: A stream of this name is running, or something cannot be used.
-        """
-        try:
-            spec = StreamSpec(name=stream, input=input, values=dict(values or {}))
-        except ValidationError as error:
-            raise ConfigError(describe(error)) from None
-        with self._lock:
-            before = next((run for run in self.runs if run.graph.name == stream), None)
-            if before in self._leaving:
-                raise ConfigError(f"stream {stream!r} is still being closed; try again in a moment")
-            if before is not None and not before.over:
-                raise ConfigError(f"there is a stream {stream!r} already")
-            graph = self._build(for_stream(self._file, spec, self._folder))
-            if before is not None:
-                self._scheduler.remove(before)
-            self._scheduler.add(graph)
-        return stream
-
-    def remove_stream(self, stream: str) -> str:
-        """Stop a stream, and forget it once it has. From any thread.
-
-        Returns:
-            Its name.
-
-        Raises:
-            ConfigError: There is no such stream.
-        """
-        (run,) = self._chosen(stream)
-        with self._lock:
-            if run.over:
-                self._forget(run)
-            else:
-                self._leaving.add(run)
-                self._scheduler.stop(stream)
-        return stream
-
-    def _build(self, file: GraphFile) -> Graph:
-        return build_graph(file, self._folder)
-
-    def _end(self, run: Run) -> None:
-        with self._lock:
-            if run in self._leaving:
-                self._leaving.discard(run)
-                self._forget(run)
-        self._ended(run)
-
-    def _forget(self, run: Run) -> None:
-        self._scheduler.remove(run)
-        self.server.forget(run.graph.name)
-
-    def statistics(self, stream: str | None = None) -> dict[str, Any]:
-        """What every node counted, and latencies by stage, by stream; of one stream if named.
-
-        Raises:
-            ConfigError: There is no such stream.
-        """
-        return {
-            run.graph.name: {
-                **run.statistics(),
-                "latency": self.server.latencies.summary(run.graph.name),
-            }
-            for run in self._chosen(stream)
-        }
-
     def _status(self) -> EngineStatus:
-        """For every heartbeat."""
-        self.ladder.look(time.monotonic())  # nobody else does while no stream has anything to serve
-        states = Counter((run.ending or run.state).value for run in self.runs)
-        return EngineStatus(self.ladder.rung, states)
-
-    def _summary(self) -> dict[str, Any]:
-        """How each stream is, in a few words."""
-        return {run.graph.name: _summary_of(run) for run in self.runs}
-
-    def _chosen(self, stream: str | None) -> list[Run]:
-        runs = [run for run in self.runs if stream in (None, run.graph.name)]
-        if not runs and stream is not None:
-            raise ConfigError(
-                f"no stream {stream!r}; streams are: {_few([r.graph.name for r in self.runs])}"
-            )
-        return runs
-
-    def _stop(self, stream: str | None = None) -> list[str]:
-        runs = self._chosen(stream)
-        self._scheduler.stop(stream)
-        return [run.graph.name for run in runs]
-
-    def _add_head(self, head: str, stream: str | None = None) -> list[str]:
-        nodes = self._nodes_with_heads(stream)
-        name = load_head(find(head)).card.name
-        changes = [node.add_head(head) for node in nodes]  # before any is made
-        for change in changes:
-            change()
-        if stream is None:
-            self._change_params(
-                {
-                    spec.id: {**spec.params, "heads": [*spec.params.get("heads", ()), head]}
-                    for spec in self._specs(Heads)
-                }
-            )
-        return [name] * max(1, len(nodes))
-
-    def _remove_head(self, head: str, stream: str | None = None) -> list[str]:
-        nodes = self._nodes_with_heads(stream)
-        specs = self._specs(Heads)
-        later = {_name_of(each) for spec in specs for each in spec.params.get("heads", ())}
-        for_later = stream is None and head in later
-        having = [node for node in nodes if head in node.names()]
-        if not having and not for_later:
-            known = sorted({name for node in nodes for name in node.names()} | later)
-            raise ConfigError(f"no head {head!r}; heads are: {', '.join(known) or 'none'}")
-        changes = [node.remove_head(head) for node in having]
-        for change in changes:
-            change()
-        if for_later:
-            self._change_params(
-                {spec.id: {**spec.params, "heads": _without(spec.params, head)} for spec in specs}
-            )
-        return [head]
-
-    def set_patchout(
-        self,
-        patchout: str | dict[str, Any] | None = None,
-        adaptive: bool | None = None,
-        stream: str | None = None,
-    ) -> dict[str, dict[str, list[str]]]:
-        """Change the patches that transformers look at, from the next segment on. From any thread.
-
-        Args:
-            patchout: A level of the card, or `keep_every` and `drop_rows`; left as it is, if None.
-            adaptive: Whether to go to cheaper levels while there is not enough time; likewise.
-            stream: Of one stream; of all, and those that come later, if None.
-
-        Returns:
-            By stream and node the level in use while there is time, and the cheaper ones that may
-            be used.
-
-        Raises:
-            ConfigError: Something that cannot be used; nothing is changed.
-        """
-        asked = {"patchout": patchout, "adaptive": adaptive}
-        given = {name: value for name, value in asked.items() if value is not None}
-        nodes = [
-            (run.graph.name, node)
-            for run in self._chosen(stream)
-            for node in run.graph.order
-            if isinstance(node, Backbone) and node.card.patch_grid is not None
-        ]
-        later = {
-            spec.id: {**spec.params, **given}
-            for spec in self._specs(Backbone)
-            if stream is None and _has_patches(spec)
-        }
-        if not nodes and not later:
-            raise ConfigError("no model whose patches can be left out")
-        changes = [node.change_patchout(patchout, adaptive) for _, node in nodes]
-        for name, params in later.items():
-            Backbone(name, **params)  # refuses what its card does not have
-        result: dict[str, dict[str, list[str]]] = {}
-        for (name, node), change in zip(nodes, changes, strict=True):
-            result.setdefault(name, {})[node.name] = change()
-        self._change_params(later)
-        return result
-
-    def _specs(self, kind: type[Node]) -> list[NodeSpec]:
-        """The graph's nodes of a class."""
-        return [spec for spec in self._file.nodes if find_class(spec.class_, node=spec.id) is kind]
-
-    def _change_params(self, changed: Mapping[str, dict[str, Any]]) -> None:
-        """Let streams that are added later have these parameters, by node."""
-        nodes = [
-            spec.model_copy(update={"params": changed.get(spec.id, spec.params)})
-            for spec in self._file.nodes
-        ]
-        self._file = self._file.model_copy(update={"nodes": nodes})
-
-    def _nodes_with_heads(self, stream: str | None) -> list[Heads]:
-        runs = self._chosen(stream)
-        found = [node for run in runs for node in run.graph.order if isinstance(node, Heads)]
-        if not self._specs(Heads):
-            raise ConfigError("no node of class Heads in the graph")
-        return found
-
-
-def _has_patches(spec: NodeSpec) -> bool:
-    """Whether the model of a backbone is known, and one whose patches can be left out."""
-    try:
-        return info(spec.params["model"]).patch_grid is not None
-    except (KeyError, ModelError):  # its streams say which
-        return False
-
-
-def _without(params: Mapping[str, Any], head: str) -> list[str]:
-    return [each for each in params.get("heads", ()) if _name_of(each) != head]
-
-
-def _name_of(head: str) -> str:
-    try:
-        return info(head).name
-    except ModelError:  # its folder is gone; heads are called like it, as a rule
-        return Path(head).name
-
-
-def warnings_of(run: Run) -> list[str]:
-    """What was wrong with a stream's input, in words, where it was no error."""
-    return [text for node in run.graph.order if isinstance(node, Input) for text in node.warnings]
-
-
-def _few(names: list[str]) -> str:
-    """Names for a message; not hundreds."""
-    shown = ", ".join(names[:10]) or "none"
-    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown
-
-
-def _summary_of(run: Run) -> dict[str, Any]:
-    counts: Counter[str] = Counter()
-    for node in run.graph.order:
-        counts.update(dict(node.counts))
-    source = next(node for node in run.graph.order if isinstance(node, Source))
-    heard = [port.stream for port in source.outputs.values()]
-    return {
-        "state": (run.ending or run.state).value,
-        "error": str(run.error) if run.error else None,
-        "seconds": float((heard[0].written - heard[0].start) / heard[0].token_type.rate)
-        if heard
-        else 0.0,
-        "counts": dict(counts),
-        "drift_ppm": source.clock.drift_ppm,
-    }
+        """What every heartbeat says. On the thread that sends; it takes no lock of the streams."""
+        # While no stream has anything to serve, nobody else looks whether there is room for more.
+        self.ladder.look(time.monotonic())
+        counts = Counter(stream.state for stream in self.streams.all)
+        return EngineStatus(self.ladder.rung, dict(counts))

@@ -1,96 +1,74 @@
-"""From a graph file to the graph of one stream: another source, other parameters."""
+"""What streams are made from: a graph file, as commands have changed it since."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from auricle.engine.node import Source
-from auricle.errors import ConfigError
-from auricle.nodes.inputs.choice import input_for
-from auricle.nodes.inputs.file import FileInput
-from auricle.service.building import find_class
-from auricle.service.graph_file import GraphFile, read_graph_file
-from auricle.service.stream_list import StreamSpec
+from auricle.engine.graph import Graph
+from auricle.engine.node import Node
+from auricle.errors import AuricleError
+from auricle.service.building import build_graph
+from auricle.service.graph_file import GraphFile
+from auricle.service.overrides import for_stream, with_settings
+from auricle.service.stream_list import StreamSpec, list_streams
 
 
-def load_graph(
-    path: str | Path, values: Mapping[str, Any] | None = None, source: str | None = None
-) -> GraphFile:
-    """Read a graph file and change it as a command line asks.
+class StreamTemplate:
+    """What a graph file says of each of its streams, as commands have changed it since.
 
-    Args:
-        path: The file.
-        values: Parameters to change, by `node.param`.
-        source: What to listen to instead of the file's own source; see
-            `auricle.nodes.inputs.choice.input_for`.
-
-    Raises:
-        ConfigError: A file or a change that cannot be used.
-    """
-    file = read_graph_file(Path(path))
-    if source is not None:
-        if file.streams is not None:
-            raise ConfigError(f"{path}: it has streams of its own, so another input has no place")
-        file = _with_input(file, source)
-    return with_values(file, values or {})
-
-
-def with_values(file: GraphFile, values: Mapping[str, Any]) -> GraphFile:
-    """The same file with other parameters.
+    Commands given to streams to come are given to the nodes of a graph that is built and never run:
+    so the same checks hold, and the settings of these nodes are the parameters of later streams.
+    Not thread-safe; a service uses it under the lock of its streams.
 
     Args:
-        file: The graph file; it is left alone.
-        values: Parameters to change, by `node.param`.
+        file: The graph file.
+        folder: Folder that paths in it are relative to.
 
-    Raises:
-        ConfigError: A name that is not of this form, or an unknown node.
+    Attributes:
+        nodes: The nodes that stand for those of streams to come; none if the graph cannot be built
+            without what its streams differ in.
     """
-    changed = {spec.id: dict(spec.params) for spec in file.nodes}
-    for name, value in values.items():
-        node, _, param = name.partition(".")
-        if not param:
-            raise ConfigError(f"{name!r} is not of the form node.param")
-        if node not in changed:
-            raise ConfigError(f"no node {node!r}; nodes are: {', '.join(changed)}")
-        changed[node][param] = value
-    nodes = [spec.model_copy(update={"params": changed[spec.id]}) for spec in file.nodes]
-    return file.model_copy(update={"nodes": nodes})
 
+    def __init__(self, file: GraphFile, folder: Path) -> None:
+        self._file = file
+        # The settings of nodes name what they found with its whole path, or by this folder's.
+        self._folder = folder.absolute()
+        self.nodes: list[Node] = []
+        try:
+            self.nodes = build_graph(file, self._folder).order
+        except AuricleError:
+            if file.streams is None:
+                raise
 
-def for_stream(file: GraphFile, spec: StreamSpec, folder: Path) -> GraphFile:
-    """The same graph for one of its streams.
+    @property
+    def specs(self) -> list[StreamSpec | None]:
+        """The streams to begin with; None is the graph with its own source.
 
-    Raises:
-        ConfigError: A source or a parameter that cannot be used.
-    """
-    try:
-        file = _with_input(file, spec.input, folder, together=True)
-        file = with_values(file, spec.values)
-    except ConfigError as error:
-        raise ConfigError(f"stream {spec.name!r}: {error}") from None
-    return file.model_copy(update={"stream": spec.name})
+        Raises:
+            ConfigError: As `list_streams`.
+        """
+        if self._file.streams is None:
+            return [None]
+        return list(list_streams(self._file.streams, self._folder))
 
+    def build(
+        self, spec: StreamSpec | None, settings: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> Graph:
+        """Make the graph of a stream.
 
-def _with_input(
-    file: GraphFile, source: str, folder: Path = Path(), *, together: bool = False
-) -> GraphFile:
-    """The same graph with another source in the place of its only one; together with others, in
-    real time.
-    """
-    sources = [
-        spec for spec in file.nodes if issubclass(find_class(spec.class_, node=spec.id), Source)
-    ]
-    if len(sources) != 1:
-        raise ConfigError(
-            f"another input replaces the source of a graph that has one; this has {len(sources)}"
-        )
-    class_name, params = input_for(source, folder)
-    if together and find_class(class_name) is FileInput:
-        # At full speed it would leave the live ones no time.
-        params["realtime"] = True
-    kept = {name: value for name, value in sources[0].params.items() if name == "sample_rate"}
-    changed = sources[0].model_copy(update={"class_": class_name, "params": {**kept, **params}})
-    nodes = [changed if spec is sources[0] else spec for spec in file.nodes]
-    return file.model_copy(update={"nodes": nodes})
+        Args:
+            spec: The stream; None for the graph with its own source.
+            settings: Parameters, by node, that come before those of file and stream.
+
+        Raises:
+            ConfigError: A source or a parameter that cannot be used.
+            ModelError: A model that is not there or damaged.
+        """
+        file = self._file if spec is None else for_stream(self._file, spec, self._folder)
+        return build_graph(with_settings(file, settings or {}), self._folder)
+
+    def keep_settings(self, nodes: Iterable[Node]) -> None:
+        """Let streams to come have the settings that some of `nodes` have now."""
+        self._file = with_settings(self._file, {node.name: node.settings() for node in nodes})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auricle.cli.run import _interrupted, _settle
+from auricle.cli.run import settle
+from auricle.cli.signals import catch_interrupts
 from auricle.errors import WireError
 from auricle.models.heads.head import save_head
 from auricle.models.heads.mlp import Layer
+from auricle.service.overrides import load_graph
 from auricle.service.service import Service
-from auricle.service.template import load_graph
 from auricle.tagging import FileTagger
 from auricle.wire.client import Subscriber, request
 from auricle.wire.messages import Array, End, Prediction
@@ -69,7 +71,7 @@ def service(folder: Path) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("interrupted_at", [None, 7])
-def test_the_streams_are_told_of_when_they_are_open(interrupted_at: int | None) -> None:
+def test_the_streams_are_announced_when_they_are_open(interrupted_at: int | None) -> None:
     """However long that takes, unless it is interrupted."""
     waited: list[bool] = []
     stop = threading.Event()
@@ -87,28 +89,32 @@ def test_the_streams_are_told_of_when_they_are_open(interrupted_at: int | None) 
                 stop.set()
             return False
 
-    _settle(Opening(), stop, many=True)  # type: ignore[arg-type]
+    settle(Opening(), stop, many=True)  # type: ignore[arg-type]
     assert len(waited) == (interrupted_at or 30)
 
 
-def test_another_signal_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    raised: list[int] = []
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Signals as they were, afterwards."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        interrupted = _interrupted()
-        assert not interrupted.is_set()
-        monkeypatch.setattr(signal, "raise_signal", raised.append)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert interrupted.wait(10)
-        os.kill(os.getpid(), signal.SIGTERM)  # passed on, as some who start others do
-        assert raised == []
-        monkeypatch.setattr("auricle.cli.run.PATIENCE_S", 0.0)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert raised == [signal.SIGTERM]
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize(("patience_s", "ended"), [(0.0, [signal.SIGTERM]), (1e9, [])])
+def test_another_signal_ends_the_process(patience_s: float, ended: list[int]) -> None:
+    """Unless it comes at once: then it is the same one, passed on by what started the process."""
+    raised: list[int] = []
+    interrupted = catch_interrupts(patience_s, raised.append)
+    assert not interrupted.is_set()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert interrupted.wait(10)
+    assert raised == []
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert raised == ended
+    assert (signal.getsignal(signal.SIGTERM) == signal.SIG_DFL) == bool(ended)
 
 
 def test_what_is_published_live_equals_what_is_tagged_offline(folder: Path) -> None:
@@ -119,7 +125,7 @@ def test_what_is_published_live_equals_what_is_tagged_offline(folder: Path) -> N
         # subscription.
         with Subscriber(service.server.addresses["publish"]) as probe:
             assert probe.receive(10)
-        service._scheduler.start()
+        service.start_streams()
         messages = []
         while (message := subscriber.receive(20)) is not None:
             messages.append(message)
@@ -128,16 +134,15 @@ def test_what_is_published_live_equals_what_is_tagged_offline(folder: Path) -> N
     service.stop()
     found = [message for message in messages if isinstance(message, Prediction)]
     offline = list(FileTagger(folder / "sound.wav", str(folder / "tiny")))
-    assert [m.index for m in found] == [segment.index for segment in offline]
-    for message, segment in zip(found, offline, strict=True):
-        assert dict(message.activations) == segment.activations
-        assert (message.start, message.end) == (segment.start, segment.end)
-        assert message.span == (round(segment.start * 16000), round(segment.end * 16000))
+    assert [prediction.index for prediction in found] == [segment.index for segment in offline]
+    for prediction, segment in zip(found, offline, strict=True):
+        assert dict(prediction.activations) == segment.activations
+        assert (prediction.start, prediction.end) == (segment.start, segment.end)
+        assert prediction.span == (round(segment.start * 16000), round(segment.end * 16000))
         stages = {"capture", "queue", "mel", "inference", "publish", "total"}
-        assert stages <= set(message.latency)
-    last = messages[-1]
-    assert isinstance(last, End)
-    assert last.seconds == 3.0
+        assert stages <= set(prediction.latency)
+    assert isinstance(messages[-1], End)
+    assert messages[-1].seconds == 3.0
     assert subscriber.losses.total == 0
 
 
@@ -145,13 +150,16 @@ def test_control_socket(service: Service, folder: Path) -> None:
     address = service.server.addresses["control"]
     assert request(address, "list")["test"]["state"] in ("opening", "running")
     with Subscriber(service.server.addresses["publish"], ["test/prediction/mood"]) as subscriber:
-        assert request(address, "add-head", head=str(folder / "mood")) == ["mood"]
+        added = request(address, "add-head", head=str(folder / "mood"))
+        assert added == {"test": {"heads": "mood"}}
         message = subscriber.receive(20)
         assert isinstance(message, Prediction)
-        assert {label for label, _ in message.activations} == {"happy", "sad"}
+        assert set(dict(message.activations)) == {"happy", "sad"}
     assert request(address, "statistics")["test"]["nodes"]["heads"]["heads"] == ["mood"]
-    assert request(address, "remove-head", head="mood") == ["mood"]
-    with pytest.raises(WireError, match="no stream 'tset'; streams are: test"):
+    assert request(address, "remove-head", head="mood") == {"test": {"heads": "mood"}}
+    with pytest.raises(
+        WireError, match=r"no stream 'tset' \(did you mean test\?\); streams are: test"
+    ):
         request(address, "stop", stream="tset")
     assert request(address, "stop", stream="test") == ["test"]
     assert service.wait(20)
@@ -179,10 +187,61 @@ def test_other_input_and_other_parameters(folder: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     # 188 frames, segments of 40 every 20; a file given with --input is not paced.
-    lines = [line for line in result.stdout.splitlines() if line.startswith("test/prediction/tags")]
-    assert len(lines) <= (188 - 40) // 20 + 1
+    assert (
+        len(
+            [line for line in result.stdout.splitlines() if line.startswith("test/prediction/tags")]
+        )
+        <= (188 - 40) // 20 + 1
+    )
     assert "test/end  the stream has ended after 3.00 s" in result.stdout
     assert "latency, ms" in result.stdout
+
+
+def test_addresses_are_set_from_the_command_line(folder: Path) -> None:
+    """So that a second engine runs beside the first, without another graph file."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    setting = f"wire.publish=tcp://127.0.0.1:{port}"
+    result = auricle("run", folder / "graph.yaml", "--set", setting, "--duration", 0.5)
+    assert result.returncode == 0, result.stderr
+    assert f"stream test; publish tcp://127.0.0.1:{port}, arrays tcp://" in result.stderr
+    none = auricle("run", folder / "graph.yaml", "--set", "wire.publish=null", "--listen")
+    assert none.returncode == 2
+    assert "has no wire.publish" in none.stderr
+
+
+STREAMS = """
+streams:
+  - {name: good, input: sound.wav}
+  - {name: bad, input: gone.wav}
+  - {name: cut, input: graph.yaml}
+"""
+
+
+def test_the_log_says_of_each_stream_what_became_of_it(folder: Path) -> None:
+    (folder / "many.yaml").write_text((folder / "graph.yaml").read_text() + STREAMS)
+    result = auricle("run", folder / "many.yaml")
+    assert result.returncode == 1
+    lines = result.stderr.strip().splitlines()
+    assert any(line.startswith("3 streams; publish tcp://") for line in lines)
+    stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
+    for said in (
+        r"ERROR auricle\.cli\.logs: bad: input: .*gone\.wav: No such file",
+        r"ERROR auricle\.cli\.logs: cut: input: .*graph\.yaml: ",
+        r"INFO auricle\.cli\.logs: good: finished",
+    ):
+        assert any(re.match(f"{stamp} {said}", line) for line in lines), (said, lines)
+    assert lines[-1] == "auricle: 2 of 3 streams failed"
+
+
+def test_a_source_that_fails_is_tried_again(folder: Path) -> None:
+    restart = "restart: {when: on-error, first_pause_s: 0.01, longest_pause_s: 0.02}\n"
+    (folder / "again.yaml").write_text((folder / "graph.yaml").read_text() + restart)
+    result = auricle("run", folder / "again.yaml", "--input", "gone.wav", "--duration", 1)
+    assert result.returncode == 0, "it would have gone on"
+    tried = [line for line in result.stderr.splitlines() if "gone.wav: No such file" in line]
+    assert len(tried) > 1
+    assert all(" WARNING " in line and "; next try in 0.0 s" in line for line in tried)
 
 
 def test_duration_ends_it(folder: Path) -> None:
@@ -277,7 +336,9 @@ def test_no_such_device(folder: Path) -> None:
     ("setting", "message"),
     [
         ("backbone.hop=3", "no parameter 'hop'"),
-        ("bckbone.hop_size=3", "no node 'bckbone'"),
+        ("bckbone.hop_size=3", "no node 'bckbone' (did you mean backbone?)"),
+        ("wire.publsh=tcp://127.0.0.1:*", "no parameter 'wire.publsh'"),
+        ("wire.publish=3", "wire.publish=3: input should be a valid string"),
         ("backbone.hop_size=0", "hop_size=0"),
         ("hop_size", "--set hop_size: not of the form NODE.PARAM=VALUE"),
         ("=3", "--set =3: not of the form NODE.PARAM=VALUE"),

@@ -19,7 +19,7 @@ from auricle.engine.stream import Stream
 from auricle.nodes.aggregator import Aggregator
 from auricle.nodes.predictions import Event
 from auricle.service.building import build_graph
-from auricle.service.template import load_graph
+from auricle.service.overrides import load_graph
 from tests.docs.blocks import ROOT, pages
 
 LONGEST_README = 700

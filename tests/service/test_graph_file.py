@@ -11,8 +11,8 @@ from auricle.engine.scheduler import run_offline
 from auricle.errors import ConfigError
 from auricle.service.building import build_graph
 from auricle.service.graph_file import GraphFile, read_graph_file
+from auricle.service.overrides import with_values
 from auricle.service.schema import json_schema
-from auricle.service.template import with_values
 
 CLASSES = {"Counter": "tests.toys:Counter", "Sums": "tests.toys:Sums", "Sink": "tests.toys:Sink"}
 
@@ -59,7 +59,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         "nodes": [{"id": "a", "class": f"{__name__}:Reads", "params": {"path": "x/y.ogg"}}],
     }
     graph = build_graph(GraphFile.model_validate({**spec, "edges": []}), tmp_path, {})
-    assert graph.nodes["a"].params.path == tmp_path / "x/y.ogg"
+    assert graph.nodes["a"].settings()["path"] == str(tmp_path / "x/y.ogg")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,8 @@ def test_values_from_the_command_line(tmp_path: Path) -> None:
     file = read_graph_file(write(tmp_path, GOOD))
     changed = with_values(file, {"a.total": 20, "b.hop_size": 10})
     graph = build_graph(changed, tmp_path, CLASSES)
-    assert (graph.nodes["a"].params.total, graph.nodes["b"].params.hop_size) == (20, 10)
+    assert graph.nodes["a"].settings()["total"] == 20
+    assert graph.nodes["b"].settings()["hop_size"] == 10
     assert file.nodes[0].params == {"total": 50}, "the file as read is left alone"
 
 

@@ -76,7 +76,7 @@ def fit(
         tell = functools.partial(click.echo, err=True)
         figures = train(chosen, material, out, workers, accelerator, sys.stderr.isatty(), tell)
     except KeyboardInterrupt:
-        click.echo("interrupted; the same command goes on behind the last whole epoch", err=True)
+        click.echo("interrupted; the same command continues behind the last whole epoch", err=True)
         raise
     if int(os.environ.get("RANK", 0)):
         return

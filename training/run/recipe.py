@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from auricle.errors import RecipeError
 
-RECIPES: Final = Path(__file__).parent / "recipes"
+RECIPES: Final = Path(__file__).parents[1] / "recipes"
 
 Association = Literal["track", "release", "artist", "label"]
 Positive = Annotated[int, Field(gt=0)]

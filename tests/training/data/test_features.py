@@ -21,7 +21,7 @@ from auricle.training.data.manifest import Manifest, Track
 from auricle.training.data.store import Store, StoreWriter
 from tests.training.music import RATE, noise, write_music
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def music(folder: Path, count: int, seconds: float = 1) -> list[Track]:

@@ -105,7 +105,7 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(27, "File too large")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"File too large; .* the same command goes on: ") as caught:
+    with pytest.raises(OSError, match=r"File too large; .* the same command continues: ") as caught:
         write(tmp_path, 2)
     assert (caught.value.errno, caught.value.filename) == (27, str(tmp_path / "00001.f16"))
     assert shards(tmp_path) == ["00000.f16", "00000.json"]

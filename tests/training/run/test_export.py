@@ -31,7 +31,7 @@ from auricle.training.run.fit import fit, load_run
 from auricle.training.run.recipe import Recipe
 from tests.training.runs import MAEST, RESNET, TAGS, material, recipe
 
-DEMO = Path(__file__).parents[2] / "graphs" / "demo" / "demo.ogg"
+DEMO = Path(__file__).parents[3] / "graphs" / "demo" / "demo.ogg"
 TRIED = 5
 
 SMALL = {"batch_size": 8, "epochs": 1, "segment_size": 64, "mean": 2.0, "std": 2.5}

@@ -36,7 +36,7 @@ from auricle.training.sampling.batches import VALIDATION_EPOCH
 from auricle.training.sampling.loaders import Loaders, Material
 from tests.training.runs import MAEST, RESNET, TAGS, material, recipe
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 AVERAGED = {
     "mixup": 0.3,
@@ -293,7 +293,7 @@ def test_going_on_after_a_kill_and_an_interrupt(tmp_path: Path) -> None:
     whole, arguments = prepare(tmp_path, LONG)
     arguments.append(str(tmp_path / "run"))
     assert stopped(arguments, tmp_path / "run", signal.SIGKILL) == (-signal.SIGKILL, "")
-    said = "interrupted; the same command goes on behind the last whole epoch\n"
+    said = "interrupted; the same command continues behind the last whole epoch\n"
     assert stopped(arguments, tmp_path / "run", signal.SIGINT) == (130, said)
     assert not (tmp_path / "run" / "network.safetensors").exists()
     done = start(arguments)
@@ -336,7 +336,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         refused = CliRunner().invoke(cli, [*arguments[1:], str(tmp_path / "run")])
     assert refused.exit_code == 1
     assert (
-        "No space left on device; what is whole is kept, and the same command goes on"
+        "No space left on device; what is whole is kept, and the same command continues"
         in refused.stderr
     )
     assert refused.stderr.endswith(f": '{tmp_path}/run/last.ckpt'\n")

@@ -1,0 +1,75 @@
+"""Watching the runs of a service: telling what became of them, and starting them again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+
+from auricle.engine.run import Run
+from auricle.errors import AuricleError
+from auricle.service.restart import RestartPolicy
+from auricle.service.streams import WAITING, Retry, Stream, Streams, heard_s
+from auricle.service.timers import After
+
+
+class Supervisor:
+    """Brings streams into the state of their runs, and starts those again that the policy wants.
+
+    Args:
+        streams: The streams.
+        policy: When a stream that has ended is started again.
+        after: Calls a function later.
+        chance: Numbers from 0 to 1, for the length of pauses.
+        utc: UTC in seconds.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        policy: RestartPolicy,
+        after: After,
+        chance: Callable[[], float] = random.random,
+        utc: Callable[[], float] = time.time,
+    ) -> None:
+        self._streams = streams
+        self._policy = policy
+        self._after = after
+        self._chance = chance
+        self._utc = utc
+
+    def note(self, run: Run) -> None:
+        """Take note of a run that was opened, or that is over.
+
+        Called on threads of the scheduler, for each run in this order.
+        """
+        with self._streams.lock:
+            stream = self._streams.find(run)
+            if stream is None:
+                return
+            if run.over and stream.wanted and self._policy.wants(run):
+                self._try_later(stream)
+            else:
+                self._streams.report(stream, run.state.value, run.error)
+            if stream.over and stream.removed:
+                self._streams.forget(stream)
+
+    def _try_later(self, stream: Stream) -> None:
+        if heard_s(stream.run) >= self._policy.good_after_s:
+            stream.tries = 0
+        pause_s = self._policy.pause_s(stream.tries, self._chance())
+        stream.tries += 1
+        cancel = self._after(pause_s, partial(self._try_again, stream))
+        stream.retry = Retry(self._utc() + pause_s, cancel)
+        self._streams.report(stream, WAITING, stream.run.error)
+
+    def _try_again(self, stream: Stream) -> None:
+        """Start a stream again, unless it was stopped while it waited. On the timers' thread."""
+        with self._streams.lock:
+            if stream.retry is None:
+                return
+            try:
+                self._streams.run_again(stream)
+            except AuricleError as error:
+                self._streams.report(stream, "failed", error)
