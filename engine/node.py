@@ -76,8 +76,10 @@ class Node(Generic[P]):
         super().__init_subclass__(**keywords)
         for base in vars(cls).get("__orig_bases__", ()):
             for argument in get_args(base):
-                if isinstance(argument, type) and issubclass(argument, NodeParams):
-                    cls.Params = argument
+                # A base that leaves them open to its subclasses has the least that they may be.
+                params = getattr(argument, "__bound__", argument)
+                if isinstance(params, type) and issubclass(params, NodeParams):
+                    cls.Params = params
 
     def __init__(self, name: str, **params: Any) -> None:
         self.name = name

@@ -58,7 +58,7 @@ class InputPort:
 
     def attach(self, stream: Stream) -> None:
         """Read `stream` from now on."""
-        self.readers.append(stream.attach(self.frame_size, self.hop_size, self.before))
+        self.readers.append(Reader(stream, self.frame_size, self.hop_size, self.before))
 
     def refusal(self, offered: TokenType) -> str | None:
         """Why this port cannot take `offered`; None if it can."""

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from auricle.engine.marks import Gap, Mark, Skip
-
-if TYPE_CHECKING:
-    from auricle.engine.stream import Stream
+from auricle.engine.stream import Stream
 
 
 class Reader:
     """One consumer's place in a stream, in windows.
 
     Window number `n` covers the `frame_size` tokens from `stream.start - before + n * hop_size` on.
-    A view is dead after `release`: the writer may overwrite it. Copy what is to be kept.
+    The writer waits for the slowest reader, so a reader that is made and not moved on stops it. A
+    view is dead after `release`: the writer may overwrite it. Copy what is to be kept.
 
-    The consumer's loop, which both nodes and sinks follow::
+    The consumer's loop, which `Transform` and `Sink` follow::
 
         while ready := reader.windows():
             reader.new_marks()            # after the count: the writer marks before it commits
@@ -28,9 +27,24 @@ class Reader:
             if skip is None:
                 use(reader.view(count))
             reader.release(count)
+
+    Args:
+        stream: What to read, from its start. Nothing may have been written yet.
+        frame_size: Tokens of a window.
+        hop_size: Tokens from one window to the next.
+        before: Tokens by which the first window begins ahead of the stream's start; zeros are read
+            there.
+
+    Attributes:
+        number: Number of the next window, from 0.
+        position: Index of its first token.
+        gaps: Gaps noted and not yet passed, oldest first.
+        marks_seen: Number of marks noted.
     """
 
-    def __init__(self, stream: Stream, frame_size: int, hop_size: int, before: int) -> None:
+    def __init__(
+        self, stream: Stream, frame_size: int = 1, hop_size: int = 1, before: int = 0
+    ) -> None:
         self.stream = stream
         self.frame_size = frame_size
         self.hop_size = hop_size
@@ -39,9 +53,14 @@ class Reader:
         self.number = 0
         self.marks_seen = stream.marked
         self.gaps: deque[Gap] = deque()
-        """Gaps noted and not yet passed, oldest first."""
         self._gaps_ahead: deque[tuple[int, Gap]] = deque()
         self._skips: deque[tuple[int, int, Skip]] = deque()
+        stream.readers.append(self)
+
+    def close(self) -> None:
+        """Stop reading, so that the writer waits for this reader no more. May be called twice."""
+        # A new list: the writer may be going through the old one.
+        self.stream.readers = [each for each in self.stream.readers if each is not self]
 
     def windows(self) -> int:
         """Complete windows that can be read now."""

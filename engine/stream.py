@@ -14,14 +14,13 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auricle.engine.clock import SourceClock
 from auricle.engine.marks import Mark
-from auricle.engine.reader import Reader
 from auricle.engine.ring import Ring
 
 LOG_LENGTH = 512
@@ -121,6 +120,16 @@ class Lineage:
     size: int
 
 
+class Place(Protocol):
+    """What a stream knows of a reader: how far it is."""
+
+    position: int
+    """Index of the oldest token that it still needs."""
+
+    marks_seen: int
+    """Number of marks that it has taken note of."""
+
+
 class Stream:
     """A ring with one writer, its readers, its marks and the times of its commits.
 
@@ -152,7 +161,7 @@ class Stream:
         self.start = start
         self.written = start
         self.ended = False
-        self.readers: list[Reader] = []
+        self.readers: list[Place] = []
         self.marked = 0
         dtype = token_type.dtype if isinstance(token_type.dtype, np.dtype) else np.dtype(object)
         self.ring = Ring(capacity, tuple(axis.size for axis in token_type.axes), dtype)
@@ -253,15 +262,6 @@ class Stream:
             looks at one.
         """
         self.ring = Ring(1, (), np.dtype(np.int8))
-
-    # -- reading -----------------------------------------------------------------------------------
-
-    def attach(self, frame_size: int = 1, hop_size: int = 1, before: int = 0) -> Reader:
-        """Add a reader of windows of `frame_size` tokens every `hop_size`, the first one beginning
-        `before` tokens ahead of the stream's start, where it reads zeros."""
-        reader = Reader(self, frame_size, hop_size, before)
-        self.readers.append(reader)
-        return reader
 
     # -- time --------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.engine.clock import SourceClock
+from auricle.engine.reader import Reader
 from auricle.engine.ring import Ring
 from auricle.engine.stream import Stream, TokenType
 from bench.report import Report
@@ -63,7 +64,7 @@ class _Streamed:
     def __init__(self, window: int) -> None:
         token_type = TokenType(np.dtype(np.float32), (), Fraction(SAMPLE_RATE))
         self.stream = Stream("bench.audio", token_type, window + BLOCK, SourceClock())
-        self.reader = self.stream.attach(window, BLOCK, before=window - BLOCK)
+        self.reader = Reader(self.stream, window, BLOCK, before=window - BLOCK)
 
     def step(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         self.stream.write(block)

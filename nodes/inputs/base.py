@@ -58,8 +58,6 @@ class Input(Source[InputP]):
     alone: what is lost is replaced by silence of the same length, through the same resampler.
     """
 
-    Params = InputParams
-
     stage = "capture"
 
     carried_over = frozenset({"sample_rate"})

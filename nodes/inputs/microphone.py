@@ -14,6 +14,7 @@ from pydantic import Field
 
 from auricle.engine.clock import SourceClock
 from auricle.engine.node import Status
+from auricle.engine.reader import Reader
 from auricle.engine.stream import Axis, Stream, TokenType
 from auricle.errors import InputError
 from auricle.nodes.inputs.base import RESAMPLER_DELAY_S, Input, InputParams
@@ -169,7 +170,7 @@ class Microphone(Input[MicrophoneParams]):
         self._captured = Stream(
             f"{self.name}.captured", token_type, CAPTURE_S * rate, SourceClock(rate)
         )
-        self._reader = self._captured.attach()
+        self._reader = Reader(self._captured)
         self._open(rate)
         audio = _portaudio()
         try:

@@ -43,7 +43,7 @@ class Wants(Node):
 def test_nodes_run_after_those_they_read_from() -> None:
     graph = Graph("g", [Sink("c"), Sums("b"), Counter("a")], [("b", "c"), ("a", "b")])
     assert [node.name for node in graph.order] == ["a", "b", "c"]
-    assert [str(edge) for edge in graph.edges] == ["a.numbers -> b.numbers", "b.sums -> c.values"]
+    assert [str(edge) for edge in graph.edges] == ["a.tokens -> b.numbers", "b.sums -> c.tokens"]
 
 
 def test_types_and_rings_follow_from_what_is_read() -> None:
@@ -70,7 +70,7 @@ def test_latency_adds_up() -> None:
     ("edges", "message"),
     [
         ([("a", "b"), ("b", "x")], "no node 'x' (in an edge); nodes are: a, b, c"),
-        ([("a.nmbers", "b")], "a: no output 'nmbers'; outputs are: numbers"),
+        ([("a.nmbers", "b")], "a: no output 'nmbers'; outputs are: tokens"),
         ([("a", "b.left")], "b: no input 'left'; inputs are: numbers"),
         (
             [("a", "b"), ("b", "c")],
@@ -78,9 +78,9 @@ def test_latency_adds_up() -> None:
         ),
         (
             [("a", "b"), ("b.left", "c"), ("b.right", "c")],
-            "c.values: takes one stream, and b.right is another",
+            "c.tokens: takes one stream, and b.right is another",
         ),
-        ([("a", "b")], "c.values: nothing is connected to it"),
+        ([("a", "b")], "c.tokens: nothing is connected to it"),
         ([("c", "b"), ("a", "c")], "c: has no output, and an edge needs one"),
     ],
 )
@@ -105,7 +105,7 @@ def test_two_nodes_of_one_name() -> None:
 @pytest.mark.parametrize(
     ("wanted", "refusal"),
     [
-        ({"rate": Fraction(50)}, "a.numbers is float32 at 100 Hz; b.in takes 50 Hz, not 100 Hz"),
+        ({"rate": Fraction(50)}, "a.tokens is float32 at 100 Hz; b.in takes 50 Hz, not 100 Hz"),
         ({"dtype": np.dtype(np.int16)}, "takes int16, not float32"),
         ({"axes": (Axis("mel", 96),)}, "takes tokens of 96 mel, not of single values"),
         ({"dtype": str}, "takes str, not float32"),
@@ -115,7 +115,7 @@ def test_ports_that_do_not_fit(wanted: dict[str, Any], refusal: str) -> None:
     with pytest.raises(GraphError) as caught:
         Graph("g", [Counter("a"), Wants("b", **wanted)], [("a", "b")])
     assert refusal.split("; b.in ")[-1] in str(caught.value)
-    assert "a.numbers -> b.in" in str(caught.value)
+    assert "a.tokens -> b.in" in str(caught.value)
 
 
 def test_a_refusal_ends_with_what_to_do_about_it() -> None:
@@ -130,7 +130,7 @@ def test_a_refusal_ends_with_what_to_do_about_it() -> None:
     [("totl", " (did you mean total?)"), ("tot", " (did you mean total?)"), ("x", "")],
 )
 def test_unknown_parameter(name: str, hint: str) -> None:
-    known = "total, blocks, rate, gaps, breaks_at, endless"
+    known = "blocks, gaps, live, rate, total, breaks_at, endless"
     with pytest.raises(ConfigError) as caught:
         Counter("a", **{name: 5})
     assert str(caught.value) == f"a: no parameter {name!r}{hint}; parameters are: {known}"

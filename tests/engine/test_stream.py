@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from auricle.engine.clock import SourceClock
 from auricle.engine.marks import Gap, Skip
+from auricle.engine.reader import Reader
 from auricle.engine.stream import Axis, Lineage, Stream, TokenType
 
 AUDIO = TokenType(np.dtype(np.float32), (), Fraction(16000))
@@ -38,7 +39,7 @@ def stream(
 )
 def test_number_of_windows(total: int, frame: int, hop: int, before: int, windows: int) -> None:
     s = stream(32)
-    reader = s.attach(frame, hop, before)
+    reader = Reader(s, frame, hop, before)
     s.write(np.arange(1, total + 1, dtype=np.float32))
     assert reader.windows() == windows
 
@@ -46,7 +47,7 @@ def test_number_of_windows(total: int, frame: int, hop: int, before: int, window
 @pytest.mark.parametrize("start", STARTS)
 def test_windows_worked_by_hand(start: int) -> None:
     s = stream(8, start)
-    reader = s.attach(frame_size=4, hop_size=3, before=2)
+    reader = Reader(s, frame_size=4, hop_size=3, before=2)
     got = []
     for value in range(1, 12):
         s.write(np.array([value], np.float32))
@@ -67,7 +68,7 @@ def test_full_stream_refuses_and_loses_nothing(
     blocks: list[int], frame: int, hop: int, start: int
 ) -> None:
     s = stream(frame + hop + 3, start)
-    slow, quick = s.attach(frame, hop), s.attach()
+    slow, quick = Reader(s, frame, hop), Reader(s)
     given_, heard, windows = 0, [], []
     for block in blocks:
         given_ += s.write(np.arange(given_, given_ + block, dtype=np.float32))
@@ -86,7 +87,7 @@ def test_threads_hammer_a_stream() -> None:
     them.
     """
     s = stream(64, 2**31 - 5)
-    reader = s.attach()
+    reader = Reader(s)
     total, heard, marked = 20_000, [], set()
 
     def write() -> None:
@@ -133,13 +134,13 @@ def test_threads_hammer_a_stream() -> None:
 def test_windows_that_touch_a_mark(
     frame: int, hop: int, before: int, mark: tuple[int, int], windows: tuple[int, int], start: int
 ) -> None:
-    reader = stream(16, start).attach(frame, hop, before)
+    reader = Reader(stream(16, start), frame, hop, before)
     assert reader.touching(Gap(start + mark[0], start + mark[1], "xrun", mark)) == windows
 
 
 def test_stretches_stop_at_gaps_and_skips() -> None:
     s = stream(16)
-    reader = s.attach()
+    reader = Reader(s)
     s.mark(Gap(3, 4, "xrun", (3, 4)))
     s.mark(Skip(5, 7, "overload", (5, 7)))
     s.write(np.arange(9, dtype=np.float32))

@@ -22,6 +22,7 @@ import pytest
 
 from auricle.engine.graph import Graph
 from auricle.engine.scheduler import run_offline
+from auricle.engine.testing import Player, Recorder
 from auricle.errors import ModelError
 from auricle.models import DEFAULT_MODEL, fetch, registry
 from auricle.models.convert.wheel import RECIPES
@@ -36,7 +37,6 @@ from auricle.nodes.signal.mel import mel_spectrogram
 from tests.cli.command import assert_one_line, auricle
 from tests.models import essentia_site
 from tests.models.essentia_site import EMBEDDING, LABELS, Site
-from tests.toys import Player, Recorder
 
 HEAD = "timbre-discogs-effnet"
 REGRESSION = "deam-msd-musicnn"

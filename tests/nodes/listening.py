@@ -17,8 +17,8 @@ from auricle.engine.marks import Gap
 from auricle.engine.node import Status
 from auricle.engine.run import State
 from auricle.engine.scheduler import LiveScheduler, run_offline
+from auricle.engine.testing import Recorder
 from auricle.nodes.inputs.base import Input
-from tests.toys import Recorder
 
 PATIENCE_S = 20
 """Longest wait for anything; nothing comes near it but a failure."""

@@ -9,10 +9,10 @@ import numpy as np
 from auricle.engine.graph import Graph
 from auricle.engine.marks import Gap, Skip
 from auricle.engine.node import Node
+from auricle.engine.testing import Player, Recorder
 from auricle.nodes.backbone import Backbone
 from auricle.nodes.mel_spectrogram import MelSpectrogram
 from auricle.nodes.predictions import Prediction
-from tests.toys import Player, Recorder
 
 
 class NoiseStream:

@@ -11,10 +11,10 @@ from auricle.engine.marks import Gap
 from auricle.engine.node import Source, Status
 from auricle.engine.port import OutputPort
 from auricle.engine.scheduler import run_offline
+from auricle.engine.testing import Recorder
 from auricle.errors import ConfigError
 from auricle.nodes.aggregator import Aggregator
 from auricle.nodes.predictions import Events, Prediction, Scores
-from tests.toys import Recorder
 
 RATE = Fraction(2)
 """Segments a second, each of half a second, so that segment n is centred on (n + 1/2) / 2 s."""

@@ -10,6 +10,7 @@ import pytest
 
 from auricle.engine.graph import Graph
 from auricle.engine.scheduler import run_offline
+from auricle.engine.testing import Player, Recorder
 from auricle.errors import AuricleError, ConfigError, GraphError
 from auricle.models.front_end import FRONT_ENDS
 from auricle.models.inference.sessions import open_session
@@ -18,7 +19,6 @@ from auricle.nodes.mel_spectrogram import MelSpectrogram
 from auricle.nodes.predictions import Prediction
 from auricle.nodes.signal.mel import mel_spectrogram
 from tests.tiny import LABELS, make_backbone
-from tests.toys import Player, Recorder
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_card_that_does_not_fit_the_front_end(
 
 def test_other_front_end_is_refused_with_both_ends(tiny: Path) -> None:
     nodes = [
-        Player("in", np.zeros(10)),
+        Player("in", np.zeros(10, np.float32)),
         MelSpectrogram("mel", front_end="vggish"),
         Backbone("b", model=str(tiny)),
     ]

@@ -7,6 +7,7 @@ import pytest
 
 from auricle.engine.graph import Graph
 from auricle.engine.scheduler import passes, run_offline
+from auricle.engine.testing import Player, Recorder
 from auricle.errors import ConfigError, GraphError
 from auricle.models.card import load_card
 from auricle.models.heads.head import save_head
@@ -16,7 +17,6 @@ from auricle.nodes.heads import Heads
 from auricle.nodes.mel_spectrogram import MelSpectrogram
 from auricle.nodes.predictions import Prediction
 from tests.tiny import SIZE, make_backbone, make_head
-from tests.toys import Player, Recorder
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from auricle.engine.marks import Gap, Skip
 from auricle.engine.node import Node
 from auricle.engine.overload import Ladder
 from auricle.engine.scheduler import LiveScheduler, passes, run_offline
+from auricle.engine.testing import Player, Recorder
 from auricle.models.heads.head import save_head
 from auricle.models.heads.mlp import Layer
 from auricle.nodes.aggregator import Aggregator
@@ -25,7 +26,6 @@ from auricle.nodes.heads import Heads
 from auricle.nodes.mel_spectrogram import MelSpectrogram
 from auricle.nodes.predictions import Events, Prediction
 from tests.tiny import LABELS, SIZE, make_backbone
-from tests.toys import Player, Recorder
 
 STARTS = [0, 2**31 - 5, 2**53]
 BLOCKS = [(1,), (127,), (256,), (4096,), (10**9,), (3, 5000, 1, 255, 700)]
@@ -268,12 +268,12 @@ class Endless(Player):
         self.times = times
 
     def process(self) -> Any:
-        if self.given == len(self.samples) and self.times > 1:
+        if self.given == len(self.tokens) and self.times > 1:
             self.times -= 1
             self.given = 0
-            written = self.out.stream.written
-            first = written - self.out.stream.start
-            self.out.stream.mark(Gap(written, written + 100, "xrun", (first, first + 100)))
+            written = self.output.stream.written
+            first = written - self.output.stream.start
+            self.output.stream.mark(Gap(written, written + 100, "xrun", (first, first + 100)))
         return super().process()
 
 

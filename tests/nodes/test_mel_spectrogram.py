@@ -5,10 +5,10 @@ import pytest
 
 from auricle.engine.graph import Graph
 from auricle.engine.scheduler import run_offline
+from auricle.engine.testing import Player, Recorder
 from auricle.models.front_end import FRONT_ENDS
 from auricle.nodes.mel_spectrogram import MelSpectrogram
 from auricle.nodes.signal.mel import mel_spectrogram
-from tests.toys import Player, Recorder
 
 
 @pytest.mark.parametrize("name", FRONT_ENDS)

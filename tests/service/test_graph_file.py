@@ -43,7 +43,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_graph_from_a_file(tmp_path: Path) -> None:
     graph = build_graph(read_graph_file(write(tmp_path, GOOD)), tmp_path, CLASSES)
-    assert [str(edge) for edge in graph.edges] == ["a.numbers -> b.numbers", "b.sums -> c.values"]
+    assert [str(edge) for edge in graph.edges] == ["a.tokens -> b.numbers", "b.sums -> c.tokens"]
     run_offline(graph)
     assert len(graph.nodes["c"].values) == 10  # type: ignore[attr-defined]
 

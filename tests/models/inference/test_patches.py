@@ -18,6 +18,7 @@ from auricle.engine.graph import Graph
 from auricle.engine.overload import Ladder
 from auricle.engine.scheduler import run_offline
 from auricle.engine.stream import Stream, TokenType
+from auricle.engine.testing import Player, Recorder
 from auricle.errors import AuricleError, ConfigError, ProviderError
 from auricle.models.card import load_card, save_card
 from auricle.models.inference.patches import PatchInference
@@ -27,7 +28,6 @@ from auricle.nodes.backbone import Backbone
 from auricle.nodes.mel_spectrogram import MelSpectrogram
 from auricle.nodes.predictions import FLOAT32
 from tests.tiny import GRID, LEVELS, SIZE, make_backbone, make_transformer
-from tests.toys import Player, Recorder
 
 NAMES = ["activations", "embeddings"]
 TOLERANCE = 1e-6

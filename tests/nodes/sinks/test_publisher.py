@@ -19,6 +19,7 @@ from auricle.engine.port import InputPort, OutputPort
 from auricle.engine.provenance import Provenance
 from auricle.engine.run import Run
 from auricle.engine.scheduler import run_offline
+from auricle.engine.testing import Player
 from auricle.engine.transform import Transform
 from auricle.errors import ConfigError, InputError
 from auricle.nodes.predictions import FLOAT32, Event, Events, Prediction, Scores
@@ -28,7 +29,6 @@ from auricle.wire.client import Subscriber
 from auricle.wire.messages import Message
 from auricle.wire.server import Server
 from auricle.wire.settings import WireSpec
-from tests.toys import Player
 
 RATE = 16000
 WINDOW, HOP = 400, 200
