@@ -24,7 +24,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
+
+    from pydantic import ValidationError
 
 FAILED, UNUSABLE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes: something failed; a command line, graph, recipe or parameter cannot be used; the work
@@ -53,6 +55,29 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = [each for each in names if len(name) > 2 and name.lower() in each.lower()]
     near = difflib.get_close_matches(name, names, 1) or near
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def describe_invalid(error: ValidationError, *within: str, known: Collection[str] = ()) -> str:
+    """One line of what pydantic found: where, what it was, what is allowed.
+
+    Args:
+        error: The error.
+        within: What the place of the error lies in, for people.
+        known: Names of all fields, to suggest one where an unknown one was given.
+    """
+    lines = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in (*within, *item["loc"]))
+        if item["type"] == "extra_forbidden":
+            lines.append(f"no parameter {where!r}")
+            if known and len(item["loc"]) == 1:
+                hint = did_you_mean(where, known)
+                lines[-1] += f"{hint}; parameters are: {', '.join(known)}"
+        elif item["type"] == "missing":
+            lines.append(f"parameter {where!r} is missing")
+        else:
+            lines.append(f"{where}={item['input']!r}: {item['msg'][:1].lower()}{item['msg'][1:]}")
+    return "; ".join(lines)
 
 
 class AuricleError(Exception):

@@ -75,8 +75,9 @@ class FileTagger:
 
     @property
     def patchout(self) -> str:
-        """The level that a transformer is on; empty for other models."""
-        return "".join(map(str, self.backbone.levels_for()))
+        """The patchout level that a transformer is run at; empty for other models."""
+        allowed = self.backbone.levels.allowed
+        return str(allowed[0]) if allowed else ""
 
     @property
     def decoded_s(self) -> float:

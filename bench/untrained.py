@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from auricle.errors import ConfigError
-from auricle.models.registry import cache_folder
+from auricle.models.cache import cache_folder
 
 SEED = 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, ClassVar, Generic, cast, get_args
 
@@ -19,7 +19,7 @@ from auricle.engine.clock import SourceClock
 from auricle.engine.command import Command
 from auricle.engine.context import OFFLINE
 from auricle.engine.port import InputPort, OutputPort
-from auricle.errors import AuricleError, ConfigError, did_you_mean
+from auricle.errors import AuricleError, ConfigError, describe_invalid
 
 
 class Status(enum.Enum):
@@ -86,7 +86,9 @@ class Node(Generic[P]):
         try:
             self.params = cast(P, self.Params(**params))
         except ValidationError as error:
-            raise ConfigError(describe(error, known=self.Params.model_fields), node=name) from None
+            raise ConfigError(
+                describe_invalid(error, known=self.Params.model_fields), node=name
+            ) from None
         self.inputs: dict[str, InputPort] = {}
         self.outputs: dict[str, OutputPort] = {}
         self.context = OFFLINE
@@ -181,26 +183,3 @@ class Source(Node[P]):
 
     def interrupt(self) -> None:
         """Hear that `stop` is to come, and wait for nothing more. From any thread."""
-
-
-def describe(error: ValidationError, *within: str, known: Collection[str] = ()) -> str:
-    """One line of what pydantic found: where, what it was, what is allowed.
-
-    Args:
-        error: The error.
-        within: What the place of the error lies in, for people.
-        known: Names of all fields, to suggest one where an unknown one was given.
-    """
-    lines = []
-    for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in (*within, *item["loc"]))
-        if item["type"] == "extra_forbidden":
-            lines.append(f"no parameter {where!r}")
-            if known and len(item["loc"]) == 1:
-                hint = did_you_mean(where, known)
-                lines[-1] += f"{hint}; parameters are: {', '.join(known)}"
-        elif item["type"] == "missing":
-            lines.append(f"parameter {where!r} is missing")
-        else:
-            lines.append(f"{where}={item['input']!r}: {item['msg'][:1].lower()}{item['msg'][1:]}")
-    return "; ".join(lines)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from auricle.errors import ModelError
-from auricle.models.files import write_atomically
+from auricle.models.files import sha256, write_atomically
 from auricle.models.front_end import FRONT_ENDS, FrontEnd, FrontEndName
 from auricle.models.patchout import PatchGrid, PatchoutLevel
 
@@ -343,6 +343,31 @@ def model_path(path: str | Path, card: Card) -> Path:
             return candidate
     names = " nor ".join(candidate.name for candidate in candidates)
     raise ModelError(f"model '{card.name}': no {names} in {file.parent}")
+
+
+def check_program(path: str | Path, card: Card) -> tuple[Path, str]:
+    """The torch program of a model, held against the card's hash.
+
+    Args:
+        path: What the card was loaded from, folder or file.
+        card: A card that names a program.
+
+    Returns:
+        The file, and its hash.
+
+    Raises:
+        ModelError: It is not there, or not the one that the card describes.
+    """
+    assert card.program is not None
+    file = card_path(Path(path)).with_name(card.program)
+    if not file.is_file():
+        raise ModelError(f"model '{card.name}': no {card.program} in {file.parent}")
+    found = sha256(file)
+    if card.program_sha256 != found:
+        raise ModelError(
+            f"model '{card.name}': {file} is damaged: its sha256 is not that of the card"
+        )
+    return file, found
 
 
 def save_card(card: Card, folder: Path) -> Path:

@@ -25,12 +25,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from auricle.models.card import FrontEndSpec
-from auricle.models.convert.musicnn import SEGMENT_SIZE
-from auricle.models.convert.wheel import FRONT_END, SEGMENT_HOP_SIZE
 
 BASE_URL: Final = "https://essentia.upf.edu/models"
 LICENCE: Final = "CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/)"
 
+
+MUSICNN_FRONT_END: Final = FrontEndSpec.of("musicnn")
+"""What MusiCNN and EffNet are fed: the frames as they are."""
 
 MAEST_FRONT_END: Final = FrontEndSpec.of("musicnn", 2.06755686098554, 2 * 1.268292820667291)
 """What MAEST was trained on. Its code divides by twice the deviation, and so do all who run it."""
@@ -47,7 +48,11 @@ class Segments:
 
     size: int
     hop_size: int
-    front_end: FrontEndSpec = FRONT_END
+    front_end: FrontEndSpec = MUSICNN_FRONT_END
+
+
+MUSICNN_SEGMENTS: Final = Segments(187, 93)
+"""Of MusiCNN: 3 s, as Essentia's `patchSize` and `patchHopSize`, which overlap by half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ _MUSICNN: Final = Published(
     "feature-extractors/musicnn/msd-musicnn-1",
     3.2,
     "MusiCNN, 50 tags of the Million Song Dataset, segments of 3 s",
-    Segments(SEGMENT_SIZE, SEGMENT_HOP_SIZE),
+    MUSICNN_SEGMENTS,
     "49668ffec47e52e94b96f45930bb46a28a1368d4bdfb5c05378fa834aca616e1",
 )
 _YAMNET: Final = Published(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from auricle.errors import ModelError
-from auricle.models import registry
+from auricle.models import pulling
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,7 +16,7 @@ def musicnn() -> str:
     be had.
     """
     try:
-        registry.pull("musicnn-mtt")
+        pulling.pull("musicnn-mtt")
     except ModelError as error:
         pytest.skip(f"needs the model musicnn-mtt: {error}")
     return "musicnn-mtt"

@@ -64,12 +64,12 @@ def _short(licence: str) -> str:
 @click.option("--sha256", metavar="HEX", help="Insist on this hash of a model of Essentia's site.")
 def pull(names: tuple[str, ...], sha256: str | None) -> None:
     """Get models, as ONNX. What is here already is left alone."""
-    from auricle.models import registry
+    from auricle.models import pulling
 
     if sha256 and len(names) > 1:
         raise click.UsageError("--sha256 is the hash of one model; give one name.")
     for name in names:
-        folder = registry.pull(name, lambda line: click.echo(line, err=True), sha256)
+        folder = pulling.pull(name, lambda line: click.echo(line, err=True), sha256)
         click.echo(f"{name}: {folder}")
 
 

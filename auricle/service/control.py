@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from auricle.engine.command import Change
-from auricle.engine.node import Node, describe
-from auricle.errors import ConfigError, NothingToChange
+from auricle.engine.node import Node
+from auricle.errors import ConfigError, NothingToChange, describe_invalid
 from auricle.service.description import describe_graph
 from auricle.service.stream_list import StreamSpec
 from auricle.service.streams import Streams
@@ -120,7 +120,7 @@ class Control:
         try:
             spec = StreamSpec(name=stream, input=input, values=dict(values or {}))
         except ValidationError as error:
-            raise ConfigError(describe(error)) from None
+            raise ConfigError(describe_invalid(error)) from None
         self._offer(self._streams.add(spec).run.graph.order)
         return stream
 

@@ -12,8 +12,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from auricle.engine.node import describe
-from auricle.errors import ConfigError, one_line
+from auricle.errors import ConfigError, describe_invalid, one_line
 from auricle.service.restart import Restart
 from auricle.service.stream_list import NAME, Form, Streams
 from auricle.wire.settings import CurveSpec, WireSpec
@@ -86,7 +85,7 @@ def read_graph_file(path: Path) -> GraphFile:
     try:
         file = GraphFile.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {describe(error)}") from None
+        raise ConfigError(f"{path}: {describe_invalid(error)}") from None
     return _with_keys_beside(file, path.parent)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from auricle.engine.node import Source, describe
-from auricle.errors import ConfigError, did_you_mean
+from auricle.engine.node import Source
+from auricle.errors import ConfigError, describe_invalid, did_you_mean
 from auricle.nodes.inputs.choice import input_for
 from auricle.service.building import find_class
 from auricle.service.graph_file import GraphFile, read_graph_file
@@ -134,5 +134,5 @@ def _with_addresses(file: GraphFile, values: Mapping[str, Any]) -> GraphFile:
     try:
         wire = WireSpec.model_validate({**dict(file.wire), **given})
     except ValidationError as error:
-        raise ConfigError(describe(error, WIRE, known=WireSpec.model_fields)) from None
+        raise ConfigError(describe_invalid(error, WIRE, known=WireSpec.model_fields)) from None
     return file.model_copy(update={"wire": wire})

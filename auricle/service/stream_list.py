@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from auricle.engine.node import describe
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, describe_invalid
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
 """Pattern of a stream's name, the first part of its topics."""
@@ -93,7 +92,7 @@ def _read_list(streams: StreamList, folder: Path) -> list[StreamSpec]:
         try:
             specs.append(StreamSpec(name=name, input=line, values=streams.values))
         except ValidationError as error:
-            raise ConfigError(f"{path}, line {number}: {describe(error)}") from None
+            raise ConfigError(f"{path}, line {number}: {describe_invalid(error)}") from None
     return specs
 
 

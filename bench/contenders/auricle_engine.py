@@ -14,8 +14,8 @@ import numpy as np
 from protocol import Answer, serve  # type: ignore[import-not-found]
 
 from auricle.engine.scheduler import usable_cores
-from auricle.models.inference.incremental import chunk_size
-from auricle.models.inference.sessions import open_session, open_split_session
+from auricle.models.inference.incremental import chunk_size, open_split_session
+from auricle.models.inference.sessions import open_session
 from auricle.models.inference.split import FEATURES, FRAMES
 from auricle.models.registry import find, info
 from auricle.service.graph_file import GraphFile

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from auricle.errors import AuricleError, ConfigError, ModelError
 from auricle.models.card import Card
-from auricle.models.inference.open_owner import open_runner
-from auricle.models.inference.owner import InferenceOwner, Request, Runner, Seat, batch_sizes
-from auricle.models.inference.providers import SHORT_NAMES, trouble, usable
+from auricle.models.inference.batches import open_runner
+from auricle.models.inference.owner import InferenceOwner, PendingSegment, Runner, Seat, batch_sizes
+from auricle.models.inference.providers import full_name, unusable_reason, usable
 from auricle.models.patchout import Kept
 from auricle.models.registry import find, info
 from bench.report import Figure, Report
@@ -51,7 +51,7 @@ def check(providers: Sequence[str]) -> None:
     Raises:
         ConfigError: None of the providers can run anything here.
     """
-    troubles = {name: trouble(SHORT_NAMES.get(name.lower(), name)) for name in providers}
+    troubles = {name: unusable_reason(full_name(name)) for name in providers}
     if all(what is not None for what in troubles.values()):
         why = [f"{name}: {what or 'not in this ONNX Runtime'}" for name, what in troubles.items()]
         raise ConfigError(f"no GPU to measure: {'; '.join(why)}")
@@ -273,7 +273,7 @@ def through(
     done: queue.SimpleQueue[int] = queue.SimpleQueue()
     seats: list[Seat] = [owner.join(functools.partial(done.put, n)) for n in range(streams)]
     began = time.perf_counter()
-    requests: list[Request] = [
+    requests: list[PendingSegment] = [
         seat.ask(segments[n % len(segments)], kept) for n, seat in enumerate(seats)
     ]
     for count in range(ROUNDS * streams):

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from auricle.errors import ConfigError
 from auricle.models.card import Card
-from auricle.models.inference.patches import PatchInference
-from auricle.models.inference.sessions import open_patch_session, open_session
+from auricle.models.inference.patches import PatchInference, open_patch_session
+from auricle.models.inference.sessions import open_session
 from auricle.models.patchout import Patchout
 from auricle.models.registry import find, info
 from bench.measures import patchout_adaptive, patchout_live

@@ -35,13 +35,13 @@ from numpy.typing import NDArray
 
 from auricle.errors import ModelError
 from auricle.models.convert.onnx_graph import OnnxGraph
-from auricle.models.front_end import FRONT_ENDS
+from auricle.models.published import MUSICNN_SEGMENTS
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array]
 
-SEGMENT_SIZE: Final = 187
-N_MELS: Final = FRONT_ENDS["musicnn"].n_mels
+SEGMENT_SIZE: Final = MUSICNN_SEGMENTS.size
+N_MELS: Final = MUSICNN_SEGMENTS.front_end.n_mels
 N_CLASSES: Final = 50
 MUSICNN_EMBEDDING: Final = 200
 VGG_EMBEDDING: Final = 256

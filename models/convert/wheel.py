@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from auricle.errors import ModelError
-from auricle.models.card import Card, FrontEndSpec, InferenceSpec, Schema, TensorSpec, save_card
+from auricle.models.card import Card, InferenceSpec, Schema, TensorSpec, save_card
 from auricle.models.convert import musicnn
 from auricle.models.convert.tensor_bundle import TensorBundle
 from auricle.models.files import sha256, write_atomically
+from auricle.models.published import MUSICNN_SEGMENTS
 
 LICENCE: Final = "ISC"
 MODEL_FILE: Final = "model.onnx"
-
-FRONT_END: Final = FrontEndSpec.of("musicnn")
-# Essentia's patchHopSize for these models: segments overlap by half.
-SEGMENT_HOP_SIZE: Final = 93
 
 _Build = Callable[[Mapping[str, musicnn.Array], Mapping[str, str]], bytes]
 
@@ -41,7 +38,7 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Conversion:
     """One model that can be fetched. `checkpoint` is the wheel's folder, `labels` the variable with
     its tags."""
 
@@ -73,27 +70,27 @@ _MTT: Final = "MagnaTagATune data set"
 _MSD: Final = "Million Song Dataset"
 
 # The figures are those of the wheel's README: macro averages on the data set's test split.
-RECIPES: Final = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe("musicnn-mtt", _MUSICNN, "MTT_musicnn", "MTT_LABELS", _MTT, 0.9067, 0.3831),
-        Recipe("musicnn-msd", _MUSICNN, "MSD_musicnn", "MSD_LABELS", _MSD, 0.8802, 0.2891),
-        Recipe("vgg-mtt", _VGG_MTT, "MTT_vgg", "MTT_LABELS", _MTT, 0.9030, 0.3823),
-        Recipe("vgg-msd", _VGG_MSD, "MSD_vgg", "MSD_LABELS", _MSD, 0.8768, 0.2819),
+CONVERSIONS: Final = {
+    conversion.name: conversion
+    for conversion in (
+        Conversion("musicnn-mtt", _MUSICNN, "MTT_musicnn", "MTT_LABELS", _MTT, 0.9067, 0.3831),
+        Conversion("musicnn-msd", _MUSICNN, "MSD_musicnn", "MSD_LABELS", _MSD, 0.8802, 0.2891),
+        Conversion("vgg-mtt", _VGG_MTT, "MTT_vgg", "MTT_LABELS", _MTT, 0.9030, 0.3823),
+        Conversion("vgg-msd", _VGG_MSD, "MSD_vgg", "MSD_LABELS", _MSD, 0.8768, 0.2819),
     )
 }
 
 
-def convert(recipe: Recipe, wheel: Path, folder: Path) -> Card:
+def convert(conversion: Conversion, wheel: Path, folder: Path) -> Card:
     """Fill the empty `folder` with a model made from the wheel.
 
     Raises:
-        ModelError: the wheel does not hold what the recipe says.
+        ModelError: the wheel does not hold what the conversion names.
         OSError: the folder cannot be written.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            prefix = f"musicnn/{recipe.checkpoint}/"
+            prefix = f"musicnn/{conversion.checkpoint}/"
             index = archive.read(f"{prefix}.index")
             shard = archive.read(f"{prefix}.data-00000-of-00001")
             settings = archive.read("musicnn/configuration.py").decode()
@@ -102,16 +99,18 @@ def convert(recipe: Recipe, wheel: Path, folder: Path) -> Card:
             )
     except (zipfile.BadZipFile, KeyError, StopIteration) as error:
         raise ModelError(
-            f"{wheel.name}: not the wheel that '{recipe.name}' is made from: {error}"
+            f"{wheel.name}: not the wheel that '{conversion.name}' is made from: {error}"
         ) from error
 
-    bundle = TensorBundle(index, [shard], f"{wheel.name}, {recipe.checkpoint}")
+    bundle = TensorBundle(index, [shard], f"{wheel.name}, {conversion.checkpoint}")
     arrays = musicnn.model_arrays({name: bundle.read(name) for name in bundle.names()})
-    labels = _labels(settings, recipe.labels)
+    labels = _labels(settings, conversion.labels)
     # ISC asks that its notice goes with every copy.
     write_atomically(folder / "LICENSE", licence)
-    write_atomically(folder / MODEL_FILE, recipe.network.build(arrays, _metadata(recipe, labels)))
-    card = _card(recipe, labels, sha256(folder / MODEL_FILE))
+    write_atomically(
+        folder / MODEL_FILE, conversion.network.build(arrays, _metadata(conversion, labels))
+    )
+    card = _card(conversion, labels, sha256(folder / MODEL_FILE))
     save_card(card, folder)
     return card
 
@@ -128,19 +127,22 @@ def _labels(settings: str, variable: str) -> tuple[str, ...]:
     raise ModelError(f"configuration.py: no {variable}")
 
 
-def _metadata(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, str]:
+def _metadata(conversion: Conversion, labels: tuple[str, ...]) -> dict[str, str]:
     """The card's essentials, for tools that are handed the model file alone."""
-    values: dict[str, Any] = {**FRONT_END.model_dump(), "segment_size": musicnn.SEGMENT_SIZE}
+    values: dict[str, Any] = {
+        **MUSICNN_SEGMENTS.front_end.model_dump(),
+        "segment_size": MUSICNN_SEGMENTS.size,
+    }
     values |= {
-        "name": recipe.name,
-        "front_end": FRONT_END.name,
+        "name": conversion.name,
+        "front_end": MUSICNN_SEGMENTS.front_end.name,
         "labels": "\n".join(labels),
         "licence": LICENCE,
     }
     return {key: str(value) for key, value in values.items()}
 
 
-def _card(recipe: Recipe, labels: tuple[str, ...], model_hash: str) -> Card:
+def _card(conversion: Conversion, labels: tuple[str, ...], model_hash: str) -> Card:
     outputs = (
         TensorSpec(
             name="activations",
@@ -150,35 +152,36 @@ def _card(recipe: Recipe, labels: tuple[str, ...], model_hash: str) -> Card:
         ),
         TensorSpec(
             name="embeddings",
-            shape=("batch", recipe.network.embedding_size),
+            shape=("batch", conversion.network.embedding_size),
             output_purpose="embeddings",
         ),
     )
-    mel = TensorSpec(name="mel", shape=("batch", musicnn.SEGMENT_SIZE, musicnn.N_MELS))
+    mel = TensorSpec(name="mel", shape=("batch", MUSICNN_SEGMENTS.size, musicnn.N_MELS))
     return Card(
-        name=recipe.name,
+        name=conversion.name,
         type="auto-tagging",
         link="https://github.com/jordipons/musicnn",
         version="1",
-        description=recipe.description,
+        description=conversion.description,
         author="Jordi Pons",
         release_date="2019-08-18",
         framework="onnx",
         classes=labels,
         model_types=("onnx",),
         dataset={
-            "name": recipe.corpus,
-            "metrics": {"ROC-AUC": recipe.roc_auc, "PR-AUC": recipe.pr_auc},
+            "name": conversion.corpus,
+            "metrics": {"ROC-AUC": conversion.roc_auc, "PR-AUC": conversion.pr_auc},
         },
         io=Schema(inputs=(mel,), outputs=outputs),
         inference=InferenceSpec(
-            sample_rate=FRONT_END.sample_rate, algorithm=recipe.network.algorithm
+            sample_rate=MUSICNN_SEGMENTS.front_end.sample_rate,
+            algorithm=conversion.network.algorithm,
         ),
         file=MODEL_FILE,
         sha256=model_hash,
         licence=LICENCE,
-        source=f"checkpoint {recipe.checkpoint} of the musicnn 0.1.0 wheel, converted by Auricle",
-        front_end=FRONT_END,
-        segment_size=musicnn.SEGMENT_SIZE,
-        segment_hop_size=SEGMENT_HOP_SIZE,
+        source=f"checkpoint {conversion.checkpoint} of the musicnn 0.1.0 wheel, converted by Auricle",
+        front_end=MUSICNN_SEGMENTS.front_end,
+        segment_size=MUSICNN_SEGMENTS.size,
+        segment_hop_size=MUSICNN_SEGMENTS.hop_size,
     )

@@ -1,89 +1,86 @@
-"""Whether the patches of a model are those that its card speaks of.
+"""Whether the patches of a model are those that its card describes.
 
 A file takes any grid that is small enough for it, and gives wrong embeddings where columns are
-further apart than it has them. So it is asked once, when it is opened, in runs that take no time.
+further apart than its own. So each is tried once, when it is opened, in runs that take no time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import NDArray
 
-from auricle.errors import ModelError
-from auricle.models.card import Card
+from auricle.models.inference.patch_split import PatchSession
+from auricle.models.inference.sessions import DTYPES
 from auricle.models.patchout import KEEP_F, KEEP_T, PATCHES, PatchGrid
 
-if TYPE_CHECKING:
-    from auricle.models.inference.sessions import PatchSession
+ROUNDING: Final = 0.05
+"""Largest difference of equal projections, as a part of the loudest: integers are as exact as the
+loudest value allows."""
+
+Array = NDArray[Any]
 
 
-def difference(
-    session: PatchSession, grid: PatchGrid, dtype: DTypeLike, strict: bool
-) -> str | None:
-    """How a model's patches are not those of a grid; None if they are.
+def grid_mismatch(session: PatchSession, grid: PatchGrid, strict: bool) -> str | None:
+    """How a model's patches differ from a grid; None if they do not.
 
     Args:
-        session: Of the model.
-        grid: What they should be.
-        dtype: Of its frames.
-        strict: Whether the session refuses indices that are not there, which only CPUs do for
-            certain; else a model of more columns or rows is not told from one that has what the
-            grid has.
+        session: The split model.
+        grid: The grid of its card.
+        strict: Whether the session refuses indices beyond its own, which only CPUs do for certain;
+            if not, a model of more columns or rows passes for one of the grid's.
     """
-    columns, rows = np.arange(2), np.arange(grid.rows)
-    (mel,) = (each for each in session.front.get_inputs() if each.name == session.input)
-    noise = np.random.default_rng(0).normal(size=(1, grid.size + 2 * grid.stride, mel.shape[-1]))
-    noise = noise.astype(dtype)
-
-    def project(first: int) -> Any:
-        frames = noise[:, first : first + grid.size + grid.stride]
-        return _tried(session.front, {session.input: frames, KEEP_T: columns, KEEP_F: rows})
-
-    one, next_one = project(0), project(grid.stride)
+    one, next_one = _project_two_columns(session, grid)
     if one is None or next_one is None:
         return (
             f"no {grid.rows} rows of patches of {grid.size} frames and bands, {grid.stride} apart"
         )
-    # Integers are as exact as the loudest value allows.
-    if np.abs(one[:, :, 1] - next_one[:, :, 0]).max() > 0.05 * np.abs(one).max():
+    if np.abs(one[:, :, 1] - next_one[:, :, 0]).max() > ROUNDING * np.abs(one).max():
         return f"its columns are not {grid.stride} frames apart"
 
-    def places(columns: list[int], rows: list[int]) -> bool:
+    def takes(columns: list[int], rows: list[int]) -> bool:
+        """Whether the back has places for these columns and rows. Four at most: that is quick."""
         patches = np.zeros((1, len(rows), len(columns), one.shape[-1]), one.dtype)
         inputs = {PATCHES: patches, KEEP_T: np.array(columns), KEEP_F: np.array(rows)}
-        return _tried(session.back, inputs) is not None
+        return _run_quietly(session.back, inputs) is not None
 
-    # Four tokens at most: none of this takes the time of a segment.
-    if not places([0, grid.columns - 1], [0, grid.rows - 1]):
+    if not takes([0, grid.columns - 1], [0, grid.rows - 1]):
         return f"it has fewer than {grid.columns} columns, or {grid.rows} rows"
-    if strict and places([0, grid.columns], [0]):
+    if strict and takes([0, grid.columns], [0]):
         return f"it has more than {grid.columns} columns"
-    if strict and places([0], [0, grid.rows]):
+    if strict and takes([0], [0, grid.rows]):
         return f"it has more than {grid.rows} rows"
     return None
 
 
-def _tried(session: Any, inputs: Mapping[str, Any]) -> Any:
-    """The first output; None if it is refused."""
+def _project_two_columns(
+    session: PatchSession, grid: PatchGrid
+) -> tuple[Array | None, Array | None]:
+    """Two columns of patches of noise, (1, rows, 2, width), and the two that begin a column later;
+    None if the front refuses them.
+    """
+    (mel,) = (each for each in session.front.get_inputs() if each.name == session.input)
+    noise = np.random.default_rng(0).normal(size=(1, grid.size + 2 * grid.stride, mel.shape[-1]))
+    noise = noise.astype(DTYPES[mel.type])
+    kept = {KEEP_T: np.arange(2), KEEP_F: np.arange(grid.rows)}
+    length = grid.size + grid.stride
+    one, next_one = (
+        _run_quietly(session.front, {session.input: noise[:, first : first + length], **kept})
+        for first in (0, grid.stride)
+    )
+    return one, next_one
+
+
+def _run_quietly(session: Any, inputs: Mapping[str, Any]) -> Array | None:
+    """The first output; None if the session refuses the inputs."""
     import onnxruntime
 
-    quiet = onnxruntime.RunOptions()
-    quiet.log_severity_level = 4  # it would say on standard error what is no error here
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4  # it would report on standard error what is expected here
     try:
-        return session.run(None, inputs, quiet)[0]
+        first: Array = session.run(None, inputs, options)[0]
     except Exception:  # ONNX Runtime's own classes have no common base but this
         return None
-
-
-def check_there(session: Any, card: Card, path: Path) -> None:
-    """Raise ModelError, if a model asks which patches to keep, and its card does not say what there
-    are.
-    """
-    if card.patch_grid is None and {KEEP_T, KEEP_F} & {each.name for each in session.get_inputs()}:
-        raise ModelError(
-            f"{card.name}: its card has no patch_grid, and {path} takes {KEEP_T} and {KEEP_F}"
-        )
+    return first

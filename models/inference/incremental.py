@@ -4,17 +4,91 @@ once.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.models.inference.sessions import SplitSession
-from auricle.models.inference.split import FEATURES, FRAMES
+from auricle.errors import ModelError
+from auricle.models.card import model_path
+from auricle.models.inference.providers import usable
+from auricle.models.inference.sessions import load_session
+from auricle.models.inference.shared import made_once_per_model
+from auricle.models.inference.split import FEATURES, FRAMES, Split, split
+from auricle.models.inference.whole import Inference
+from auricle.models.registry import check
 
-LONGEST_CHUNK = 32
+LONGEST_CHUNK: Final = 32
 """Most columns that one run of the front computes. A run of 32 takes 1.8 ms; shorter ones are as
-fast a column, longer ones leave more to do when the last frame of a segment has come."""
+fast per column, longer ones leave more to do when the last frame of a segment has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSession:
+    """A model in two parts; see `auricle.models.inference.split`.
+
+    Attributes:
+        front: Session from frames to feature columns.
+        back: Session from a segment and its columns to the model's outputs.
+        input: Name of the model's own input.
+        history: Frames that the front takes beside the new ones.
+        width: Feature columns of a segment.
+        channels: Values of a column.
+    """
+
+    front: Any
+    back: Any
+    input: str
+    history: int
+    width: int
+    channels: int
+
+
+def open_split_session(
+    folder: Path, hop_size: int, providers: tuple[str, ...], threads: int
+) -> SplitSession | None:
+    """The session of a model in two parts, shared by all callers with the same arguments; both have
+    run once.
+
+    Args:
+        folder: The model's folder.
+        hop_size: Frames from one segment to the next.
+        providers: See `auricle.models.inference.sessions.open_session`, also for errors.
+        threads: Threads that share the work of one run.
+
+    Returns:
+        None for a model that has nothing to share between segments so far apart.
+    """
+    return _open_split(folder, hop_size, usable(folder, providers), threads)
+
+
+@made_once_per_model
+def _open_split(
+    folder: Path, hop_size: int, providers: tuple[str, ...], threads: int
+) -> SplitSession | None:
+    card = check(folder)
+    path = model_path(folder, card)
+    try:
+        parts = split(path, hop_size)
+    except ModelError as error:
+        raise ModelError(f"{card.name}: {error}") from error
+    if parts is None:
+        return None
+    return _load_parts(parts, f"{card.name}: {path}, split", providers, threads)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_parts(parts: Split, what: str, providers: tuple[str, ...], threads: int) -> SplitSession:
+    # Cached by the parts, which are the same for most hops; those of replaced models drop out.
+    front = load_session(parts.front, what, providers, threads, frames=parts.history + 1)
+    back = load_session(parts.back, what, providers, threads)
+    name = back.get_inputs()[0].name
+    return SplitSession(front, back, name, parts.history, parts.width, parts.channels)
 
 
 def chunk_size(hop_size: int) -> int:
@@ -22,7 +96,7 @@ def chunk_size(hop_size: int) -> int:
     return math.ceil(hop_size / math.ceil(hop_size / LONGEST_CHUNK))
 
 
-class IncrementalInference:
+class IncrementalInference(Inference):
     """The feature columns of one stream's next segment, and the runs that fill and use them.
 
     Columns are computed in chunks whose ends are fixed by the segments, so results are the same to
@@ -34,6 +108,8 @@ class IncrementalInference:
         hop_size: Frames from one segment to the next.
     """
 
+    incremental = True
+
     def __init__(self, session: SplitSession, segment_size: int, hop_size: int) -> None:
         self._session = session
         # Frames of a segment before the first that has a column.
@@ -44,15 +120,7 @@ class IncrementalInference:
         self._position = 0
 
     def advance(self, position: int, frames: NDArray[np.float32]) -> bool:
-        """Compute one chunk of columns, if the frames for it are there.
-
-        Args:
-            position: Index of the first frame of the next segment.
-            frames: From that one on, shape (any, bands).
-
-        Returns:
-            Whether there was one to compute.
-        """
+        """Compute one chunk of columns, if the frames for it are there. See `Inference`."""
         self._move_to(position)
         left = self._session.width - self._filled
         stop = self._session.width - (math.ceil(left / self._chunk) - 1) * self._chunk
@@ -69,15 +137,9 @@ class IncrementalInference:
         return True
 
     def run(
-        self, names: list[str], position: int, segment: NDArray[np.float32]
+        self, names: Sequence[str], position: int, segment: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
-        """Outputs of the model for a segment.
-
-        Args:
-            names: Of the outputs.
-            position: Index of the segment's first frame.
-            segment: Its frames, shape (segment_size, bands).
-        """
+        """See `Inference`."""
         while self.advance(position, segment):
             pass
         inputs = {self._session.input: segment[None], FEATURES: self._columns}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auricle.errors import ModelError
+from auricle.errors import ModelError, one_line
 from auricle.models.patchout import KEEP_F, KEEP_T, PATCHES
 
 
@@ -35,25 +35,40 @@ class PatchSplit:
     input: str
 
 
+@dataclass(frozen=True, slots=True)
+class PatchSession:
+    """The two parts of a model, loaded.
+
+    Attributes:
+        front: Session from frames to projected patches.
+        back: Session from these to the model's outputs.
+        input: Name of the model's own input.
+        what: Model and file, for messages.
+    """
+
+    front: Any
+    back: Any
+    input: str
+    what: str
+
+
 def split_patches(path: Path) -> PatchSplit:
     """Split a model that was exported with its patches in sight.
 
     Raises:
-        ModelError: No ONNX model, or one without the inputs and the value that this takes.
+        ModelError: Not an ONNX model, or one without the inputs and the value that this takes.
     """
-    import onnx  # takes a tenth of a second, and only who opens a session needs it
+    import onnx  # takes a tenth of a second, and is needed only where a session is opened
     from onnx.utils import Extractor
 
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's own errors have no common base but this
-        raise ModelError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from error
+        raise ModelError(f"{path} cannot be loaded: {one_line(error)}") from error
     inputs = [each.name for each in model.graph.input]
-    outputs = [each.name for each in model.graph.output]
     values = {name for node in model.graph.node for name in node.output}
-    missing = [name for name in (KEEP_T, KEEP_F) if name not in inputs] + [
-        name for name in (PATCHES,) if name not in values
-    ]
+    missing = [name for name in (KEEP_T, KEEP_F) if name not in inputs]
+    missing += [name for name in (PATCHES,) if name not in values]
     if missing:
         raise ModelError(
             f"{path}: no {' nor '.join(missing)}; patches of this model cannot be left out"
@@ -61,17 +76,18 @@ def split_patches(path: Path) -> PatchSplit:
     (mel,) = (name for name in inputs if name not in (KEEP_T, KEEP_F))
     extractor = Extractor(model)
 
-    def part(taken: list[str], given: list[str]) -> bytes:
+    def extract(taken: list[str], given: list[str]) -> bytes:
         return bytes(extractor.extract_model(taken, given).SerializeToString())
 
-    front = part([mel, KEEP_T, KEEP_F], [PATCHES])
-    _count_patches(extractor.graph.node, mel)
-    return PatchSplit(front, part([PATCHES, KEEP_T, KEEP_F], outputs), mel)
+    front = extract([mel, KEEP_T, KEEP_F], [PATCHES])
+    _read_batch_size_off_patches(extractor.graph.node, mel)
+    outputs = [each.name for each in model.graph.output]
+    return PatchSplit(front, extract([PATCHES, KEEP_T, KEEP_F], outputs), mel)
 
 
-def _count_patches(nodes: Sequence[Any], mel: str) -> None:
-    """Have the size of the batch, which the blocks reshape by, read off the patches, not off the
-    frames.
+def _read_batch_size_off_patches(nodes: Sequence[Any], mel: str) -> None:
+    """Let the blocks take the size of the batch, which they reshape by, from the patches, not from
+    the frames, which the back does not have.
     """
     # A conversion to other numbers puts a cast before everything, and last in the list.
     casts = {node.output[0] for node in nodes if node.op_type == "Cast" and node.input[0] == mel}

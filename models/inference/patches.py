@@ -1,95 +1,136 @@
-"""Running a transformer on overlapping segments: patches are projected once, and some are left out."""
+"""Running a transformer on overlapping segments: patches are projected once, and some left out."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.errors import ProviderError, one_line
-from auricle.models.inference.sessions import DTYPES, PatchSession
+from auricle.errors import ModelError, ProviderError, one_line
+from auricle.models.card import model_path
+from auricle.models.inference.grid_check import grid_mismatch
+from auricle.models.inference.patch_split import PatchSession, split_patches
+from auricle.models.inference.providers import CPU, usable
+from auricle.models.inference.sessions import DTYPES, load_session
+from auricle.models.inference.shared import made_once_per_model
+from auricle.models.inference.whole import Inference
 from auricle.models.patchout import KEEP_F, KEEP_T, PATCHES, Kept, PatchGrid, Patchout
+from auricle.models.registry import check
 
 log = logging.getLogger(__name__)
 
-_lock = threading.Lock()
+
+def open_patch_session(folder: Path, providers: tuple[str, ...], threads: int) -> PatchSession:
+    """The session of a model whose patches can be left out, shared by all callers with the same
+    arguments.
+
+    Its patches are as the card's `patch_grid` says. Arguments and errors are those of
+    `auricle.models.inference.sessions.open_session`.
+    """
+    return _open_patches(folder, usable(folder, providers), threads)
+
+
+@made_once_per_model
+def _open_patches(folder: Path, providers: tuple[str, ...], threads: int) -> PatchSession:
+    card = check(folder)
+    assert card.patch_grid is not None
+    path = model_path(folder, card)
+    try:
+        parts = split_patches(path)
+    except ModelError as error:
+        raise ModelError(f"{card.name}: {error}") from error
+    grid, what = card.patch_grid, f"{card.name}: {path}, split"
+    frames = (grid.columns - 1) * grid.stride + grid.size
+    front = load_session(parts.front, what, providers, threads, frames=frames)
+    back = load_session(parts.back, what, providers, threads)
+    session = PatchSession(front, back, parts.input, what)
+    if mismatch := grid_mismatch(session, grid, strict=providers[0] == CPU):
+        raise ModelError(f"{card.name}: patch_grid is not that of {path}: {mismatch}")
+    return session
+
+
+_lock = threading.Lock()  # guards `_warmed`, and what is being warmed up
 
 _warmed: WeakKeyDictionary[Any, set[tuple[tuple[str, ...], Kept]]] = WeakKeyDictionary()
 """By session, what has been run: outputs and kept patches."""
 
 
-class PatchInference:
+class PatchInference(Inference):
     """The projected patches of one stream's latest segment, and the runs that fill and use them.
 
-    Where a segment begins a whole number of columns behind the last one, what both have is kept;
-    else, and where another setting keeps other rows, all is projected anew. For MAEST-30s these are
-    5.2 MB a stream, in single precision; each hop copies those that stay, and then those that the
-    run takes.
+    Where a segment begins a whole number of columns behind the last one, the patches of both are
+    kept; elsewhere, and where another setting keeps other rows, all are projected again. For
+    MAEST-30s these are 5.2 MB a stream, in single precision; each hop copies those that stay, and
+    then those that the run takes.
 
     Args:
         session: The split model.
         grid: How it cuts segments.
         patchout: Which patches are kept to begin with.
+
+    Attributes:
+        projected: Columns that were projected so far.
     """
 
     def __init__(self, session: PatchSession, grid: PatchGrid, patchout: Patchout) -> None:
         self._session = session
         self._grid = grid
         self._position = 0
-        projected = session.front.get_outputs()[0]
-        self._patches = np.zeros(
-            (grid.rows, grid.columns, projected.shape[-1]), DTYPES[projected.type]
-        )
+        output = session.front.get_outputs()[0]
+        self._patches = np.zeros((grid.rows, grid.columns, output.shape[-1]), DTYPES[output.type])
         self._known = np.zeros(grid.columns, bool)
         self.projected = 0
-        """Columns that were projected so far."""
         self.use(patchout)
 
     def use(self, patchout: Patchout) -> None:
-        """Keep other patches from the next segment on. Raises ModelError, if none would be left."""
+        """Keep other patches from the next segment on.
+
+        Raises:
+            ModelError: None would be left.
+        """
         columns, rows = self._grid.kept(patchout)
         self._columns, self._rows = np.array(columns), np.array(rows)
         self._known[:] = False
 
-    def warm(self, names: list[str], patchouts: Sequence[Patchout]) -> None:
-        """Run each of these settings once a session: the first run with so many tokens allocates.
+    def warm(self, names: Sequence[str], patchouts: Iterable[Patchout]) -> None:
+        """Run each of these settings, once per session: the first run with so many tokens
+        allocates.
+
+        Args:
+            names: Names of the outputs.
+            patchouts: The settings.
 
         Raises:
             ProviderError: One cannot be run.
         """
-        with _lock:  # who comes second waits until it is done
+        with _lock:  # a second caller waits until it is done
             done = _warmed.setdefault(self._session.back, set())
             for patchout in patchouts:
-                kept = self._grid.kept(patchout)
-                if (setting := (tuple(names), kept)) in done:
-                    continue
-                columns, rows = (np.array(indices) for indices in kept)
-                shape = (1, len(rows), len(columns), self._patches.shape[2])
-                try:
-                    self._run(names, np.zeros(shape, self._patches.dtype), columns, rows)
-                except (
-                    Exception
-                ) as error:  # ONNX Runtime's own classes have no common base but this
-                    what = f"{self._session.what}: patchout {patchout} cannot be run: {one_line(error)}"
-                    raise ProviderError(what) from error
-                done.add(setting)
+                setting = (tuple(names), self._grid.kept(patchout))
+                if setting not in done:
+                    self._run_zeros(names, patchout)
+                    done.add(setting)
+
+    def _run_zeros(self, names: Sequence[str], patchout: Patchout) -> None:
+        columns, rows = (np.array(indices) for indices in self._grid.kept(patchout))
+        shape = (1, len(rows), len(columns), self._patches.shape[2])
+        try:
+            self._run(names, np.zeros(shape, self._patches.dtype), columns, rows)
+        except Exception as error:  # ONNX Runtime's own classes have no common base but this
+            what = f"{self._session.what}: patchout {patchout} cannot be run: {one_line(error)}"
+            raise ProviderError(what) from error
 
     def run(
-        self, names: list[str], position: int, segment: NDArray[np.float32]
+        self, names: Sequence[str], position: int, segment: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
-        """Outputs of the model for a segment.
-
-        Args:
-            names: Of the outputs.
-            position: Index of the segment's first frame.
-            segment: Its frames, shape (segment_size, bands).
-        """
+        """See `Inference`."""
         self._move_to(position)
         self._project(segment)
         kept = np.ascontiguousarray(self._patches[: len(self._rows), self._columns])
@@ -97,7 +138,7 @@ class PatchInference:
 
     def _run(
         self,
-        names: list[str],
+        names: Sequence[str],
         patches: NDArray[Any],
         columns: NDArray[np.int64],
         rows: NDArray[np.int64],
@@ -133,13 +174,18 @@ class PatchInference:
 
 
 @functools.cache
-def tell_if_unshared(model: str, hop_size: int, stride: int) -> None:
-    """Say, once however many streams there are, that segments so many frames apart share no
-    patches.
+def warn_if_unshared(model: str, hop_size: int, stride: int) -> None:
+    """Log, once however many streams there are, that segments share no patches.
+
+    Args:
+        model: Name of the model.
+        hop_size: Frames from one segment to the next.
+        stride: Frames from one patch to the next.
     """
     if hop_size % stride:
         log.warning(
-            "%s: hop_size=%d is no multiple of %d frames from patch to patch, so segments share no patches",
+            "%s: hop_size=%d is no multiple of %d frames from patch to patch, so segments share no "
+            "patches",
             model,
             hop_size,
             stride,

@@ -1,9 +1,9 @@
-"""Engines: models compiled for one GPU and one shape, kept on disk, since compiling takes minutes.
+"""Compiled programs, kept on disk: compiled for one GPU and one shape, which takes minutes.
 
-An engine is used again only where all is the same that it depends on: the program, the shape, and
-what the compiler says of the GPU and of itself. It lies in a folder of its own, whose name is the
-hash of all that, with a description that has the hash of the engine. One at a time is compiled, in
-whatever process: another may be the same one, and compilers choose by what they measure.
+One is used again only where all is the same that it depends on: the torch program, the shape, and
+what the compiler reports of the GPU and of itself. It lies in a folder of its own, whose name is
+the hash of all that, with a description that has the hash of the file. One at a time is compiled,
+in whatever process: another may be the same one, and compilers choose by what they measure.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.errors import ModelError
+from auricle.errors import ModelError, one_line
 from auricle.models.files import locked, new_folder, sha256
 from auricle.models.patchout import Kept
 
-Engine = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
+CompiledProgram = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 """From segments (batch, segment_size, bands) to the outputs of the program, each (batch, ...)."""
 
-ENGINE: Final = "engine.pt2"
-DESCRIPTION: Final = "engine.json"
+COMPILED: Final = "compiled.pt2"
+DESCRIPTION: Final = "description.json"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class EngineShape:
-    """What an engine is compiled for.
+class ProgramShape:
+    """What a program is compiled for.
 
     Attributes:
-        batch: Segments.
-        frames: Of a segment.
-        bands: Of a frame.
+        batch: Segments of a batch.
+        frames: Frames of a segment.
+        bands: Bands of a frame.
         kept: Patches to look at; None for a model without patches.
     """
 
@@ -52,27 +52,28 @@ class EngineShape:
 
 
 class Compiler(Protocol):
-    """Makes engines of programs."""
+    """Compiles torch programs."""
 
     def traits(self) -> Mapping[str, str]:
-        """What else than program and shape an engine depends on: the GPU, versions."""
+        """What else a compiled program depends on: the GPU, versions."""
 
-    def compile(self, program: Path, shape: EngineShape, engine: Path) -> None:
-        """Write the engine of a program."""
+    def compile(self, program: Path, shape: ProgramShape, target: Path) -> None:
+        """Compile the torch program in a file, and write the result into another."""
 
-    def load(self, engine: Path) -> Engine:
-        """Read an engine that `compile` wrote, maybe in another process."""
+    def load(self, compiled: Path) -> CompiledProgram:
+        """Read what `compile` wrote, maybe in another process."""
 
 
-class EngineCache:
-    """Engines of one program, compiled at the first call and read from disk at later ones.
+class ProgramCache:
+    """One torch program, compiled at the first call for each shape and read from disk at later
+    ones.
 
     Args:
-        folder: Where engines are kept.
-        compiler: Makes them.
-        program: File to compile.
+        folder: Where compiled programs are kept.
+        compiler: What compiles it.
+        program: File of the torch program.
         program_sha256: Its hash.
-        name: Of the model, for messages.
+        name: Name of the model, for messages.
     """
 
     def __init__(
@@ -84,8 +85,8 @@ class EngineCache:
         self._program_sha256 = program_sha256
         self._name = name
 
-    def engine(self, shape: EngineShape) -> Engine:
-        """The engine for a shape.
+    def compiled(self, shape: ProgramShape) -> CompiledProgram:
+        """The program compiled for a shape.
 
         Raises:
             ModelError: It cannot be compiled, or not be kept.
@@ -97,32 +98,32 @@ class EngineCache:
             try:
                 return self._read(target)
             except Exception as error:  # whatever the libraries make of a broken file
-                why = " ".join(str(error).split()) or type(error).__name__
                 log.warning(
-                    "%s: engine %s cannot be used, and is made anew: %s", self._name, target, why
+                    "%s: %s cannot be used, and is compiled again: %s",
+                    self._name,
+                    target,
+                    one_line(error),
                 )
         try:
-            with locked(self._folder / ".lock", self._wait):
+            with locked(self._folder / ".lock", self._warn_of_waiting):
                 with contextlib.suppress(Exception):  # most often there is none
-                    return self._read(target)  # which another process may have made meanwhile
-                self._sweep()
+                    return self._read(target)  # which another process may have made by now
+                self._remove_leftovers()
                 self._compile(shape, key, target)
                 return self._read(target)
-        except Exception as error:  # likewise
-            why = " ".join(str(error).split()) or type(error).__name__
-            raise ModelError(f"{self._name}: {self._program} cannot be compiled: {why}") from error
+        except Exception as error:  # the compiler's own errors have no common base but this
+            what = f"{self._name}: {self._program} cannot be compiled: {one_line(error)}"
+            raise ModelError(what) from error
 
-    def _wait(self) -> None:
-        log.warning("%s: waiting for another engine to be compiled in %s", self._name, self._folder)
+    def _warn_of_waiting(self) -> None:
+        log.warning("%s: waiting for another compilation in %s", self._name, self._folder)
 
-    def _sweep(self) -> None:
-        """Remove what killed compilations left. Only called under the lock, so nobody is at any of
-        it.
-        """
+    def _remove_leftovers(self) -> None:
+        """Remove what killed compilations left. Called under the lock, so nobody uses any of it."""
         for path in self._folder.glob(".*-*"):
             shutil.rmtree(path, ignore_errors=True)
 
-    def _compile(self, shape: EngineShape, key: Mapping[str, Any], target: Path) -> None:
+    def _compile(self, shape: ProgramShape, key: Mapping[str, Any], target: Path) -> None:
         log.warning(
             "%s: compiling for %s, a batch of %d; this may take minutes, and is kept in %s",
             self._name,
@@ -131,15 +132,14 @@ class EngineCache:
             self._folder,
         )
         with new_folder(target) as new:
-            self._compiler.compile(self._program, shape, new / ENGINE)
-            description = {**key, "sha256": sha256(new / ENGINE)}
-            (new / DESCRIPTION).write_text(
-                json.dumps(description, indent=2) + "\n", encoding="utf-8"
-            )
+            self._compiler.compile(self._program, shape, new / COMPILED)
+            description = {**key, "sha256": sha256(new / COMPILED)}
+            text = json.dumps(description, indent=2) + "\n"
+            (new / DESCRIPTION).write_text(text, encoding="utf-8")
 
-    def _read(self, target: Path) -> Engine:
-        # Looked at first: native code that reads a broken engine may take the process with it.
-        said = json.loads((target / DESCRIPTION).read_bytes())["sha256"]
-        if sha256(target / ENGINE) != said:
+    def _read(self, target: Path) -> CompiledProgram:
+        # Checked first: native code that reads a broken file may end the whole process.
+        expected = json.loads((target / DESCRIPTION).read_bytes())["sha256"]
+        if sha256(target / COMPILED) != expected:
             raise ModelError("its sha256 is not that of its description")
-        return self._compiler.load(target / ENGINE)
+        return self._compiler.load(target / COMPILED)

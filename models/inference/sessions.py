@@ -1,30 +1,32 @@
-"""ONNX Runtime sessions, one a model however many streams run it."""
+"""ONNX Runtime sessions, one per model however many streams run it."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from auricle.errors import ModelError, ProviderError, one_line
-from auricle.models.card import model_path
-from auricle.models.inference.grid_check import check_there, difference
-from auricle.models.inference.patch_split import split_patches
-from auricle.models.inference.providers import usable, with_options
-from auricle.models.inference.shared import once_a_model
-from auricle.models.inference.split import Split, split
+from auricle.models.cache import programs_folder
+from auricle.models.card import Card, model_path
+from auricle.models.files import sha256
+from auricle.models.inference.providers import TENSORRT, usable
+from auricle.models.inference.shared import made_once_per_model
+from auricle.models.patchout import KEEP_F, KEEP_T
 from auricle.models.registry import check
 
-DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
-"""Of inputs, as ONNX Runtime calls them."""
+DTYPES: Final = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+}
+"""Types of inputs, as ONNX Runtime calls them."""
 
 
 def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
-    """The session of a model, shared by all who ask for the same; it has run once.
+    """The session of a model, shared by all callers with the same arguments; it has run once.
 
     A model that has been replaced in its folder since then gets a new one.
 
@@ -42,161 +44,113 @@ def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
         ModelError: The model is not what its card says.
         ProviderError: It cannot be loaded.
     """
-    return _open(folder, usable(folder, providers), threads)
+    return _open_whole(folder, usable(folder, providers), threads)
 
 
-@dataclass(frozen=True, slots=True)
-class SplitSession:
-    """A model in two parts; see `auricle.models.inference.split`.
-
-    Attributes:
-        front: Session from frames to feature columns.
-        back: Session from a segment and its columns to the model's outputs.
-        input: Name of the model's own input.
-        history: Frames that the front takes beside the new ones.
-        width: Feature columns of a segment.
-        channels: Values of a column.
-    """
-
-    front: Any
-    back: Any
-    input: str
-    history: int
-    width: int
-    channels: int
-
-
-def open_split_session(
-    folder: Path, hop_size: int, providers: tuple[str, ...], threads: int
-) -> SplitSession | None:
-    """The session of a model in two parts, shared by all who ask for the same; both have run once.
-
-    Args:
-        hop_size: Frames from one segment to the next.
-
-    Other arguments and errors are those of `open_session`.
-
-    Returns:
-        None for a model that has nothing to share between segments so far apart.
-    """
-    return _open_split(folder, hop_size, usable(folder, providers), threads)
-
-
-@dataclass(frozen=True, slots=True)
-class PatchSession:
-    """A model in two parts; see `auricle.models.inference.patch_split`.
-
-    Attributes:
-        front: Session from frames to projected patches.
-        back: Session from these to the model's outputs.
-        input: Name of the model's own input.
-        what: Model and file, for messages.
-    """
-
-    front: Any
-    back: Any
-    input: str
-    what: str
-
-
-def open_patch_session(folder: Path, providers: tuple[str, ...], threads: int) -> PatchSession:
-    """The session of a model whose patches can be left out, shared by all who ask for the same.
-
-    Its patches are as the card's `patch_grid` says. Arguments and errors are those of
-    `open_session`.
-    """
-    return _open_patches(folder, usable(folder, providers), threads)
+@made_once_per_model
+def _open_whole(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
+    card = check(folder)
+    path = model_path(folder, card)
+    what = f"{card.name}: {path}"
+    session = make_session(path, what, providers, threads)
+    _check_patches_are_described(session, card, path)
+    return run_once(session, what)
 
 
 def open_batch_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     """A session of the whole model for whoever runs all batches; it has not run yet.
 
-    Arguments and errors are those of `open_session`; `providers` are as
+    Arguments and errors are those of `open_session`, but `providers` are as
     `auricle.models.inference.providers.usable` gives them.
     """
     card = check(folder)
     path = model_path(folder, card)
-    session = _session(path, f"{card.name}: {path}", with_options(providers, folder, card), threads)
-    check_there(session, card, path)
+    options = with_options(providers, folder, card)
+    session = make_session(path, f"{card.name}: {path}", options, threads)
+    _check_patches_are_described(session, card, path)
     return session
 
 
-@once_a_model
-def _open(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
-    card = check(folder)
-    path = model_path(folder, card)
-    session = _session(path, what := f"{card.name}: {path}", providers, threads)
-    check_there(session, card, path)
-    return _run_once(session, what)
+def with_options(providers: Sequence[str], folder: Path, card: Card) -> list[Any]:
+    """Providers as ONNX Runtime takes them, TensorRT with a folder to keep its programs in.
+
+    Args:
+        providers: Full names.
+        folder: The model's folder.
+        card: Its card.
+
+    Raises:
+        ProviderError: The folder cannot be made.
+    """
+    return [
+        (name, _tensorrt_options(folder, card)) if name == TENSORRT else name for name in providers
+    ]
 
 
-@once_a_model
-def _open_split(
-    folder: Path, hop_size: int, providers: tuple[str, ...], threads: int
-) -> SplitSession | None:
-    card = check(folder)
-    path = model_path(folder, card)
+def _tensorrt_options(model: Path, card: Card) -> dict[str, str]:
+    # A folder per model file: ONNX Runtime tells compiled programs apart by kind of GPU and
+    # versions, but not by weights.
+    digest = card.sha256 or sha256(model_path(model, card))
+    folder = programs_folder() / f"onnxruntime-{digest[:16]}"
     try:
-        parts = split(path, hop_size)
-    except ModelError as error:
-        raise ModelError(f"{card.name}: {error}") from error
-    return (
-        None
-        if parts is None
-        else _open_parts(parts, f"{card.name}: {path}, split", providers, threads)
-    )
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProviderError(f"{card.name}: compiled programs cannot be kept: {error}") from error
+    return {
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(folder),
+        "trt_fp16_enable": str(card.precision == "fp16"),
+    }
 
 
-@once_a_model
-def _open_patches(folder: Path, providers: tuple[str, ...], threads: int) -> PatchSession:
-    card = check(folder)
-    assert card.patch_grid is not None
-    path = model_path(folder, card)
-    try:
-        parts = split_patches(path)
-    except ModelError as error:
-        raise ModelError(f"{card.name}: {error}") from error
-    grid, what = card.patch_grid, f"{card.name}: {path}, split"
-    frames = (grid.columns - 1) * grid.stride + grid.size
-    front = _load(parts.front, what, providers, threads, frames=frames)
-    session = PatchSession(front, _load(parts.back, what, providers, threads), parts.input, what)
-    dtype = next(DTYPES[each.type] for each in front.get_inputs() if each.name == parts.input)
-    if wrong := difference(session, grid, dtype, strict=providers[0] == "CPUExecutionProvider"):
-        raise ModelError(f"{card.name}: patch_grid is not that of {path}: {wrong}")
-    return session
+def _check_patches_are_described(session: Any, card: Card, path: Path) -> None:
+    """Refuse a model that asks which patches to keep, and whose card does not describe them."""
+    if card.patch_grid is None and {KEEP_T, KEEP_F} & {each.name for each in session.get_inputs()}:
+        raise ModelError(
+            f"{card.name}: its card has no patch_grid, and {path} takes {KEEP_T} and {KEEP_F}"
+        )
 
 
-@functools.lru_cache(maxsize=4)
-def _open_parts(parts: Split, what: str, providers: tuple[str, ...], threads: int) -> SplitSession:
-    # By the parts, which are the same for most hops; those of replaced models go in the end.
-    front = _load(parts.front, what, providers, threads, frames=parts.history + 1)
-    back = _load(parts.back, what, providers, threads)
-    return SplitSession(
-        front, back, back.get_inputs()[0].name, parts.history, parts.width, parts.channels
-    )
-
-
-def _load(
+def load_session(
     model: Path | bytes, what: str, providers: tuple[str, ...], threads: int, **sizes: int
 ) -> Any:
-    """A session that has run once, with `sizes` for the sizes that the model leaves open, else one."""
-    return _run_once(_session(model, what, providers, threads), what, **sizes)
+    """A session that has run once.
+
+    Args:
+        model: Path of an ONNX file, or its content.
+        what: Model and file, for the error message.
+        providers: Full names.
+        threads: Threads that share the work of one run.
+        sizes: Sizes of axes that the model leaves open, by their names; 1 for the others.
+
+    Raises:
+        ProviderError: It cannot be loaded, or not run.
+    """
+    return run_once(make_session(model, what, providers, threads), what, **sizes)
 
 
-def _run_once(session: Any, what: str, **sizes: int) -> Any:
+def run_once(session: Any, what: str, **sizes: int) -> Any:
+    """Run a session on zeros, and return it. Arguments and errors are those of `load_session`."""
     try:
         # The first run allocates; better now than when sound is waiting.
-        inputs = {
-            each.name: np.zeros([_size(size, sizes) for size in each.shape], DTYPES[each.type])
-            for each in session.get_inputs()
-        }
+        inputs = {}
+        for each in session.get_inputs():
+            shape = [_concrete(size, sizes) for size in each.shape]
+            inputs[each.name] = np.zeros(shape, DTYPES[each.type])
         session.run(None, inputs)
         return session
     except Exception as error:  # ONNX Runtime's own classes have no common base but this
         raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
 
 
-def _session(model: Path | bytes, what: str, providers: Sequence[Any], threads: int) -> Any:
+def _concrete(size: int | str, sizes: Mapping[str, int]) -> int:
+    return size if isinstance(size, int) else sizes.get(size, 1)
+
+
+def make_session(model: Path | bytes, what: str, providers: Sequence[Any], threads: int) -> Any:
+    """A session that has not run yet. Arguments and errors are those of `load_session`."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -211,14 +165,10 @@ def _session(model: Path | bytes, what: str, providers: Sequence[Any], threads: 
         session = onnxruntime.InferenceSession(
             source, options, providers=list(providers), enable_fallback=0
         )
-    except Exception as error:  # likewise
+    except Exception as error:  # ONNX Runtime's own classes have no common base but this
         raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
     first = providers[0] if isinstance(providers[0], str) else providers[0][0]
     if first not in session.get_providers():
         # ONNX Runtime leaves out some that fail, and runs the model on those behind them.
         raise ProviderError(f"{what} cannot be loaded: no {first} in its session")
     return session
-
-
-def _size(size: int | str, sizes: Mapping[str, int]) -> int:
-    return size if isinstance(size, int) else sizes.get(size, 1)

@@ -1,4 +1,4 @@
-"""What is made once for each model, and anew when its folder holds another one."""
+"""What is made once per model, and made again when its folder holds another model."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def once_a_model(make: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
-    """Share what `make` gives among all who ask alike; one at a time is made, and who asks
-    meanwhile waits.
+def made_once_per_model(
+    make: Callable[Concatenate[Path, P], T],
+) -> Callable[Concatenate[Path, P], T]:
+    """Share the result of `make` among all callers with the same arguments, on any threads.
 
-    What was made of a model that has been replaced is let go; who still has it goes on with it.
+    One result is made at a time; callers on other threads wait for it. The result for a model that
+    was replaced in its folder is let go of; whoever still has it can go on using it.
 
     Args:
-        make: Takes a model's folder, and anything that can be a key. What it raises is not kept.
+        make: Takes a model's folder, then anything hashable. An exception is not kept: the next
+            caller tries again.
 
     Raises:
-        ModelError: There is no model.
+        ModelError: There is no model in the folder.
     """
     made: dict[tuple[Any, ...], tuple[object, T]] = {}
-    lock = threading.Lock()
+    lock = threading.Lock()  # guards `made`; held while making, so that nothing is made twice
 
     @functools.wraps(make)
     def ask(folder: Path, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -36,7 +39,7 @@ def once_a_model(make: Callable[Concatenate[Path, P], T]) -> Callable[Concatenat
         with lock:
             known = made.get(key)
             if known is None or known[0] != model:
-                made.pop(key, None)  # first, so that there is room for the new one
+                made.pop(key, None)  # first, to make room for the new one
                 known = made[key] = model, make(folder, *args, **kwargs)
             return known[1]
 
@@ -44,6 +47,8 @@ def once_a_model(make: Callable[Concatenate[Path, P], T]) -> Callable[Concatenat
 
 
 def _identity(folder: Path) -> object:
-    """All that a card says, the hashes of its files among it; of the file itself if it says none."""
+    """What tells a model from the one before in the same folder: its card, which has the hash of
+    the file, or else the hash itself.
+    """
     card = load_card(folder)
     return card, None if card.sha256 else sha256(model_path(folder, card))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from auricle.errors import ConfigError
-from auricle.models.inference.onnx_runner import OnnxRunner
+from auricle.models.inference.batches import OnnxRunner
 from auricle.models.inference.owner import InferenceOwner
-from auricle.models.inference.providers import trouble
+from auricle.models.inference.providers import unusable_reason
 from bench.measures import gpu
 from tests.cli.command import assert_one_line, auricle
 from tests.tiny import make_backbone, make_transformer
@@ -135,7 +135,7 @@ def test_what_cannot_be_measured(model, tmp_path):
 
 
 def test_without_a_gpu_it_says_so_in_one_line():
-    if any(trouble(provider) is None for provider in PROVIDERS):
+    if any(unusable_reason(provider) is None for provider in PROVIDERS):
         pytest.skip("there is a GPU")
     assert_one_line(
         auricle("bench", "gpu"), "no GPU to measure: cuda: ", "; torch-tensorrt: ", code=2

@@ -24,8 +24,8 @@ from auricle.engine.graph import Graph
 from auricle.engine.scheduler import run_offline
 from auricle.engine.testing import Player, Recorder
 from auricle.errors import ModelError
-from auricle.models import DEFAULT_MODEL, fetch, registry
-from auricle.models.convert.wheel import RECIPES
+from auricle.models import DEFAULT_MODEL, fetch, pulling, registry
+from auricle.models.convert.wheel import CONVERSIONS
 from auricle.models.front_end import FRONT_ENDS
 from auricle.models.heads.head import load_head
 from auricle.models.published import LICENCE, PUBLISHED
@@ -126,16 +126,16 @@ def test_table() -> None:
 
 def test_table_and_readers_agree() -> None:
     root = Path(__file__).parents[2]
-    readme, changes = ((root / name).read_text() for name in ("README.md", "CHANGELOG.md"))
+    page, changes = ((root / name).read_text() for name in ("docs/models.md", "CHANGELOG.md"))
     assert f"{len(PUBLISHED)} models that Essentia publishes" in changes
     pinned = sum(model.sha256 is not None for model in PUBLISHED.values())
     assert pinned == 13
-    assert "Of thirteen ONNX files the hash is known" in readme
+    assert "Of thirteen ONNX files the hash is known" in page
 
 
 def test_backbone_is_installed_and_runs(site: Site, cache: Path) -> None:
     steps: list[str] = []
-    folder = registry.pull("discogs-effnet", steps.append)
+    folder = pulling.pull("discogs-effnet", steps.append)
     assert folder == cache / "models/discogs-effnet"
     file = "discogs-effnet-bsdynamic-1"
     assert {path.name for path in folder.iterdir()} == {"card.json", f"{file}.json", f"{file}.onnx"}
@@ -179,7 +179,7 @@ def test_backbone_is_installed_and_runs(site: Site, cache: Path) -> None:
 def test_other_backbones_hear_what_essentia_gives_them(
     site: Site, name: str, front_end: str, size: int, bands: int
 ) -> None:
-    folder = registry.pull(name)
+    folder = pulling.pull(name)
     card = registry.info(name)
     assert (card.segment_size, card.segment_hop_size, card.embedding_size) == (size, 93, EMBEDDING)
     assert card.front_end is not None
@@ -203,7 +203,7 @@ def test_other_backbones_hear_what_essentia_gives_them(
 
 
 def test_tokens_of_maest_become_one_vector(site: Site) -> None:
-    folder = registry.pull("discogs-maest-5s-pw")
+    folder = pulling.pull("discogs-maest-5s-pw")
     card = registry.info("discogs-maest-5s-pw")
     assert card.embedding_size == 3 * EMBEDDING
     assert [output.output_purpose for output in card.io.outputs] == [
@@ -228,8 +228,8 @@ def test_tokens_of_maest_become_one_vector(site: Site) -> None:
 
 
 def test_head_is_installed_and_runs_on_its_backbone(site: Site) -> None:
-    registry.pull("discogs-effnet")
-    folder = registry.pull(HEAD)
+    pulling.pull("discogs-effnet")
+    folder = pulling.pull(HEAD)
     head = load_head(folder)
     assert (head.card.name, head.labels, head.input_size) == (HEAD, ("non_sad", "sad"), EMBEDDING)
     assert head.card.inference.embedding_model is not None
@@ -249,8 +249,8 @@ def test_head_is_installed_and_runs_on_its_backbone(site: Site) -> None:
 
 
 def test_head_that_has_kept_the_names_of_tensorflow(site: Site) -> None:
-    registry.pull("msd-musicnn")
-    folder = registry.pull(REGRESSION)
+    pulling.pull("msd-musicnn")
+    folder = pulling.pull(REGRESSION)
     head = load_head(folder)
     assert (head.labels, head.layers[-1].activation) == (("valence", "arousal"), "linear")
     predictions = head.card.output("predictions")
@@ -273,15 +273,15 @@ def test_head_that_has_kept_the_names_of_tensorflow(site: Site) -> None:
 
 
 def test_second_pull_leaves_it_alone(site: Site) -> None:
-    folder = registry.pull(HEAD)
+    folder = pulling.pull(HEAD)
     asked, before = list(site.requests), (folder / "card.json").stat().st_mtime_ns
-    assert registry.pull(HEAD) == registry.pull(HEAD, expected=digest(site, HEAD).upper()) == folder
+    assert pulling.pull(HEAD) == pulling.pull(HEAD, expected=digest(site, HEAD).upper()) == folder
     assert site.requests == asked
     assert (folder / "card.json").stat().st_mtime_ns == before
 
 
 def test_damaged_model_is_noticed_and_held_to_its_first_hash(site: Site) -> None:
-    folder = registry.pull(HEAD)
+    folder = pulling.pull(HEAD)
     file = next(folder.glob("*.onnx"))
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
@@ -291,20 +291,20 @@ def test_damaged_model_is_noticed_and_held_to_its_first_hash(site: Site) -> None
 
     site.files[path_of(HEAD)] = essentia_site.effnet()[0]
     with pytest.raises(ModelError, match=f"has sha256 {digest(site, HEAD)}, expected"):
-        registry.pull(HEAD)
+        pulling.pull(HEAD)
     site.files[path_of(HEAD)] = whole
-    registry.pull(HEAD)
+    pulling.pull(HEAD)
     assert registry.verify() == [registry.Verdict(HEAD, None)]
 
 
 def test_hash_of_the_table_holds(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PUBLISHED, HEAD, replace(PUBLISHED[HEAD], sha256="0" * 64))
     with pytest.raises(ModelError, match="expected 0000"):
-        registry.pull(HEAD)
+        pulling.pull(HEAD)
     assert remains(cache) == set()
     monkeypatch.setitem(PUBLISHED, HEAD, replace(PUBLISHED[HEAD], sha256=digest(site, HEAD)))
     steps: list[str] = []
-    registry.pull(HEAD, steps.append)
+    pulling.pull(HEAD, steps.append)
     assert not any("trust" in step for step in steps)
 
 
@@ -367,7 +367,7 @@ def test_what_is_wrong_is_one_line_with_the_url(
     else:
         site.files[path_of(HEAD, ending)] = content  # type: ignore[assignment]
     with pytest.raises(ModelError, match=message) as caught:
-        registry.pull(HEAD)
+        pulling.pull(HEAD)
     assert str(caught.value).startswith(f"{site.url}{path_of(HEAD, ending)}")
     assert "\n" not in str(caught.value)
     assert remains(cache) == set()
@@ -381,7 +381,7 @@ def test_output_that_nobody_knows(site: Site, cache: Path) -> None:
     with pytest.raises(
         ModelError, match="none of its outputs are the JSON's predictions; it has activations"
     ):
-        registry.pull(HEAD)
+        pulling.pull(HEAD)
     assert remains(cache) == set()
 
 
@@ -391,7 +391,7 @@ def test_classes_that_are_not_as_many_as_the_predictions(site: Site, cache: Path
     with pytest.raises(
         ModelError, match=r"'activations' has shape \[1, 3\], the card has 2 'classes'$"
     ):
-        registry.pull("discogs-effnet")
+        pulling.pull("discogs-effnet")
     assert remains(cache) == set()
 
 
@@ -399,12 +399,12 @@ def test_wrong_hash_given_by_the_user(site: Site, cache: Path) -> None:
     with pytest.raises(
         ModelError, match=f"{path_of(HEAD)}: has sha256 {digest(site, HEAD)}, expected 1111"
     ):
-        registry.pull(HEAD, expected="1" * 64)
+        pulling.pull(HEAD, expected="1" * 64)
     assert remains(cache) == set()
     with pytest.raises(ModelError, match="'12' is not a sha256"):
-        registry.pull(HEAD, expected="12")
+        pulling.pull(HEAD, expected="12")
     with pytest.raises(ModelError, match=r"vgg-mtt.*give none"):
-        registry.pull("vgg-mtt", expected="1" * 64)
+        pulling.pull("vgg-mtt", expected="1" * 64)
 
 
 def test_nobody_listens(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,7 +415,7 @@ def test_nobody_listens(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(
             ModelError, match=rf"{url}/.*\.json: cannot be reached: .*refused"
         ) as caught:
-            registry.pull(HEAD)
+            pulling.pull(HEAD)
     assert "\n" not in str(caught.value)
     assert remains(cache) == set()
 
@@ -430,7 +430,7 @@ def test_server_that_falls_silent(site: Site, cache: Path, monkeypatch: pytest.M
     monkeypatch.setattr(fetch, "TIMEOUT_S", 0.2)
     site.files[path_of(HEAD)] = half
     with pytest.raises(ModelError, match=r"\.onnx: the download was cut off: timed out"):
-        registry.pull(HEAD)
+        pulling.pull(HEAD)
     done.set()
     assert remains(cache) == set()
 
@@ -438,20 +438,20 @@ def test_server_that_falls_silent(site: Site, cache: Path, monkeypatch: pytest.M
 def test_address_that_is_none(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AURICLE_MODELS_URL", "mirror/models")
     with pytest.raises(ModelError, match=r"mirror/models/.*: cannot be reached: unknown url type"):
-        registry.pull(HEAD)
+        pulling.pull(HEAD)
     assert remains(cache) == set()
 
 
 def test_what_a_killed_pull_left_is_removed(site: Site, cache: Path) -> None:
     left = cache / f"models/.{HEAD}-abcd"
     (left / "new").mkdir(parents=True)
-    registry.pull("discogs-effnet")
+    pulling.pull("discogs-effnet")
     assert not left.exists()
 
 
 @pytest.mark.parametrize("name", ["msd-musicnn", "audioset-yamnet"])
 def test_what_was_pulled_tags_a_file(site: Site, tmp_path: Path, name: str) -> None:
-    registry.pull(name)
+    pulling.pull(name)
     with wave.open(str(tmp_path / "noise.wav"), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes((noise(4) * 32767).astype("<i2").tobytes())
@@ -465,7 +465,7 @@ def test_unknown_name(cache: Path) -> None:
     with pytest.raises(
         ModelError, match=r"'mood_sda-discogs-effnet' cannot be pulled; .*mood_sad-discogs-effnet"
     ):
-        registry.pull("mood_sda-discogs-effnet")
+        pulling.pull("mood_sda-discogs-effnet")
     with pytest.raises(
         ModelError, match="no model 'mood_sad'; names near it are: mood_sad-discogs-effnet"
     ):
@@ -483,7 +483,7 @@ def test_list_shows_them_when_asked(site: Site) -> None:
     assert entries.keys() > PUBLISHED.keys()
     assert entries["discogs-effnet"].size_bytes == 18_000_000
     assert {entry.state for entry in entries.values()} == {"missing"}
-    registry.pull(HEAD)
+    pulling.pull(HEAD)
     assert [entry.name for entry in registry.available()][4:] == [HEAD]
     entry = {entry.name: entry for entry in registry.available(published=True)}[HEAD]
     assert (entry.state, entry.licence) == ("installed", LICENCE)
@@ -498,7 +498,7 @@ def test_command(site: Site, cache: Path) -> None:
 
     assert LICENCE in auricle("models", "info", HEAD, **options).stdout
     short = auricle("models", "list", **options).stdout
-    ours = [DEFAULT_MODEL, *RECIPES]
+    ours = [DEFAULT_MODEL, *CONVERSIONS]
     assert [line.split()[0] for line in short.splitlines()[: len(ours) + 1]] == [*ours, HEAD]
     assert LICENCE in short
     assert (

@@ -19,10 +19,10 @@ from auricle.engine.overload import Ladder
 from auricle.engine.run import State
 from auricle.engine.scheduler import LiveScheduler, run_offline
 from auricle.errors import AuricleError, ConfigError
-from auricle.models.inference import open_owner
+from auricle.models.inference import batches
+from auricle.models.inference.opening import LIVE_PLACES
 from auricle.models.inference.owner import InferenceOwner
 from auricle.models.patchout import Patchout
-from auricle.nodes.backbone import LIVE_PLACES
 from tests.nodes.noise_stream import NoiseStream
 from tests.tiny import GRID, LEVELS, make_backbone, make_transformer
 
@@ -202,7 +202,8 @@ def test_what_was_not_begun_in_time_is_skipped_and_counted(
 def test_levels_change_among_those_that_were_warmed_up(folders: dict[str, Path]) -> None:
     bench = NoiseStream(0, model=str(folders["patches"]), batch=2, patchout={"keep_every": 5})
     backbone = bench.backbone
-    assert backbone.levels_for({"keep_every": 7}) == (Patchout(keep_every=7),), (
+    every_seventh = {"keep_every": 7}
+    assert backbone.levels.validate(every_seventh) == (Patchout(keep_every=7),), (
         "before it runs, any will do"
     )
     backbone.start()
@@ -213,11 +214,11 @@ def test_levels_change_among_those_that_were_warmed_up(folders: dict[str, Path])
         {"keep_every": 5},
         {"keep_every": 3, "drop_rows": (0, 7, 8)},
     ):
-        backbone.use_levels(backbone.levels_for(patchout))
+        backbone.change_patchout(patchout)()
     with pytest.raises(
         ConfigError, match=r"every 7 was not warmed up.*; levels are: full, half, least"
     ):
-        backbone.levels_for({"keep_every": 7})
+        backbone.change_patchout(every_seventh)
     owner = backbone._seat.owner if backbone._seat else None
     assert owner is not None
     assert all(owner.is_warm(GRID.kept(level)) for level in LEVELS)
@@ -280,8 +281,8 @@ def test_a_segment_that_is_no_music_changes_no_other(folders: dict[str, Path], m
     alone.
     """
     backbone = NoiseStream(0, model=str(folders[model])).backbone
-    names = tuple(backbone._names)
-    runner = open_owner.open_runner(folders[model], ("CPUExecutionProvider",), 1, names)
+    names = backbone._outputs.names
+    runner = batches.open_runner(folders[model], ("CPUExecutionProvider",), 1, names)
     kept = GRID.kept(LEVELS[1]) if model == "patches" else None
     segments = (
         np.random.default_rng(0).normal(size=(4, backbone.segment_size, 96)).astype(np.float32)
@@ -317,11 +318,11 @@ def test_what_is_quantised_together_is_run_alone(
 def test_a_model_that_cannot_be_run_in_batches_is_an_error_in_one_line(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Broken(open_owner.OnnxRunner):
+    class Broken(batches.OnnxRunner):
         def run(self, *args: Any) -> list[NDArray[np.float32]]:
             raise RuntimeError("no\nmemory")
 
-    monkeypatch.setattr(open_owner, "OnnxRunner", Broken)
+    monkeypatch.setattr(batches, "OnnxRunner", Broken)
     bench = NoiseStream(0, model=str(make_backbone(tmp_path / "broken")), batch=2)
     with pytest.raises(
         AuricleError, match=r"^backbone: tiny: a batch of 1 cannot be run: no memory$"

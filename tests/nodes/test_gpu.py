@@ -11,16 +11,20 @@ import numpy as np
 import pytest
 
 from auricle.engine.scheduler import LiveScheduler, run_offline
-from auricle.models.card import load_card
+from auricle.models.card import check_program, load_card
 from auricle.models.inference.program import (
     ProgramRunner,
     TorchTensorrt,
-    fixed,
-    missing,
-    program_path,
+    specialise,
 )
-from auricle.models.inference.program_cache import DESCRIPTION, ENGINE, EngineCache, EngineShape
-from auricle.models.inference.providers import CUDA, TENSORRT, TORCH_TENSORRT, trouble, usable
+from auricle.models.inference.program_cache import COMPILED, DESCRIPTION, ProgramCache, ProgramShape
+from auricle.models.inference.providers import (
+    CUDA,
+    TENSORRT,
+    TORCH_TENSORRT,
+    unusable_reason,
+    usable,
+)
 from auricle.models.patchout import Patchout
 from auricle.models.registry import find
 from tests.nodes.noise_stream import NoiseStream
@@ -37,7 +41,7 @@ LABELS = tuple("abcdefg")
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Engines go where nobody else's are."""
+    """Compiled programs go where nobody else's are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AURICLE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -55,7 +59,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(params=[CUDA, TENSORRT])
 def provider(request: pytest.FixtureRequest, folders: dict[str, Path]) -> str:
     """One of ONNX Runtime's that is here."""
-    what = trouble(request.param, load_card(folders["plain"]))
+    what = unusable_reason(request.param, load_card(folders["plain"]))
     if what is not None:
         pytest.skip(
             f"needs {request.param}: {what or 'this ONNX Runtime has none; see the extra gpu'}"
@@ -118,11 +122,11 @@ def test_live_streams_are_batched(provider: str, folders: dict[str, Path]) -> No
         found.assert_same(plain, TOLERANCE)
 
 
-def test_tensorrt_keeps_its_engines(folders: dict[str, Path]) -> None:
+def test_tensorrt_keeps_its_programs(folders: dict[str, Path]) -> None:
     card = load_card(folders["plain"])
-    if (what := trouble(TENSORRT, card)) is not None:
+    if (what := unusable_reason(TENSORRT, card)) is not None:
         pytest.skip(f"needs TensorRT in ONNX Runtime: {what or 'it has none; see the extra gpu'}")
-    from auricle.models.inference.providers import with_options
+    from auricle.models.inference.sessions import with_options
 
     NoiseStream(0, model=str(folders["plain"]), providers=on(TENSORRT), batch=3).backbone.start()
     ((_, options), *_) = with_options([TENSORRT], folders["plain"], card)
@@ -168,33 +172,33 @@ class Counting(TorchTensorrt):
     def __init__(self) -> None:
         self.compiled = 0
 
-    def compile(self, program: Path, shape: EngineShape, engine: Path) -> None:
+    def compile(self, program: Path, shape: ProgramShape, target: Path) -> None:
         self.compiled += 1
-        super().compile(program, shape, engine)
+        super().compile(program, shape, target)
 
 
 @pytest.mark.parametrize("level", ["full", "t3-f3"])
 @pytest.mark.timeout(900)
-def test_engine_equals_the_program_and_is_compiled_once(
+def test_compiled_program_equals_the_torch_program_and_is_compiled_once(
     exported: Path, level: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     import torch
 
     card = load_card(exported)
-    assert missing(card) is None
+    assert unusable_reason(TORCH_TENSORRT, card) is None
     assert card.patch_grid is not None
     assert card.segment_size is not None
-    path, digest = program_path(exported, card)
+    path, digest = check_program(exported, card)
     kept = card.patch_grid.kept(card.level(level))
-    shape = EngineShape(4, card.segment_size, 96, kept)
+    shape = ProgramShape(4, card.segment_size, 96, kept)
     mel = np.random.default_rng(0).normal(size=(4, card.segment_size, 96)).astype(np.float32)
-    program, _ = fixed(path, shape, "cpu")
+    program, _ = specialise(path, shape, "cpu")
     with torch.no_grad():
         expected = [each.numpy() for each in program.module()(torch.from_numpy(mel))]
 
     def start() -> Counting:
         compiler = Counting()
-        cache = EngineCache(tmp_path / "engines", compiler, path, digest, card.name)
+        cache = ProgramCache(tmp_path / "programs", compiler, path, digest, card.name)
         runner = ProgramRunner(cache, (card.segment_size or 0, 96), [0, 1])
         runner.prepare(4, kept)
         activations, embeddings = runner.run(mel, kept)
@@ -205,12 +209,12 @@ def test_engine_equals_the_program_and_is_compiled_once(
 
     assert start().compiled == 1
     assert start().compiled == 0, "the second start reads what the first has kept"
-    (folder,) = (tmp_path / "engines").glob("[!.]*")
-    assert {each.name for each in folder.iterdir()} == {ENGINE, DESCRIPTION}
-    (folder / ENGINE).write_bytes((folder / ENGINE).read_bytes()[:1000])
+    (folder,) = (tmp_path / "programs").glob("[!.]*")
+    assert {each.name for each in folder.iterdir()} == {COMPILED, DESCRIPTION}
+    (folder / COMPILED).write_bytes((folder / COMPILED).read_bytes()[:1000])
     caplog.clear()
-    assert start().compiled == 1, "what is broken is made anew"
-    assert "cannot be used, and is made anew" in caplog.messages[0]
+    assert start().compiled == 1, "what is broken is compiled again"
+    assert "cannot be used, and is compiled again" in caplog.messages[0]
 
 
 @pytest.mark.timeout(1800)

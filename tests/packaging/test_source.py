@@ -62,8 +62,6 @@ NESTED = {
     "auricle/cli/diagram.py",
     "auricle/cli/models.py",
     "models/heads/bank.py",
-    "models/inference/owner.py",
-    "models/inference/sessions.py",
     "training/commands/corpus.py",
     "training/commands/evaluate.py",
     "training/data/catalogue.py",

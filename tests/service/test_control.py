@@ -222,7 +222,7 @@ def mixed(folder: Path, tmp_path: Path) -> Path:
 def levels(service: Service, name: str) -> list[tuple[str, ...]]:
     (run,) = [run for run in service.runs if run.graph.name == name]
     nodes = [run.graph.nodes[node] for node in ("one", "two")]
-    return [tuple(map(str, node.levels_for())) for node in nodes if isinstance(node, Backbone)]
+    return [tuple(map(str, node.levels.allowed)) for node in nodes if isinstance(node, Backbone)]
 
 
 def test_patches_are_left_out_by_all_transformers_and_no_other_model(

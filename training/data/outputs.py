@@ -12,25 +12,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import TrainingError
-from auricle.models.card import Card
-from auricle.models.inference.incremental import IncrementalInference
-from auricle.models.inference.sessions import open_session, open_split_session
-from auricle.models.inference.whole import Inference, WholeInference
+from auricle.models import inference
+from auricle.models.card import OUTPUT_PURPOSES, Card
 from auricle.models.registry import check, find
 from auricle.training.data.features import open_features
 from auricle.training.data.parallel import as_completed
 from auricle.training.data.store import Rows, Store, StoreWriter
-
-PURPOSES: Final = {"embeddings": "embeddings", "activations": "predictions"}
-"""Kinds of output, as cards say it."""
-
-PROVIDERS: Final = ("CPUExecutionProvider",)
 
 
 class Outputs:
@@ -129,7 +121,9 @@ def store_outputs(
             f"{card.name}: takes mel frames of {front_end.name}; {features} has those of {name}"
         )
     segment_size, hop = card.segment_size, hop_size or card.segment_hop_size
-    specs = {kind: spec for kind, purpose in PURPOSES.items() if (spec := card.output(purpose))}
+    specs = {
+        kind: spec for kind, purpose in OUTPUT_PURPOSES.items() if (spec := card.output(purpose))
+    }
     sizes = {"embeddings": card.embedding_size, "activations": len(card.classes)}
     columns = [(kind, sizes[kind]) for kind in specs]
     about = {
@@ -139,16 +133,19 @@ def store_outputs(
     }
     width = sum(size or 0 for _, size in columns)
     names = [spec.name for spec in specs.values()]
+    request = inference.Request(tuple(names), hop)
 
     def run(track_id: str) -> NDArray[np.float16]:
         frames = (mel[track_id].astype(np.float32) - np.float32(front_end.mean)) / np.float32(
             front_end.std
         )
-        inference = _inference(source, card, hop)
+        # As the engine does it: what segments share is computed once, where there is any.
+        running = inference.open(source, request)
+        assert isinstance(running, inference.Inference)
         starts = range(0, len(frames) - segment_size + 1, hop)
         rows = np.empty((len(starts), width), np.float16)
         for row, start in zip(rows, starts, strict=True):
-            results = inference.run(names, start, frames[start : start + segment_size])
+            results = running.run(names, start, frames[start : start + segment_size])
             np.concatenate([result.reshape(-1) for result in results], out=row, casting="same_kind")
         return rows
 
@@ -165,14 +162,3 @@ def store_outputs(
             for track_id, rows in as_completed(pool, run, left, 2 * count):
                 writer.add(track_id, rows)
                 told(track_id)
-
-
-def _inference(source: Path, card: Card, hop_size: int) -> Inference:
-    """As the engine does it: what segments share is computed once, where there is something to
-    share.
-    """
-    assert card.segment_size is not None
-    parts = open_split_session(source, hop_size, PROVIDERS, threads=1)
-    if parts is None:
-        return WholeInference(open_session(source, PROVIDERS, threads=1))
-    return IncrementalInference(parts, card.segment_size, hop_size)

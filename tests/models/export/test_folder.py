@@ -22,14 +22,13 @@ pytest.importorskip(
 )
 
 from auricle.errors import ModelError  # noqa: E402
-from auricle.models.card import load_card  # noqa: E402
+from auricle.models.card import check_program, load_card  # noqa: E402
 from auricle.models.export.folder import write_model_folder  # noqa: E402
 from auricle.models.export.modules import MEL, segment_size  # noqa: E402
 from auricle.models.export.options import Export  # noqa: E402
-from auricle.models.inference.patches import PatchInference  # noqa: E402
-from auricle.models.inference.program import fixed, program_path  # noqa: E402
-from auricle.models.inference.program_cache import EngineShape  # noqa: E402
-from auricle.models.inference.sessions import open_patch_session  # noqa: E402
+from auricle.models.inference.patches import PatchInference, open_patch_session  # noqa: E402
+from auricle.models.inference.program import specialise  # noqa: E402
+from auricle.models.inference.program_cache import ProgramShape  # noqa: E402
 from auricle.models.networks.maest import KINDS, Kind, Maest, MaestConfig  # noqa: E402
 from auricle.models.patchout import KEEP_F, KEEP_T, THESIS_LEVELS, Patchout  # noqa: E402
 from auricle.models.published import MAEST_FRONT_END  # noqa: E402
@@ -271,11 +270,11 @@ def test_program_for_one_shape_equals_the_network(
     """What torch-tensorrt is given to compile; half precision has three digits."""
     export = Export("both", labels=LABELS, block=1, precision=precision, program=True)  # type: ignore[arg-type]
     card = write_model_folder(network, tmp_path / "both", export)
-    path, digest = program_path(tmp_path / "both", card)
+    path, digest = check_program(tmp_path / "both", card)
     assert digest == card.program_sha256
     assert card.patch_grid is not None
     size, level = segment_size(network), card.level("t3-f3")
-    program, _ = fixed(path, EngineShape(4, size, 96, card.patch_grid.kept(level)), "cpu")
+    program, _ = specialise(path, ProgramShape(4, size, 96, card.patch_grid.kept(level)), "cpu")
     mel = np.random.default_rng(6).normal(size=(4, size, 96)).astype(np.float32)
     keep = [torch.from_numpy(each) for each in kept(tmp_path / "both", level)]
     with torch.no_grad():
@@ -309,8 +308,8 @@ def test_program_of_a_network_without_patches(tmp_path: Path, labels: tuple[str,
     network = Means()
     export = Export("net", labels, program=True, segment_size=40, hop_size=20)
     card = write_model_folder(network, tmp_path / "net", export)
-    path, _ = program_path(tmp_path / "net", card)
-    program, _ = fixed(path, EngineShape(3, 40, 96, None), "cpu")
+    path, _ = check_program(tmp_path / "net", card)
+    program, _ = specialise(path, ProgramShape(3, 40, 96, None), "cpu")
     mel = torch.randn(3, 40, 96)
     with torch.no_grad():
         logits, embeddings = network(mel)

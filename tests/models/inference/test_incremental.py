@@ -11,8 +11,11 @@ from auricle.engine.graph import Graph
 from auricle.engine.marks import Skip
 from auricle.engine.scheduler import run_offline
 from auricle.engine.testing import Player, Recorder
-from auricle.models.inference.incremental import IncrementalInference
-from auricle.models.inference.sessions import SplitSession, open_split_session
+from auricle.models.inference.incremental import (
+    IncrementalInference,
+    SplitSession,
+    open_split_session,
+)
 from auricle.nodes.backbone import Backbone
 from auricle.nodes.mel_spectrogram import MelSpectrogram
 from auricle.nodes.predictions import Prediction

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from auricle.errors import ModelError, ProviderError
-from auricle.models.inference.owner import InferenceOwner, Request, Seat, batch_sizes
+from auricle.models.inference.owner import InferenceOwner, PendingSegment, Seat, batch_sizes
 from auricle.models.patchout import Kept
 
 SHAPE = (3, 2)
@@ -89,13 +89,13 @@ def segment(value: float) -> NDArray[np.float32]:
     return np.full(SHAPE, value, np.float32)
 
 
-def sums(request: Request) -> list[float]:
+def sums(request: PendingSegment) -> list[float]:
     assert request.results is not None, request.error
     assert [each.shape for each in request.results] == [(1, 1), (1, 1)]
     return [float(each[0, 0]) for each in request.results]
 
 
-def held_up(runner: Summing, stream: Stream) -> Request:
+def held_up(runner: Summing, stream: Stream) -> PendingSegment:
     """The owner is at a first segment and does not get on, until the gate opens."""
     runner.gate.clear()
     runner.entered.clear()
@@ -521,7 +521,7 @@ def test_many_threads_ask_at_once() -> None:
 
     def listen(number: int) -> None:
         stream = Stream(owner)
-        requests: list[Request] = []
+        requests: list[PendingSegment] = []
         rng = np.random.default_rng(number)
         for n in range(100):
             requests.append(stream.seat.ask(segment(1000 * number + n), None))

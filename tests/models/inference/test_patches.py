@@ -21,8 +21,7 @@ from auricle.engine.stream import Stream, TokenType
 from auricle.engine.testing import Player, Recorder
 from auricle.errors import AuricleError, ConfigError, ProviderError
 from auricle.models.card import load_card, save_card
-from auricle.models.inference.patches import PatchInference
-from auricle.models.inference.sessions import open_patch_session
+from auricle.models.inference.patches import PatchInference, open_patch_session
 from auricle.models.patchout import KEEP_F, KEEP_T, Patchout
 from auricle.nodes.backbone import Backbone
 from auricle.nodes.mel_spectrogram import MelSpectrogram
@@ -277,8 +276,9 @@ def test_changed_while_it_runs(folder: Path) -> None:
         backbone.compute(mel, outputs)
         return outputs["embeddings"]
 
-    for patchout in ("half", Patchout(keep_every=4), "full"):
-        backbone.use_levels(backbone.levels_for(patchout))
+    for change in ("half", {"keep_every": 4}, "full"):
+        patchout = change if isinstance(change, str) else Patchout.model_validate(change)
+        backbone.change_patchout(change)()
         level = next((each for each in LEVELS if each.name == patchout), patchout)
         assert isinstance(level, Patchout)
         np.testing.assert_allclose(
@@ -286,19 +286,7 @@ def test_changed_while_it_runs(folder: Path) -> None:
         )
         assert backbone.level == str(patchout)
     with pytest.raises(ConfigError, match="no patchout level 'none'"):
-        backbone.levels_for("none")
-
-
-def test_what_is_not_said_stays_as_it_is(folder: Path) -> None:
-    full, half, least = LEVELS
-    backbone = Backbone("backbone", model=str(folder), adaptive=True)
-    assert backbone.levels_for() == (full, half, least)
-    backbone.use_levels(backbone.levels_for("half"))
-    assert backbone.levels_for() == (half, least), "another level, and adaptive as before"
-    backbone.use_levels(backbone.levels_for(adaptive=False))
-    assert backbone.levels_for() == (half,), "no longer adaptive, and the level as before"
-    assert backbone.levels_for("full") == (full,)
-    assert backbone.levels_for(adaptive=True) == (half, least)
+        backbone.change_patchout("none")
 
 
 def test_adaptive_goes_down_the_levels_before_any_segment_is_left_out(folder: Path) -> None:
@@ -317,5 +305,5 @@ def test_adaptive_goes_down_the_levels_before_any_segment_is_left_out(folder: Pa
     assert [level for *_, level in levels] == ["full", "half", "least", "least", "least"]
     assert [part for _, part, _ in levels] == [1, 1, 1, 2, 3]
     assert [left_out for left_out, *_ in levels[:3]] == [0, 0, 0]
-    backbone.use_levels(backbone.levels_for(None, adaptive=False))
+    backbone.change_patchout(adaptive=False)()
     assert ladder.part == 3, "no more is left out than before"

@@ -20,9 +20,9 @@ from auricle.models.card import load_card
 from auricle.models.files import sha256
 from auricle.models.inference import program as tensorrt_program
 from auricle.models.inference import providers
-from auricle.models.inference.program_cache import Engine, EngineShape
-from auricle.models.inference.providers import in_turn, usable
-from auricle.models.inference.sessions import open_batch_session
+from auricle.models.inference.program_cache import CompiledProgram, ProgramShape
+from auricle.models.inference.providers import unusable_reason, usable, usable_choices
+from auricle.models.inference.sessions import open_batch_session, with_options
 from auricle.nodes.backbone import Backbone
 from tests.tiny import make_backbone
 
@@ -95,7 +95,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
     troubles: dict[str, str | None] = {CPU: None}
     monkeypatch.setattr(providers, "_tried", lambda name: troubles.get(name, ""))
     monkeypatch.setattr(
-        tensorrt_program, "missing", lambda card: troubles.get("torch-tensorrt", "no GPU")
+        tensorrt_program, "unusable_reason", lambda card: troubles.get("torch-tensorrt", "no GPU")
     )
     return troubles
 
@@ -106,12 +106,12 @@ def test_what_is_behind_torch_tensorrt_is_not_needed(
     folder = make_backbone(tmp_path / "tiny")
     pretended |= {"torch-tensorrt": None, providers.CUDA: None}
     assert usable(folder, ("torch-tensorrt", "cuda", "cpu")) == ("torch-tensorrt",)
-    assert in_turn(folder, ("torch-tensorrt", "cuda", "cpu")) == (
+    assert usable_choices(folder, ("torch-tensorrt", "cuda", "cpu")) == (
         ("torch-tensorrt",),
         (providers.CUDA, CPU),
         (CPU,),
     )
-    assert in_turn(folder, ("cuda", "torch-tensorrt", "cpu")) == (
+    assert usable_choices(folder, ("cuda", "torch-tensorrt", "cpu")) == (
         (providers.CUDA, CPU),
         ("torch-tensorrt",),
         (CPU,),
@@ -143,7 +143,8 @@ class Broken(tensorrt_program.TorchTensorrt):
 def outputs_of(backbone: Backbone) -> list[Any]:
     assert backbone._inference is not None, "it runs as on any CPU"
     segment = np.random.default_rng(0).normal(size=(backbone.segment_size, 96)).astype(np.float32)
-    return [each.tolist() for each in backbone._inference.run(backbone._names, 0, segment)]
+    names = backbone._outputs.names
+    return [each.tolist() for each in backbone._inference.run(names, 0, segment)]
 
 
 def test_what_cannot_be_compiled_runs_on_the_next_with_one_line(
@@ -167,7 +168,7 @@ def test_what_cannot_be_compiled_runs_on_the_next_with_one_line(
         assert backbone.places == 0
         assert outputs_of(backbone) == outputs_of(plain)
     (line,) = (message for message in caplog.messages if "is next" in message)
-    assert line.startswith(f"b: torch-tensorrt failed, and {CPU} is next: tiny: ")
+    assert line.startswith(f"tiny: torch-tensorrt failed, and {CPU} is next: tiny: ")
     assert line.endswith("model.pt2 cannot be compiled: Unsupported operator aten::foo")
     assert Broken.tried == 1, "it takes minutes"
     alone = Backbone("b", model=str(folder), providers=["torch-tensorrt"])
@@ -176,15 +177,15 @@ def test_what_cannot_be_compiled_runs_on_the_next_with_one_line(
 
 
 class Powers(tensorrt_program.TorchTensorrt):
-    """Makes engines that give segments and their squares."""
+    """Makes programs that give segments and their squares."""
 
     def traits(self) -> dict[str, str]:
         return {"gpu": "Toy 1"}
 
-    def compile(self, program: Path, shape: EngineShape, engine: Path) -> None:
-        engine.touch()
+    def compile(self, program: Path, shape: ProgramShape, target: Path) -> None:
+        target.touch()
 
-    def load(self, engine: Path) -> Engine:
+    def load(self, compiled: Path) -> CompiledProgram:
         return lambda segments: [segments, segments**2]
 
 
@@ -222,7 +223,7 @@ def test_a_session_without_its_gpu_is_told_and_runs_on_the_next(
         backbone.start()
     assert len(outputs_of(backbone)) == 2
     assert caplog.messages == [
-        f"b: {providers.CUDA} failed, and {CPU} is next: tiny: {folder}/model.onnx cannot be loaded: no "
+        f"tiny: {providers.CUDA} failed, and {CPU} is next: tiny: {folder}/model.onnx cannot be loaded: no "
         f"{providers.CUDA} in its session"
     ]
     with (
@@ -269,8 +270,10 @@ def test_a_gpu_without_memory_gives_way_to_the_next(
     backbone.start()
     assert len(outputs_of(backbone)) == 2
     first, second = caplog.messages
-    assert first.startswith(f"b: {providers.TENSORRT} failed, and {providers.CUDA} is next: tiny: ")
-    assert second.startswith(f"b: {providers.CUDA} failed, and {CPU} is next: tiny: ")
+    assert first.startswith(
+        f"tiny: {providers.TENSORRT} failed, and {providers.CUDA} is next: tiny: "
+    )
+    assert second.startswith(f"tiny: {providers.CUDA} failed, and {CPU} is next: tiny: ")
     assert all(line.endswith(": CUDA failure 2: out of memory") for line in (first, second))
 
 
@@ -287,7 +290,7 @@ def test_a_cache_that_cannot_be_written_leaves_the_cpu(
     Backbone("b", model=str(folder), providers=["tensorrt", "cpu"]).start()
     (line,) = caplog.messages
     assert line.startswith(
-        f"b: {providers.TENSORRT} failed, and {CPU} is next: tiny: engines cannot be kept"
+        f"tiny: {providers.TENSORRT} failed, and {CPU} is next: tiny: compiled programs cannot be kept"
     )
 
 
@@ -320,13 +323,15 @@ def test_torch_tensorrt_needs_a_gpu(
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setitem(sys.modules, "torch_tensorrt", installed)
     card = load_card(with_program(tmp_path / "tiny"))
-    assert providers.trouble(providers.TORCH_TENSORRT) == expected
-    assert providers.trouble(providers.TORCH_TENSORRT, card) == expected
+    assert unusable_reason(providers.TORCH_TENSORRT) == expected
+    assert unusable_reason(providers.TORCH_TENSORRT, card) == expected
 
 
 def test_a_provider_is_tried_with_a_model_that_does_nothing() -> None:
     """The try itself, on the one provider that is everywhere."""
-    session = onnxruntime.InferenceSession(providers._nothing(), providers=[CPU], enable_fallback=0)
+    session = onnxruntime.InferenceSession(
+        providers._identity_model(), providers=[CPU], enable_fallback=0
+    )
     (found,) = session.run(None, {"a": [1.5]})
     assert found.tolist() == [1.5]
     assert providers._tried(CPU) is None
@@ -399,13 +404,13 @@ def test_a_session_has_the_first_provider_or_is_an_error(
     assert open_batch_session(folder, (CPU, provider), 1), "those behind it may be missing"
 
 
-def test_options_of_tensorrt_keep_engines_by_model(
+def test_options_of_tensorrt_keep_programs_by_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
     folder = make_backbone(tmp_path / "tiny")
     card = load_card(folder)
-    tensorrt, cuda = providers.with_options((providers.TENSORRT, providers.CUDA), folder, card)
+    tensorrt, cuda = with_options((providers.TENSORRT, providers.CUDA), folder, card)
     assert cuda == providers.CUDA
     name, options = tensorrt
     assert name == providers.TENSORRT
@@ -415,13 +420,10 @@ def test_options_of_tensorrt_keep_engines_by_model(
     assert card.sha256[:16] in options["trt_engine_cache_path"]
     assert options["trt_fp16_enable"] == "False"
     half = card.model_copy(update={"precision": "fp16"})
-    assert (
-        providers.with_options((providers.TENSORRT,), folder, half)[0][1]["trt_fp16_enable"]
-        == "True"
-    )
+    assert with_options((providers.TENSORRT,), folder, half)[0][1]["trt_fp16_enable"] == "True"
     # The name would not do: another file may have it.
     nameless = card.model_copy(update={"sha256": None})
-    assert providers.with_options((providers.TENSORRT,), folder, nameless)[0][1] == options
+    assert with_options((providers.TENSORRT,), folder, nameless)[0][1] == options
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from auricle.engine.scheduler import run_offline
 from auricle.models.files import sha256
 from auricle.models.inference.providers import usable
 from auricle.models.inference.sessions import open_session
-from auricle.models.inference.shared import once_a_model
+from auricle.models.inference.shared import made_once_per_model
 from tests.nodes.noise_stream import NoiseStream
 from tests.tiny import make_backbone, make_transformer
 
@@ -84,7 +84,7 @@ def test_what_can_run_a_model_depends_on_what_is_there_now(tmp_path: Path) -> No
     card |= {"program": "model.pt2", "program_sha256": sha256(folder / "model.pt2")}
     (folder / "card.json").write_text(json.dumps(card))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("auricle.models.inference.program.missing_here", lambda: None)
+        patch.setattr("auricle.models.inference.program.no_compiler_reason", lambda: None)
         assert usable(folder, ("torch-tensorrt", "cpu")) == ("torch-tensorrt",)
 
 
@@ -92,7 +92,7 @@ def test_who_asks_at_the_same_time_gets_the_same(tmp_path: Path) -> None:
     made: list[Path] = []
     together = threading.Barrier(8)
 
-    @once_a_model
+    @made_once_per_model
     def make(folder: Path) -> object:
         made.append(folder)
         time.sleep(0.05)  # in which the others come
@@ -112,7 +112,7 @@ def test_what_was_made_of_the_old_one_is_let_go(tmp_path: Path) -> None:
     class Made:
         pass
 
-    @once_a_model
+    @made_once_per_model
     def make(folder: Path, word: str) -> Made:
         return Made()
 

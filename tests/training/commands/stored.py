@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from click.testing import CliRunner, Result
 
-from auricle.models.card import Card, InferenceSpec, Schema, TensorSpec
-from auricle.models.convert.wheel import FRONT_END
+from auricle.models.card import Card, FrontEndSpec, InferenceSpec, Schema, TensorSpec
 from auricle.train import cli
 from auricle.training.data.store import StoreWriter
 
@@ -38,7 +37,7 @@ class Stored:
             classes=self.classes,
             io=Schema(inputs=(TensorSpec(name="i"),), outputs=(TensorSpec(name="o"),)),
             inference=InferenceSpec(sample_rate=16000),
-            front_end=FRONT_END,
+            front_end=FrontEndSpec.of("musicnn"),
             segment_size=125,
         )
         about = {

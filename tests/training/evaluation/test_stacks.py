@@ -6,8 +6,7 @@ import pytest
 pytest.importorskip("sklearn", reason="principal components are scikit-learn's")
 
 from auricle.errors import TrainingError
-from auricle.models.card import Card, InferenceSpec, Schema, TensorSpec
-from auricle.models.convert.wheel import FRONT_END
+from auricle.models.card import Card, FrontEndSpec, InferenceSpec, Schema, TensorSpec
 from auricle.training.evaluation.stacks import Reduced, Source, Stack, fit_pca
 
 
@@ -48,7 +47,7 @@ def test_times_come_from_the_card() -> None:
         classes=("x",),
         io=Schema(inputs=(TensorSpec(name="i"),), outputs=(TensorSpec(name="o"),)),
         inference=InferenceSpec(sample_rate=16000),
-        front_end=FRONT_END,
+        front_end=FrontEndSpec.of("musicnn"),
         segment_size=125,
     )
     source = Source.of({}, card, 250)
