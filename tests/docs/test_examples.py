@@ -76,7 +76,7 @@ def parse(command: list[str]) -> None:
     context: click.Context | None = None
     while isinstance(found, click.Group):
         context = found.make_context(name, words, parent=context)
-        rest = [*context._protected_args, *context.args]
+        _, rest, _ = found.make_parser(context).parse_args(list(words))
         if not rest:
             return
         picked, chosen, words = found.resolve_command(context, rest)
