@@ -69,7 +69,11 @@ class Fleet:
 
 @contextmanager
 def fleet(
-    model: str, hop_size: int, sound_s: float = SOUND_S, raw_s: float = RAW_S
+    model: str,
+    hop_size: int,
+    sound_s: float = SOUND_S,
+    raw_s: float = RAW_S,
+    kind: type[Fleet] = Fleet,
 ) -> Iterator[Fleet]:
     """An engine without streams; each stream that is added plays the same WAV.
 
@@ -78,12 +82,13 @@ def fleet(
         hop_size: Frames from one segment to the next.
         sound_s: Seconds of sound that every stream plays.
         raw_s: Seconds for which inference alone is measured.
+        kind: Class of the engine's interface.
     """
     with clip(None, sound_s) as path:
         settings = {"model": model, "hop_size": hop_size, "file": str(path)}
         script = CONTENDERS / "auricle_engine.py"
         with Worker("the engine", Path(sys.executable), script, settings, threads=1) as worker:
-            yield Fleet(worker, raw_s)
+            yield kind(worker, raw_s)
 
 
 def slope(looks: Sequence[dict[str, Any]], after_s: float) -> float:

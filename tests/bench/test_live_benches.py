@@ -19,8 +19,19 @@ from bench.report import Report
 from bench.segments import Segments
 from tests.tiny import make_backbone
 
-SHORT = functools.partial(fleet, sound_s=60.0, raw_s=0.2)
-"""An engine whose streams play a minute, and whose inference is measured quickly."""
+
+class Patient(Fleet):
+    """An engine that is measured until every stream has had a window, however busy the machine."""
+
+    def measure(self, seconds: float) -> dict[str, Any]:
+        while True:
+            found = super().measure(seconds)
+            if all(counts["offered"] for counts in found["streams"].values()):
+                return found
+
+
+SHORT = functools.partial(fleet, sound_s=600.0, raw_s=0.2, kind=Patient)
+"""An engine whose streams play ten minutes, and whose inference is measured quickly."""
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +93,8 @@ def test_streams(model: str, tmp_path: Path) -> None:
     report = streams.measure(model, streams=(1, 3), seconds=2, runs=2, open_fleet=SHORT)
     names = [f"{number} streams, run {run}" for run in (1, 2) for number in (1, 3)]
     assert list(report.rows) == names
-    for row in report.rows.values():
-        assert row["windows"] > 0
+    for name, row in report.rows.items():
+        assert row["windows"] >= int(name[0])
         assert 0 <= row["late %"] <= 100
         assert 0 <= row["p50 ms"] <= row["p99 ms"] <= row["max ms"]
         assert row["raw"] > 0
@@ -103,7 +114,7 @@ def test_overload(model: str, tmp_path: Path) -> None:
     assert draw(report, tmp_path).stat().st_size > 0
 
 
-class OneMore(Fleet):
+class OneMore(Patient):
     """An engine that says of each stream that it had one window more."""
 
     def shrink(self, streams: int) -> dict[str, Any]:
@@ -113,15 +124,9 @@ class OneMore(Fleet):
         return found
 
 
-@contextmanager
-def one_more(model: str, hop_size: int) -> Iterator[Fleet]:
-    with SHORT(model, hop_size) as engine:
-        engine.__class__ = OneMore
-        yield engine
-
-
 def test_windows_that_are_not_accounted_for_are_seen(model: str) -> None:
-    report = overload.measure(model, load=4e-4, seconds=1, recovery_s=1, open_fleet=one_more)
+    open_fleet = functools.partial(SHORT, kind=OneMore)
+    report = overload.measure(model, load=4e-4, seconds=1, recovery_s=1, open_fleet=open_fleet)
     assert [target.what for target in report.wrong] == [
         "streams whose served and skipped are not what was offered"
     ]
