@@ -64,7 +64,7 @@ def measure(
     Args:
         revision: Name of a commit, as git knows it.
         names: Benches to run, of `QUICK`.
-        pairs: How often each bench is run with each tree.
+        pairs: Number of runs of each bench with each tree.
         progress: Called with a line before each run.
 
     Raises:

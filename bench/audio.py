@@ -1,4 +1,4 @@
-"""Audio to measure with where the user names none."""
+"""Audio to measure with if the user names no file."""
 
 from __future__ import annotations
 

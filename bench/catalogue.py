@@ -84,7 +84,7 @@ class _Catalogue:
 
     Args:
         tracks: Number of tracks.
-        rng: What everything is drawn from, in the order of the calls.
+        rng: Source of all draws, in the order of the calls.
     """
 
     def __init__(self, tracks: int, rng: np.random.Generator) -> None:
@@ -142,16 +142,16 @@ class _Column:
     Args:
         name: Name of the column.
         entries: Numbers of the names, by the row.
-        kind: What the names begin with.
-        nobody: A name that stands for nobody, if some of the names do.
+        kind: Beginning of the names.
+        unspecific: Name that names none, which some of the rows have.
     """
 
-    def __init__(self, name: str, entries: Csr, kind: str, nobody: str = "") -> None:
+    def __init__(self, name: str, entries: Csr, kind: str, unspecific: str = "") -> None:
         self.name, self.entries = name, entries
         every = round(1 / UNSPECIFIC)
         names = [f"{kind} number {number}" for number in range(entries.n_columns)]
-        if nobody:
-            names[every - 1 :: every] = [nobody] * len(names[every - 1 :: every])
+        if unspecific:
+            names[every - 1 :: every] = [unspecific] * len(names[every - 1 :: every])
         self._names = pa.array(names)
 
     def lists(self, rows: slice) -> pa.ListArray:

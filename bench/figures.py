@@ -29,7 +29,7 @@ class Line:
 
     Attributes:
         report: Name of the report that the figures come from.
-        what: What was measured, the first column.
+        what: Text of the first column: what was measured.
         figure: The second column.
     """
 
@@ -57,7 +57,7 @@ def table(lines: Iterable[Line], folder: Path) -> str:
     """The Markdown of a table, with a line below it that says where its figures come from.
 
     Args:
-        lines: What is in it.
+        lines: Lines of the table.
         folder: Folder of the reports.
 
     Raises:

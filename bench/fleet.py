@@ -32,7 +32,7 @@ class Fleet:
         raw_s: Seconds for which inference alone is measured.
 
     Attributes:
-        address: Where the engine publishes.
+        address: Address on which the engine publishes.
         running: Number of streams.
     """
 

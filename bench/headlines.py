@@ -35,7 +35,7 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Where headlines are: in a column of the rows that match, or in the targets that match."""
+    """Headlines: a column of the rows that match, or the targets that match if it is None."""
 
     pattern: str
     column: str | None = None
@@ -106,7 +106,7 @@ def headlines(report: Report) -> dict[str, Headline]:
 
 
 def comparison(path: Path, report: Report) -> list[str]:
-    """Lines that compare a report with the one in a file; none where there is no such report."""
+    """Lines that compare a report with the one in a file; empty if there is no such report."""
     try:
         before = Report.load(path)
     except InputError:

@@ -62,7 +62,7 @@ class Report:
 
     Attributes:
         name: Name of the subcommand, and of the file.
-        title: What was measured, in a sentence.
+        title: Sentence on what was measured.
         settings: Settings of the measurement.
         reference: Name of the row that ratios refer to; empty if there are none.
         rows: Figures by row and column; the column's name has the unit.
@@ -70,7 +70,7 @@ class Report:
         notes: Notes for a reader of the figures.
         series: Lists of values by name, for pictures.
         utc: Time of the measurement, in ISO 8601.
-        machine: Where it was measured; see `bench.machine`.
+        machine: Machine that it was measured on; see `bench.machine`.
         versions: Versions of what took part, by package; other environments add theirs.
         commit: Commit of the source tree, and whether files differ from it.
     """

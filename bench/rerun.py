@@ -22,9 +22,9 @@ class Step:
 
     Attributes:
         name: Name of the report.
-        minutes: How long it takes on two cores that do nothing else.
+        minutes: Duration on two cores that do nothing else.
         quick: Whether it runs if nothing else is asked for.
-        needs: What has to be there beyond what `make test` installs; empty for nothing.
+        needs: Requirement beyond what `make test` installs, if there is one.
         command: Arguments of `auricle bench`; its name, if empty.
     """
 
@@ -93,7 +93,7 @@ def run(
     """Run steps one after the other, and save and draw each.
 
     Args:
-        steps: What to run.
+        steps: Steps to run.
         progress: Called with a line at the beginning and at the end of each.
         launch: Runs `auricle bench` with some arguments, and returns whether it succeeded.
 

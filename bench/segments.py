@@ -24,7 +24,7 @@ class Segments:
 
     Attributes:
         card: The model's card.
-        front_end: What makes its mel frames.
+        front_end: Front end that makes its mel frames.
         size: Mel frames of a segment.
         hop_size: Mel frames from one segment to the next.
     """
@@ -67,6 +67,21 @@ class Segments:
         spec = self.card.front_end
         assert spec is not None  # `of` has refused a card without one
         return (frames - np.float32(spec.mean)) / np.float32(spec.std)
+
+
+def check_patches(card: Card) -> None:
+    """See whether a model is a transformer whose patches can be left out.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if card.patch_grid is None or card.segment_size is None:
+        raise ConfigError(f"{card.name}: not a model whose patches can be left out")
+
+
+def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Cosine of two embeddings, shape `(length,)`."""
+    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
 def music_frames(count: int, front_end: FrontEnd) -> Frames:

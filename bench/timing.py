@@ -26,7 +26,7 @@ Progress = Callable[[str], None]
 
 
 def silent(line: str) -> None:
-    """Progress nobody."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True)

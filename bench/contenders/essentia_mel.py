@@ -1,8 +1,8 @@
 """Essentia's mel front end, streaming: MonoLoader, FrameCutter, TensorflowInputMusiCNN.
 
-Streaming, Essentia takes its samples from a file; from memory (VectorInput) they go one by one,
-which takes twenty times as long and would be unfair. What the loader takes by itself is measured
-too and taken off.
+Essentia's streaming network takes its samples from a file: from memory (VectorInput) they go one by
+one, which takes twenty times as long and would be unfair. The time of the loader alone is measured
+too, and subtracted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from protocol import Answer, serve  # type: ignore[import-not-found]
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Settings: `file`, 16 kHz mono. Requests: `output`, for the frames."""
+    """A request computes all frames, and writes them to `output`.
+
+    Args:
+        settings: `file`, 16 kHz mono.
+    """
     essentia: Any = importlib.import_module("essentia")
     streaming: Any = importlib.import_module("essentia.streaming")
     essentia.log.infoActive = essentia.log.warningActive = False

@@ -1,8 +1,8 @@
-"""How a contender talks with the bench: JSON, one object a line.
+"""The protocol between a contender and the bench: JSON, one object a line.
 
-The settings are the script's one argument. When all is loaded it says `{"versions": {...}}`. Each
-line that it then reads is a request, and each is answered by one line. `{"error": "..."}` in place
-of an answer ends it, and so does the end of its input.
+The settings are the script's only argument. When everything is loaded, the contender writes
+`{"versions": {...}}`. Each line that it then reads is a request, which it answers with one line.
+`{"error": "..."}` in place of an answer ends it, and so does the end of its input.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from collections.abc import Callable
 from typing import Any
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
-"""Does what a request asks for."""
+"""Answers a request."""
 
 Prepare = Callable[[dict[str, Any]], tuple[dict[str, str], Answer]]
-"""Takes the settings, loads everything, and returns the versions of what takes part, and what
-answers.
-"""
+"""Takes the settings, loads everything, and returns versions and what answers requests."""
 
 
 def serve(prepare: Prepare) -> None:
-    """Answer requests until there are no more."""
-    # Libraries print where they like; the lines of the protocol keep a descriptor to themselves.
+    """Answer requests until the end of the input."""
+    # Libraries print to standard output; the protocol keeps a descriptor of its own.
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 

@@ -74,9 +74,9 @@ def student(report: Report) -> Picture:
     """Time of a segment of a model and of those that taught it, by the hop."""
     bars: dict[str, dict[str, Figure]] = {}
     for name, figures in report.rows.items():
-        hop, _, who = name.partition(", ")
+        hop, _, models = name.partition(", ")
         group = f"every {hop.removeprefix('hop ')} frames"
-        bars.setdefault(who, {})[group] = figures["ms a segment"]
+        bars.setdefault(models, {})[group] = figures["ms a segment"]
     ours, teachers = report.settings["model"], " and ".join(report.settings["teachers"])
     drawn, (axes,) = picture(report, f"A segment through {ours}, and through {teachers} together")
     grouped(axes, bars, (GREY, OTHER, OURS), "")
@@ -119,7 +119,7 @@ def grouped(axes: Axes, bars: Bars, colours: Sequence[str], unit: str) -> None:
     """Groups of bars with their values above them, and whiskers from the lowest to the highest run.
 
     Args:
-        axes: Where they are drawn.
+        axes: Panel that they are drawn in.
         bars: Figures; all bars have the same groups.
         colours: A colour for each bar of a group.
         unit: Unit behind the values, without a space.

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 OURS, OTHER, THIRD, BAD, GREY = "#0072b2", "#e69f00", "#56b4e9", "#d55e00", "0.45"
-"""Auricle, whoever it is compared with, a second variant, what is lost or late, and references."""
+"""Colours of Auricle, of its peer, of a second variant, of losses, and of references."""
 
 Place = Literal["best", "upper left", "upper right", "lower right", "center left"]
 
 SMALL = 8
-"""Size of legends and notes, in points; the rest is larger."""
+"""Size of legends and notes, in points."""
 
 
 def check() -> None:
@@ -48,7 +48,7 @@ def picture(
 
     Args:
         report: Report that is drawn; the line at the bottom says where it was measured.
-        title: What is to be seen, in a sentence.
+        title: Sentence on what is to be seen.
         panels: Number of panels.
         height: Height in inches; the width is 7.
     """

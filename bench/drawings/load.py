@@ -96,7 +96,7 @@ def _sum_of_windows(axes: Axes, report: Report) -> None:
 
 
 def _mark_the_fall(panels: Sequence[Axes], report: Report) -> None:
-    """A line where the load falls, if the report goes on beyond it; what the colours mean."""
+    """A line where the load falls, if the report continues beyond it, and the legend."""
     loaded_s = report.settings["seconds"]
     if report.series["seconds"][-1] > loaded_s + 1:
         for axes in panels:

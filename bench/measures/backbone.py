@@ -111,7 +111,7 @@ class Session:
         callers: Threads that call it at the same time.
 
     Attributes:
-        seconds: What single segments took, of all rounds.
+        seconds: Times of single segments, of all rounds.
     """
 
     def __init__(self, model: str, segments: int, threads: int, callers: int) -> None:

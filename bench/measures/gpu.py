@@ -20,7 +20,7 @@ from auricle.models.inference.providers import full_name, unusable_reason, usabl
 from auricle.models.patchout import Kept
 from auricle.models.registry import find, info
 from bench.report import Figure, Report
-from bench.segments import Segments
+from bench.segments import Segments, check_patches, cosine
 from bench.timing import (
     Measurement,
     Progress,
@@ -81,8 +81,7 @@ def measure(
     check(providers)
     cards = [info(model) for model in models]
     for card in cards:
-        if card.patch_grid is None or card.segment_size is None:
-            raise ConfigError(f"{card.name}: not a model whose patches can be left out")
+        check_patches(card)
     names = list(levels or (level.name for level in cards[0].patchout))
     report = Report(
         "gpu",
@@ -116,7 +115,7 @@ class _Row:
         measurement: Seconds of a segment.
         tokens: Tokens of a segment.
         batch: Segments at once; None where that is up to the owner.
-        cosine: Of the embeddings to the CPU's; None where nothing is compared.
+        cosine: Cosine of the embeddings to the CPU's; None if nothing is compared.
         latencies: Seconds that segments took, if they are measured one by one.
     """
 
@@ -152,7 +151,7 @@ class _Contenders:
     """Rows to be measured, and what their outputs are compared with.
 
     Args:
-        report: Where rows, targets and notes go.
+        report: Report that rows, targets and notes are added to.
         reference: The model that runs on the CPU, a segment at a time.
         levels: Patchout levels.
         batches: Segments at once.
@@ -217,13 +216,13 @@ class _Contenders:
         runner.prepare(size, kept)
         work = functools.partial(runner.run, self._segments[:size], kept)
         outputs = zip(work(), self._expected[level], strict=True)
-        cosine = min(_cosine(found[0], expected[0]) for found, expected in outputs)
+        closest = min(cosine(found[0], expected[0]) for found, expected in outputs)
         whole = timed(work)
         tokens = _tokens(card, level)
-        self._rows[name] = _Row(level, lambda: whole() / size, tokens, size, cosine)
+        self._rows[name] = _Row(level, lambda: whole() / size, tokens, size, closest)
         least = LEAST_COSINE.get(card.precision or "", 0.999)
         what = f"{name}: cosine to the CPU"
-        self._report.target(what, cosine, at_least=least, correctness=True)
+        self._report.target(what, closest, at_least=least, correctness=True)
 
     def _add_owner(self, name: str, level: str, runner: Runner, card: Card) -> None:
         """As many streams as keep the largest batches full, each with a segment under way."""
@@ -326,7 +325,3 @@ def _kept(card: Card, level: str) -> Kept:
         return card.patch_grid.kept(card.level(level))
     except ModelError as error:
         raise ConfigError(str(error)) from error
-
-
-def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))

@@ -94,9 +94,9 @@ class _Contenders:
         samples: The clip, shape `(samples,)`.
         scratch: Folder for what is exchanged with other processes.
         run_s: Seconds that a contender takes in a round, about.
-        measurements: How each is timed, by name.
-        frames: How many frames are made in that time.
-        mels: The frames of the whole clip.
+        measurements: Measurements by the contender's name.
+        frames: Frames that are made in that time, by name.
+        mels: Frames of the whole clip, by name.
     """
 
     samples: NDArray[np.float32]

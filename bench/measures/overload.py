@@ -115,7 +115,7 @@ class _Trial:
     Attributes:
         engine: The engine, without streams at first.
         number: Streams under load.
-        measured: What was measured, with the seconds at which each began.
+        measured: Answers of the engine, with the seconds at which each measurement began.
         ended: Counts of every stream over its whole life, by its name.
         recovered_s: Seconds from the fall of the load to rung 0; None if it was not reached.
     """
@@ -200,7 +200,7 @@ def _fill(report: Report, trial: _Trial, heard: Mapping[str, Any]) -> None:
 def _add_accounts(
     report: Report, ended: Mapping[str, Mapping[str, int]], heard: Mapping[str, Any]
 ) -> None:
-    """Over the whole life of every stream a subscriber hears of each window once."""
+    """Targets: a subscriber hears of each window once, over the whole life of every stream."""
     wrong = sum(
         each["offered"] != heard["served"].get(name, 0) + heard["left_out"].get(name, 0)
         for name, each in ended.items()

@@ -29,7 +29,7 @@ def measure(
         tracks: Tracks of the catalogue.
         runs: Epochs that are drawn.
         progress: Called with a line that says how far it is.
-        script: What draws them.
+        script: Contender that draws them.
 
     Raises:
         ConfigError: pyarrow is not installed.

@@ -17,7 +17,7 @@ from auricle.models.registry import find, info
 from bench.measures import patchout_adaptive, patchout_live
 from bench.measures.patchout_live import CHEAPEST, DROPPED, EFFICIENTNET, half_overlap
 from bench.report import Figure, Report
-from bench.segments import Frames, Segments, music_frames
+from bench.segments import Frames, Segments, check_patches, cosine, music_frames
 from bench.timing import Measurement, Progress, Spread, alternate, ratios, silent, timed
 
 KEEP_EVERY = (1, 2, 3, 5, 10)
@@ -53,7 +53,7 @@ def measure(
         ConfigError: A model without patches.
     """
     for model in (*models, *labelled):
-        _check(info(model))
+        check_patches(info(model))
     segments = Segments.of(models[0])
     report = Report(
         "patchout",
@@ -75,11 +75,6 @@ def measure(
     return report
 
 
-def _check(card: Card) -> None:
-    if card.patch_grid is None or card.segment_size is None:
-        raise ConfigError(f"{card.name}: not a model whose patches can be left out")
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A model and the patches that are kept.
@@ -87,7 +82,7 @@ class Setting:
     Attributes:
         model: Export that is timed, by name or folder.
         compared: Export whose outputs are compared.
-        kind: What tells it from the other models: its precision, or its name.
+        kind: Precision or name, whichever differs from that of the other models.
         first: The kind of the first model.
         every: Every n-th column is kept.
         dropped: Number of rows that are left out.
@@ -126,7 +121,7 @@ class Setting:
     def figures(self) -> dict[str, Figure]:
         """Columns that say what it is."""
         grid = info(self.model).patch_grid
-        assert grid is not None  # `_check` has refused a model without
+        assert grid is not None  # `check_patches` has refused a model without
         return {
             "model": self.kind,
             "keep every": self.every,
@@ -222,8 +217,7 @@ def closeness(outputs: Outputs, full: Outputs) -> dict[str, Figure]:
     """Cosine of the embeddings, and how many of the five strongest labels are the same."""
     found: dict[str, Figure] = {}
     if "embeddings" in outputs and "embeddings" in full:
-        one, other = outputs["embeddings"][0], full["embeddings"][0]
-        found["cosine"] = float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+        found["cosine"] = cosine(outputs["embeddings"][0], full["embeddings"][0])
     if "activations" in outputs and "activations" in full:
         best, truth = _strongest(outputs), _strongest(full)
         found["top 5"] = len(best & truth) / len(truth)

@@ -51,10 +51,10 @@ def measure(
     """One stream that takes most of one core, and a second process on it for a while.
 
     Args:
-        report: Where the row and the targets go.
+        report: Report that the row and the targets are added to.
         model: The model.
         full_s: Seconds that a segment takes with all patches.
-        phases: When the second process is there.
+        phases: Times with and without the second process.
         open_engine: Opens the engine.
         burn: Starts the second process.
     """

@@ -89,7 +89,7 @@ def measure(
     """Add the live streams with fixed patches to a report.
 
     Args:
-        report: Where the rows and targets go.
+        report: Report that rows and targets are added to.
         models: Exports of one network.
         efficientnet: A convolutional model to compare with.
         seconds: Seconds of each run, beyond the first segment.
@@ -158,7 +158,7 @@ class _Stream:
         segments: Segments whose time is measured.
         seconds: Seconds of each run.
         play: Plays it.
-        runs: What became of it.
+        runs: Counts of each run.
     """
 
     model: str

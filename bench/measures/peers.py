@@ -31,7 +31,7 @@ class Peer:
         name: Name in the table.
         script: Its contender, as in `bench/contenders/`.
         tolerance: Largest difference of its activations from ours that is not a fault.
-        targets: How many times as fast we ought to be, by hop in frames.
+        targets: Factors by which we ought to be faster, by hop in frames.
     """
 
     name: str

@@ -100,7 +100,7 @@ class _Run:
         engine: The engine, without streams.
         hop_s: Seconds from one segment to the next.
         seconds: Measured at each number.
-        report: Where the rows go.
+        report: Report that the rows are added to.
     """
 
     def __init__(self, engine: Fleet, hop_s: float, seconds: float, report: Report) -> None:

@@ -42,7 +42,7 @@ class Publisher(Protocol):
     """The sending side.
 
     Attributes:
-        address: Where a subscriber connects to.
+        address: Address that a subscriber connects to.
     """
 
     address: str
@@ -73,7 +73,7 @@ class BarePublisher:
     """The reference: one socket on the calling thread.
 
     Attributes:
-        address: Where a subscriber connects to.
+        address: Address that a subscriber connects to.
         seq: Number of the next message.
     """
 
@@ -121,7 +121,7 @@ def measure(
         runs: Rounds that count.
         drain_s: Seconds of silence after a burst.
         progress: Called with a line that says how far it is.
-        publishers: What makes the sending sides, by name.
+        publishers: Functions that make the sending sides, by name.
     """
     values = np.random.default_rng(0).random(labels, np.float32)
     ranked = [(f"label {number}", float(value)) for number, value in enumerate(values)]
