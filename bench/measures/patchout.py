@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import ConfigError
-from auricle.models.card import Card
 from auricle.models.inference.patches import PatchInference, open_patch_session
 from auricle.models.inference.sessions import open_session
 from auricle.models.patchout import Patchout
