@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.training.data.manifest import SPLITS, Manifest, Track
+from auricle.training.data.manifest import PARTS, Manifest, Track
 from auricle.training.data.tasks import Task
 
 SIZE = 12
@@ -34,7 +34,7 @@ def corpus(
                 artists=(f"artist {artist}",),
                 releases=(f"release {artist}-{number % 2}",),
                 genres=(GENRES[genre],),
-                split=SPLITS[artist // len(GENRES) % 3],
+                part=PARTS[artist // len(GENRES) % 3],
             )
             listed.append(track)
             segments = place + rng.normal(0, noise, (int(rng.integers(3, 7)), SIZE))
@@ -45,5 +45,5 @@ def corpus(
 def single(manifest: Manifest) -> Task:
     """The genres as a task with one class a track, in the manifest's parts."""
     targets = {track.track_id: (GENRES.index(track.genres[0]),) for track in manifest}
-    splits = {track.track_id: track.split for track in manifest}
-    return Task("genre", GENRES, targets, multilabel=False, splits=splits)
+    splits = {track.track_id: track.part for track in manifest}
+    return Task("genre", GENRES, targets, multilabel=False, parts=splits)

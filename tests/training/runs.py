@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.models.front_end import FRONT_ENDS
-from auricle.training.data.manifest import Manifest, Split, Track
+from auricle.training.data.manifest import Manifest, Part, Track
 from auricle.training.data.outputs import Outputs
 from auricle.training.data.store import Store, StoreWriter
 from auricle.training.run.recipe import Recipe
 from auricle.training.sampling.loaders import Material
 
 GENRES = ("ambient", "techno", "folk")
-SPLITS: tuple[Split, ...] = ("train", "train", "validation")
+PARTS: tuple[Part, ...] = ("train", "train", "validation")
 
 BASE: dict[str, Any] = {
     "about": "A test.",
@@ -56,7 +56,7 @@ def tracks(artists: int = 6) -> list[Track]:
             releases=(f"release {artist}-{number // 2}",),
             labels=(f"label {artist // 6}",),
             genres=(GENRES[artist // 3 % len(GENRES)],),
-            split=SPLITS[artist % 3],
+            part=PARTS[artist % 3],
         )
         for artist in range(artists)
         for number in range(4)

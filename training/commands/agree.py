@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from auricle.errors import TrainingError
-from auricle.training.data.manifest import SPLITS, Manifest
+from auricle.training.data.manifest import PARTS, Manifest
 
 SHOWN = 5
 """Tags, of those that are followed least, in the table; `--tags` shows all."""
@@ -20,7 +20,7 @@ SHOWN = 5
 @click.argument("student", type=click.Path(path_type=Path))
 @click.argument("teachers", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
-    "--part", type=click.Choice(SPLITS), default="test", show_default=True, help="Of the corpus."
+    "--part", type=click.Choice(PARTS), default="test", show_default=True, help="Of the corpus."
 )
 @click.option(
     "--least-prevalence",
@@ -47,7 +47,7 @@ def agree(
     from auricle.training.data.outputs import Outputs
     from auricle.training.evaluation.agreement import ALL, agreements
 
-    tracks = [track.track_id for track in Manifest.load(manifest) if track.split == part]
+    tracks = [track.track_id for track in Manifest.load(manifest) if track.part == part]
     if not tracks:
         raise TrainingError(f"{manifest}: no track in the part {part!r}")
     found = agreements(

@@ -169,9 +169,9 @@ def _write_remarks(found: Corpus, manifest: Path) -> Path:
 
 def _report(found: Corpus, manifest: Manifest, file: Path, remarks: Path, as_json: bool) -> None:
     from auricle.training.data.corpus import KINDS
-    from auricle.training.data.manifest import SPLITS
+    from auricle.training.data.manifest import PARTS
 
-    counts: dict[str, dict[str, float]] = {name: _counts(manifest.part(name)) for name in SPLITS}
+    counts: dict[str, dict[str, float]] = {name: _counts(manifest.part(name)) for name in PARTS}
     counts["all"] = _counts(manifest)
     kinds: dict[str, int] = {kind: found.count(kind) for kind in KINDS}
     if as_json:

@@ -138,7 +138,7 @@ def evaluate(
     names = [name for name in tasks.split(",") if name]
     # All are made before the first is run: a mistake in the last should not cost an hour.
     found = [track for track in corpus if track.track_id in kept]
-    searched = [track for track in found if (part or "test") in ("all", track.split)]
+    searched = [track for track in found if (part or "test") in ("all", track.part)]
     if not searched and set(names) & set(RETRIEVAL):
         where = f"{manifest}: no track in the part {part or 'test'!r} has embeddings by all models"
         raise TrainingError(f"{where}; choose another --part")

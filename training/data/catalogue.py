@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from auricle.errors import TrainingError
 from auricle.training.data.csr import Csr
-from auricle.training.data.manifest import Split, Track
+from auricle.training.data.manifest import Part, Track
 
 UNSPECIFIC: Final = {
     "releases": ("",),
@@ -65,7 +65,7 @@ class Catalogue:
         )
 
     @classmethod
-    def load(cls, file: Path, split: Split = "train") -> Catalogue:
+    def load(cls, file: Path, split: Part = "train") -> Catalogue:
         """Of one part of a manifest, in its order; a column is read at a time, and no `Track` is
         made.
 
@@ -80,7 +80,7 @@ class Catalogue:
         )
 
 
-def _column(file: Path, name: str, split: Split) -> pa.ChunkedArray:
+def _column(file: Path, name: str, split: Part) -> pa.ChunkedArray:
     """Lists of names of the tracks of one part."""
     try:
         table = pq.read_table(file, columns=[name, "split"])

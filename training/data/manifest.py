@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from auricle.errors import TrainingError
 from auricle.models.files import write_atomically
 
-Split = Literal["train", "validation", "test"]
-SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+Part = Literal["train", "validation", "test"]
+PARTS: Final[tuple[Part, ...]] = get_args(Part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Track:
         artists, releases, labels, genres: Names as they are compared, without repetition.
         licence: As the file has it.
         sha256: Of what identifies the audio, whatever its tags say.
-        split: Which part of the corpus it is in.
+        part: Which part of the corpus it is in.
         album_artists: Of its releases; they keep tracks in one part, and are no artists otherwise.
     """
 
@@ -44,7 +44,7 @@ class Track:
     genres: tuple[str, ...] = ()
     licence: str = ""
     sha256: str = ""
-    split: Split = "train"
+    part: Part = "train"
     album_artists: tuple[str, ...] = ()
 
 
@@ -86,16 +86,16 @@ class Manifest:
     def __iter__(self) -> Iterator[Track]:
         return iter(self.tracks)
 
-    def part(self, split: Split) -> Manifest:
+    def part(self, part: Part) -> Manifest:
         """The tracks of one part."""
-        return Manifest(track for track in self.tracks if track.split == split)
+        return Manifest(track for track in self.tracks if track.part == part)
 
     def save(self, file: Path) -> None:
         """Write a Parquet file. Paths below its folder are written relative to it, so both can be
         moved.
         """
         folder = file.resolve().parent
-        rows = [{**asdict(track), "path": _relative(track.path, folder)} for track in self.tracks]
+        rows = [_row(track, folder) for track in self.tracks]
         sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink)
         write_atomically(file, sink.getvalue().to_pybytes())
@@ -114,8 +114,8 @@ class Manifest:
                 f"{file}: not a manifest: {' '.join(str(error).split())}"
             ) from error
         for value in table["split"].unique().to_pylist():
-            if value not in SPLITS:
-                raise TrainingError(f"{file}: split {value!r} must be one of {', '.join(SPLITS)}")
+            if value not in PARTS:
+                raise TrainingError(f"{file}: split {value!r} must be one of {', '.join(PARTS)}")
         folder = file.resolve().parent
         return cls(_track(row, folder) for row in table.to_pylist())
 
@@ -128,13 +128,23 @@ def check_name(path: Path) -> None:
         raise TrainingError(f"{path}: its name is not UTF-8; rename it") from error
 
 
+def _row(track: Track, folder: Path) -> dict[str, Any]:
+    """A row of the table, in which the part is called a split."""
+    row = asdict(track)
+    row["split"] = row.pop("part")
+    row["path"] = _relative(track.path, folder)
+    return row
+
+
 def _track(row: dict[str, Any], folder: Path) -> Track:
     # A column that an older manifest lacks is read as nulls.
     known = {name: value for name, value in row.items() if value is not None}
     values = {
         name: tuple(value) if isinstance(value, list) else value for name, value in known.items()
     }
-    return Track(**{**values, "path": folder / row["path"]})
+    values["part"] = values.pop("split")
+    values["path"] = folder / row["path"]
+    return Track(**values)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -109,5 +109,5 @@ def _task(
     index = {name: column for column, name in enumerate(classes)}
     found = {t: tuple(index[n] for n in names if n in index) for t, names in names_of.items()}
     targets = {track_id: target for track_id, target in found.items() if target}
-    splits = {track.track_id: track.split for track in manifest if track.track_id in targets}
-    return Task(name, tuple(classes), targets, multilabel, splits)
+    parts = {track.track_id: track.part for track in manifest if track.track_id in targets}
+    return Task(name, tuple(classes), targets, multilabel, parts)

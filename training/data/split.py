@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from auricle.errors import TrainingError
-from auricle.training.data.manifest import SPLITS, Manifest, Split, Track
+from auricle.training.data.manifest import PARTS, Manifest, Part, Track
 from auricle.training.data.tags import key
 
 FRACTIONS: Final = (0.7, 0.15, 0.15)
@@ -51,7 +51,7 @@ def split(
     sizes = [sum(manifest.tracks[index].duration_s for index in group) for group in groups]
     wishes = {
         name: fraction * sum(sizes)
-        for name, fraction in zip(SPLITS, fractions, strict=True)
+        for name, fraction in zip(PARTS, fractions, strict=True)
         if fraction
     }
     if len(groups) < len(wishes):
@@ -66,7 +66,7 @@ def split(
         )
     order = list(range(len(groups)))
     random.Random(seed).shuffle(order)
-    best: list[Split] = []
+    best: list[Part] = []
     worst = float("inf")
     for share in _SHARES:
         parts = _dealt(order, sizes, wishes, share)
@@ -77,7 +77,7 @@ def split(
             break
     part_of = {index: part for group, part in zip(groups, best, strict=True) for index in group}
     return Manifest(
-        replace(track, split=part_of[index]) for index, track in enumerate(manifest.tracks)
+        replace(track, part=part_of[index]) for index, track in enumerate(manifest.tracks)
     )
 
 
@@ -87,12 +87,12 @@ def extended(manifest: Manifest, more: Iterable[Track]) -> Manifest:
     Left out are those whose audio the corpus has, and those that share an artist or a title with a
     track of another part; where tags are missing, that cannot be seen.
     """
-    held = [track for track in manifest if track.split != "train"]
+    held = [track for track in manifest if track.part != "train"]
     artists = {name for track in held for name in _artists(track)}
     titles = {key(track.title) for track in held}
     known = {track.sha256 for track in manifest}
     added = [
-        replace(track, split="train")
+        replace(track, part="train")
         for track in more
         if track.sha256 not in known
         and key(track.title) not in titles
@@ -136,14 +136,14 @@ def _artists(track: Track) -> set[str]:
 
 
 def _dealt(
-    order: list[int], sizes: list[float], wishes: dict[Split, float], share: int
-) -> list[Split]:
+    order: list[int], sizes: list[float], wishes: dict[Part, float], share: int
+) -> list[Part]:
     """The part of each group: large ones in the largest part, others where most of the wish is
     lacking.
     """
     main = max(wishes, key=lambda name: wishes[name])
     filled = dict.fromkeys(wishes, 0.0)
-    parts: list[Split] = [main] * len(sizes)
+    parts: list[Part] = [main] * len(sizes)
     # Large ones first, so that the small ones make up for what these have done to the main part.
     for group in sorted(
         order, key=lambda group: all(sizes[group] <= wish / share for wish in wishes.values())
@@ -161,7 +161,7 @@ def _dealt(
     return parts
 
 
-def _worst(parts: list[Split], sizes: list[float], wishes: dict[Split, float]) -> float:
+def _worst(parts: list[Part], sizes: list[float], wishes: dict[Part, float]) -> float:
     """How far the part that is furthest from its wish is from it, as a share of the wish."""
     return max(
         abs(sum(size for part, size in zip(parts, sizes, strict=True) if part == name) / wish - 1)

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from auricle.errors import TrainingError
 from auricle.models.files import write_atomically
-from auricle.training.data.manifest import Split
+from auricle.training.data.manifest import Part
 from auricle.training.data.tasks import Task
 
 
@@ -40,7 +40,7 @@ class _File(BaseModel):
     multilabel: bool
     classes: tuple[str, ...] | None = None
     tracks: dict[str, tuple[str, ...]]
-    splits: dict[str, Split] = {}
+    splits: dict[str, Part] = {}
 
 
 def load_task(file: Path) -> Task:
@@ -71,14 +71,14 @@ def load_task(file: Path) -> Task:
         track_id: tuple(sorted({index[name] for name in names}))
         for track_id, names in content.tracks.items()
     }
-    return Task(content.name, tuple(classes), targets, content.multilabel, content.splits)
+    return Task(content.name, tuple(classes), targets, content.multilabel, content.parts)
 
 
 def save_task(task: Task, file: Path) -> None:
     """Write a task as JSON. Raises OSError."""
     tracks = {t: [task.classes[index] for index in target] for t, target in task.targets.items()}
     content = {"name": task.name, "multilabel": task.multilabel, "classes": task.classes}
-    content |= {"tracks": tracks, "splits": dict(task.splits)}
+    content |= {"tracks": tracks, "splits": dict(task.parts)}
     write_atomically(file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import TrainingError
-from auricle.training.data.manifest import Split
+from auricle.training.data.manifest import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,14 @@ class Task:
             data set, so names always travel with the columns.
         targets: For each track, the indices of its classes; exactly one unless `multilabel`.
         multilabel: Whether a track can have several classes, or none.
-        splits: The part each track is in; empty if the task is evaluated in folds.
+        parts: The part each track is in; empty if the task is evaluated in folds.
     """
 
     name: str
     classes: tuple[str, ...]
     targets: Mapping[str, tuple[int, ...]]
     multilabel: bool
-    splits: Mapping[str, Split] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes):
@@ -42,9 +42,9 @@ class Task:
             if not self.multilabel and len(target) != 1:
                 raise TrainingError(f"{self.name}: {track_id}: {len(target)} classes, must be one")
 
-    def tracks(self, split: Split) -> list[str]:
+    def tracks(self, part: Part) -> list[str]:
         """Ids of the tracks of one part."""
-        return [track_id for track_id in self.targets if self.splits.get(track_id) == split]
+        return [track_id for track_id in self.targets if self.parts.get(track_id) == part]
 
     def matrix(self, track_ids: list[str]) -> NDArray[np.bool_]:
         """Which track has which class, (tracks, classes)."""

@@ -127,7 +127,7 @@ def vary(
                 if name not in writer.done:
                     writer.add(name, _varied(store, tracks, track, variation, front_end))
                 varied = Track(
-                    name, track.path, track.duration_s * variation.stretch, split="train"
+                    name, track.path, track.duration_s * variation.stretch, part="train"
                 )
                 made.append(varied)
                 told(varied)

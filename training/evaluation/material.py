@@ -73,8 +73,8 @@ def named_task(name: str, manifest: Manifest, options: Options) -> Task:
         raise TrainingError(f"no task {name!r}; tasks are {known}, and files that are there")
     return (
         task
-        if task.splits
-        else replace(task, splits={track.track_id: track.split for track in manifest})
+        if task.parts
+        else replace(task, parts={track.track_id: track.part for track in manifest})
     )
 
 

@@ -263,7 +263,7 @@ def _identity(material: Material) -> str:
     """A hash of what a run learns from: its tracks in their parts, the kind of mel frames, who
     teaches.
     """
-    tracks = [[track.track_id, track.split] for part in PARTS for track in material.tracks(part)]
+    tracks = [[track.track_id, track.part] for part in PARTS for track in material.tracks(part)]
     teachers = [[each.card.name, each.card.sha256, each.hop_size] for each in material.teachers]
     content = json.dumps([tracks, material.features.about, teachers])
     return hashlib.sha256(content.encode()).hexdigest()

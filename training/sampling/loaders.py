@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from auricle.errors import TrainingError
 from auricle.training.data.catalogue import Catalogue
 from auricle.training.data.csr import Csr
-from auricle.training.data.manifest import Manifest, Split, Track
+from auricle.training.data.manifest import Manifest, Part, Track
 from auricle.training.data.manifest_tasks import normalised
 from auricle.training.data.outputs import Outputs
 from auricle.training.data.store import Store
@@ -31,7 +31,7 @@ from auricle.training.sampling.batches import (
 from auricle.training.sampling.epochs import balanced_weights, draw_tracks
 from auricle.training.sampling.pairs import draw_pairs
 
-PARTS: Final[tuple[Split, ...]] = ("train", "validation")
+PARTS: Final[tuple[Part, ...]] = ("train", "validation")
 """Of a corpus that training takes."""
 
 
@@ -51,7 +51,7 @@ class Material:
     teachers: tuple[Outputs, ...] = ()
     name: str = ""
 
-    def tracks(self, split: Split) -> list[Track]:
+    def tracks(self, split: Part) -> list[Track]:
         """Tracks of a part that have features.
 
         Raises:
@@ -134,8 +134,8 @@ class Loaders(lightning.LightningDataModule):
         self.material = material
         self.workers = workers
         self._tracks = {split: material.tracks(split) for split in PARTS}
-        self._catalogues: dict[Split, Catalogue] = {}
-        self._tagged: dict[Split, _Tagged] = {}
+        self._catalogues: dict[Part, Catalogue] = {}
+        self._tagged: dict[Part, _Tagged] = {}
         self.classes: tuple[str, ...] = ()
         self.unmeasured: tuple[str, ...] = ()
         match chosen.objective:
@@ -168,7 +168,7 @@ class Loaders(lightning.LightningDataModule):
                     "be the best; split the corpus otherwise, or average epochs (averaging)"
                 )
 
-    def batches(self, split: Split, epoch: int) -> Dataset[Batch]:
+    def batches(self, split: Part, epoch: int) -> Dataset[Batch]:
         """The batches of an epoch.
 
         Raises:
@@ -211,7 +211,7 @@ class Loaders(lightning.LightningDataModule):
     def _loader(self, batches: Dataset[Batch], numbers: range) -> DataLoader[Batch]:
         return DataLoader(batches, batch_size=None, sampler=numbers, num_workers=self.workers)
 
-    def _with_tags(self, objective: recipe.Tags, split: Split) -> _Tagged:
+    def _with_tags(self, objective: recipe.Tags, split: Part) -> _Tagged:
         classes = {normalised(name): column for column, name in enumerate(self.classes)}
         teacher = self._teacher(objective, split)
         ids: list[str] = []
@@ -232,7 +232,7 @@ class Loaders(lightning.LightningDataModule):
             row[found] = True
         return _Tagged(ids, targets)
 
-    def _teacher(self, objective: recipe.Tags, split: Split) -> Outputs | None:
+    def _teacher(self, objective: recipe.Tags, split: Part) -> Outputs | None:
         return self.material.teachers[0] if objective.taught and split == "train" else None
 
     def _unmeasured(self, validation: _Tagged) -> tuple[str, ...]:
@@ -244,7 +244,7 @@ class Loaders(lightning.LightningDataModule):
             )
         return tuple(name for name, missing in zip(self.classes, same, strict=True) if missing)
 
-    def _tags(self, objective: recipe.Tags, split: Split, epoch: int) -> TagBatches:
+    def _tags(self, objective: recipe.Tags, split: Part, epoch: int) -> TagBatches:
         chosen, tagged = self.recipe, self._tagged[split]
         targets = tagged.targets
         if split != "train":
@@ -267,7 +267,7 @@ class Loaders(lightning.LightningDataModule):
             self._teacher(objective, split),
         )
 
-    def _pairs(self, objective: recipe.Associations, split: Split, epoch: int) -> PairBatches:
+    def _pairs(self, objective: recipe.Associations, split: Part, epoch: int) -> PairBatches:
         chosen = self.recipe
         tracks = self._tracks[split]
         catalogue = self._catalogues[split]
@@ -302,7 +302,7 @@ class Loaders(lightning.LightningDataModule):
             epoch,
         )
 
-    def _taught(self, objective: recipe.Teachers, split: Split, epoch: int) -> TaughtBatches:
+    def _taught(self, objective: recipe.Teachers, split: Part, epoch: int) -> TaughtBatches:
         chosen, teachers = self.recipe, self.material.teachers
         ids = [
             track.track_id

@@ -40,7 +40,7 @@ def joined(*columns: tuple[int, float]) -> dict[str, list[list[float]]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    tracks = [Track(name, Path(f"{name}.flac"), 6.0, split="test") for name in FIRST]
+    tracks = [Track(name, Path(f"{name}.flac"), 6.0, part="test") for name in FIRST]
     Manifest([*tracks, Track("c", Path("c.flac"), 6.0)]).save(tmp_path / "corpus.parquet")
     write(stored(tmp_path / "mtt", CLASSES[0], FIRST), stored(tmp_path / "msd", CLASSES[1], SECOND))
     return tmp_path

@@ -24,8 +24,8 @@ def test_folders_become_a_manifest_and_a_task(tmp_path: Path) -> None:
     assert "4 tracks (2 train, 1 validation, 1 test)" in result.stdout
     manifest, task = Manifest.load(out), load_task(tmp_path / "mine.json")
     assert task.classes == ("jazz", "rock")
-    assert {track.track_id: task.splits[track.track_id] for track in manifest} == {
-        track.track_id: track.split for track in manifest
+    assert {track.track_id: task.parts[track.track_id] for track in manifest} == {
+        track.track_id: track.part for track in manifest
     }
 
 

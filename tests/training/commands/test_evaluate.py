@@ -112,7 +112,7 @@ def test_retrieval_searches_one_part(folder: Path, part: str) -> None:
         *("--out", folder / "results", "--part", part),
     )
     assert result.exit_code == 0, result.stderr
-    tracks = [track for track in MANIFEST if part in ("all", track.split)]
+    tracks = [track for track in MANIFEST if part in ("all", track.part)]
     ids, releases = [t.track_id for t in tracks], {t.track_id: t.releases for t in tracks}
     expected = retrieval_results("release-retrieval", "good", [STORE], ids, releases)
     rows = json.loads((folder / "results" / "results.json").read_text())
@@ -122,7 +122,7 @@ def test_retrieval_searches_one_part(folder: Path, part: str) -> None:
 def test_folds_of_one_part_know_nothing_of_others(tmp_path: Path) -> None:
     manifest, store = corpus(artists=36)
     manifest.save(tmp_path / "corpus.parquet")
-    held = {track.track_id for track in manifest if track.split == "test"}
+    held = {track.track_id for track in manifest if track.part == "test"}
     other = {name: rows if name in held else -rows for name, rows in store.items()}
     write(Stored(tmp_path / "one", store), Stored(tmp_path / "other", other))
     means = {}
@@ -178,7 +178,7 @@ def test_tracks_that_a_model_lacks_are_taken_from_all(folder: Path) -> None:
 
 
 def test_a_part_without_tracks(folder: Path) -> None:
-    Manifest(track for track in MANIFEST if track.split != "test").save(folder / "corpus.parquet")
+    Manifest(track for track in MANIFEST if track.part != "test").save(folder / "corpus.parquet")
     result = command(
         *("evaluate", folder / "corpus.parquet", folder / "good", "--tasks", "artist-retrieval"),
         *("--out", folder / "r"),

@@ -152,7 +152,7 @@ def test_a_task_of_another_corpus(folder: Path) -> None:
 
 def test_a_class_without_positives_in_a_part_is_said(folder: Path) -> None:
     write(Stored(folder / "student", STORE))
-    lines = [f"{t.track_id},{'|'.join(t.genres)},{t.split}" for t in MANIFEST]
+    lines = [f"{t.track_id},{'|'.join(t.genres)},{t.part}" for t in MANIFEST]
     lines = [
         line + "\n" if "train" not in line else line.replace("jazz", "") + "\n" for line in lines
     ]

@@ -12,8 +12,8 @@ from auricle.training.data.csr import Csr
 from auricle.training.data.manifest import Manifest, Track
 
 
-def track(name, split="train", **metadata):
-    return Track(name, Path(f"/music/{name}.flac"), 1.0, split=split, **metadata)
+def track(name, part="train", **metadata):
+    return Track(name, Path(f"/music/{name}.flac"), 1.0, part=part, **metadata)
 
 
 TRACKS = [

@@ -82,7 +82,7 @@ def test_artists_of_a_release_stay_together(tmp_path: Path) -> None:
         ("E",),
     ]
     assert [track.album_artists for track in tracks] == [("A",)] * 3 + [()] * 2
-    assert [len({track.split for track in each}) for each in (tracks[:3], tracks[2:])] == [1, 3]
+    assert [len({track.part for track in each}) for each in (tracks[:3], tracks[2:])] == [1, 3]
 
 
 def test_manifest_of_before_releases_had_artists(tmp_path: Path) -> None:

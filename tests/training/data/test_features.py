@@ -108,7 +108,7 @@ def test_the_command(tmp_path: Path) -> None:
 
 SLOW = """
 import sys
-from training import features, store
+from auricle.training.data import store
 store.SHARD_BYTES = 1  # each track is a shard
 from auricle.train import main
 main()

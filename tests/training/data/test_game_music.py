@@ -263,7 +263,7 @@ def test_more_is_for_training(packages: Path, tmp_path: Path) -> None:
     result = command("--out", more, *options, "--more")
     assert result.returncode == 0, result.stderr
     before, after = (
-        {track.track_id: track.split for track in Manifest.load(out / "manifest.parquet")}
+        {track.track_id: track.part for track in Manifest.load(out / "manifest.parquet")}
         for out in (plain, more)
     )
     assert before.items() < after.items()

@@ -15,7 +15,7 @@ from tests.training.clusters import corpus
 def track(name: str, artists: str = "", genres: str = "", releases: str = "") -> Track:
     parts = (tuple(filter(None, text.split("+"))) for text in (artists, releases, genres))
     who, where, what = parts
-    return Track(name, Path(name), 1.0, artists=who, releases=where, genres=what, split="test")
+    return Track(name, Path(name), 1.0, artists=who, releases=where, genres=what, part="test")
 
 
 def test_genres_need_tracks_and_artists_who_are_not_one_group() -> None:
@@ -35,7 +35,7 @@ def test_genres_need_tracks_and_artists_who_are_not_one_group() -> None:
     assert task.classes == ("hip hop", "two people")
     assert task.multilabel
     assert task.targets == {"1": (0,), "2": (0, 1), "3": (1,), "4": (1,), "5": (1,)}
-    assert task.splits == dict.fromkeys("12345", "test")
+    assert task.parts == dict.fromkeys("12345", "test")
     assert genre_task(manifest, min_tracks=2, min_artists=1).classes == ("hip hop", "two people")
     assert genre_task(manifest, min_tracks=1, min_artists=1).classes[1] == "rare"
     assert "rock and roll" in genre_task(manifest, min_tracks=1, min_artists=1).classes

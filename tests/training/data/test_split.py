@@ -12,7 +12,7 @@ from auricle.errors import TrainingError
 pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'auricle[train]'")
 pytest.importorskip("mutagen", reason="needs mutagen: pip install 'auricle[train]'")
 
-from auricle.training.data.manifest import SPLITS, Manifest, Track
+from auricle.training.data.manifest import PARTS, Manifest, Track
 from auricle.training.data.split import artist_groups, extended, split
 
 
@@ -29,7 +29,7 @@ def corpus(groups: list[int], seconds: float = 100) -> Manifest:
 
 
 def hours(manifest: Manifest) -> dict[str, float]:
-    return {name: sum(track.duration_s for track in manifest.part(name)) for name in SPLITS}
+    return {name: sum(track.duration_s for track in manifest.part(name)) for name in PARTS}
 
 
 def test_groups_by_hand() -> None:
@@ -75,7 +75,7 @@ def test_no_artist_in_two_parts(seed: int) -> None:
     manifest = split(corpus([1, 2, 3, 4, 5, 6, 7] * 6), seed=seed)
     places: dict[str, set[str]] = {}
     for entry in manifest:
-        places.setdefault(entry.artists[0], set()).add(entry.split)
+        places.setdefault(entry.artists[0], set()).add(entry.part)
     assert all(len(parts) == 1 for parts in places.values())
     assert [entry.track_id for entry in manifest] == [
         f"t{number}" for number in range(len(manifest))
@@ -115,9 +115,9 @@ def test_size_is_duration() -> None:
 
 def test_seed() -> None:
     manifest = corpus([1, 2, 3] * 20)
-    once = [entry.split for entry in split(manifest, seed=1)]
-    assert once == [entry.split for entry in split(split(manifest, seed=2), seed=1)]
-    assert once != [entry.split for entry in split(manifest, seed=2)]
+    once = [entry.part for entry in split(manifest, seed=1)]
+    assert once == [entry.part for entry in split(split(manifest, seed=2), seed=1)]
+    assert once != [entry.part for entry in split(manifest, seed=2)]
 
 
 def test_part_that_is_not_wanted_is_empty() -> None:
@@ -128,7 +128,7 @@ def test_part_that_is_not_wanted_is_empty() -> None:
 
 @pytest.mark.parametrize("groups", [[1, 1, 1], [9, 1, 1], [5, 5, 5], [1, 1, 1, 1]])
 def test_few_artists_are_in_every_part(groups: list[int]) -> None:
-    assert all(len(split(corpus(groups)).part(name)) for name in SPLITS)
+    assert all(len(split(corpus(groups)).part(name)) for name in PARTS)
 
 
 @pytest.mark.parametrize(
@@ -152,20 +152,20 @@ def test_too_few_artists(
 
 
 def test_two_artists_make_two_parts() -> None:
-    assert {entry.split for entry in split(corpus([4, 1]), (0.8, 0.2, 0))} == {
+    assert {entry.part for entry in split(corpus([4, 1]), (0.8, 0.2, 0))} == {
         "train",
         "validation",
     }
 
 
 def test_more_tracks_share_nothing_with_those_held_out() -> None:
-    held = replace(track(0, "A"), title="Held", sha256="0", split="test")
+    held = replace(track(0, "A"), title="Held", sha256="0", part="test")
     known = replace(track(1, "B"), title="Known", sha256="1")
     more = [
         replace(track(2, "Ca"), title="By one of the test part", sha256="2"),
         replace(track(3, "D"), title="HELD", sha256="3"),
         replace(track(4, "E"), title="Audio of the corpus", sha256="1"),
-        replace(track(5, "B"), title="By one of the training part", sha256="5", split="test"),
+        replace(track(5, "B"), title="By one of the training part", sha256="5", part="test"),
         replace(track(6), title="By nobody", sha256="6"),
         replace(
             track(7, "F"), title="On a release of the test part's", sha256="7", album_artists=("A",)
@@ -173,7 +173,7 @@ def test_more_tracks_share_nothing_with_those_held_out() -> None:
         replace(track(8), title="With a guest", sha256="8", artists=("A feat. G",)),
     ]
     manifest = extended(Manifest([held, known]), more)
-    assert [(each.track_id, each.split) for each in manifest] == [
+    assert [(each.track_id, each.part) for each in manifest] == [
         ("t0", "test"),
         ("t1", "train"),
         ("t5", "train"),

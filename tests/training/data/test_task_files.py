@@ -28,7 +28,7 @@ def test_csv(tmp_path: Path) -> None:
     )
     assert (task.name, task.classes, task.multilabel) == ("mood", ("calm", "happy"), True)
     assert task.targets == {"a": (1,), "b": (0, 1), "c": ()}
-    assert task.splits == {"a": "train", "b": "test"}
+    assert task.parts == {"a": "train", "b": "test"}
 
 
 def test_csv_with_one_class_a_track(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_they_are_added_to_the_training_part(tmp_path: Path) -> None:
     varied = Manifest.load(tmp_path / "v.parquet")
     made = [track for track in varied if "~" in track.track_id]
     assert [track.track_id for track in made[:2]] == ["t0-0~0.0", "t0-1~0.0"]
-    assert all(track.split == "train" and not track.artists + track.genres for track in made)
+    assert all(track.part == "train" and not track.artists + track.genres for track in made)
     found = open_features(tmp_path / "f")
     assert set(found) == {track.track_id for track in varied}
     assert {name: found[name].tobytes() for name in before} == before

@@ -76,7 +76,7 @@ def test_a_class_without_positives_is_left_out_and_named() -> None:
         t: () if t in FOLD.train and target == (1,) else target
         for t, target in TASK.targets.items()
     }
-    task = Task("t", (*GENRES, "never"), targets, multilabel=True, splits=TASK.splits)
+    task = Task("t", (*GENRES, "never"), targets, multilabel=True, parts=TASK.parts)
     (run,) = evaluation.heads(task, [STORE], [FOLD], [QUICK])
     assert run.left_out == ("rock", "never")
     assert list(run.per_class) == ["jazz", "techno"]

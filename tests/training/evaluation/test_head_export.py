@@ -37,7 +37,7 @@ def test_the_engine_says_what_torch_says(
 ) -> None:
     manifest, store = corpus()
     one = single(manifest)
-    task = Task("genre", one.classes, one.targets, multilabel, one.splits)
+    task = Task("genre", one.classes, one.targets, multilabel, one.parts)
     fold = fixed_fold(task)
     probe = train_probe(store, task, fold.train, fold.validation, protocol)
     results = [Result("genre", "m", "accuracy", (0.5, 0.7))]

@@ -311,7 +311,7 @@ def test_going_on_after_a_kill_and_an_interrupt(tmp_path: Path) -> None:
 def test_tags_that_validation_cannot_measure_are_named(tmp_path: Path) -> None:
     whole, arguments = prepare(tmp_path, recipe(TAGS, epochs=0))
     renamed = [
-        replace(track, genres=(*track.genres, "new")) if track.split == "train" else track
+        replace(track, genres=(*track.genres, "new")) if track.part == "train" else track
         for track in whole.manifest
     ]
     Manifest(renamed).save(tmp_path / "corpus.parquet")

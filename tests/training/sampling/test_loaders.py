@@ -95,7 +95,7 @@ def test_an_epoch_of_more_tracks_than_there_are(whole: Material) -> None:
     tags = recipe({**TAGS, "balanced": 200_000})
     batches: Any = Loaders(tags, whole).batches("train", 0)
     assert sorted(batches._track_ids) == sorted(
-        t.track_id for t in whole.manifest if t.split == "train"
+        t.track_id for t in whole.manifest if t.part == "train"
     )
 
 
@@ -148,7 +148,7 @@ def test_tags_that_validation_cannot_measure(whole: Material) -> None:
     corpus = [
         replace(
             track,
-            genres=(*track.genres, "everywhere", *(["new"] if track.split == "train" else [])),
+            genres=(*track.genres, "everywhere", *(["new"] if track.part == "train" else [])),
         )
         for track in whole.manifest
     ]
@@ -180,7 +180,7 @@ def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
             1.0,
             artists=("a",),
             releases=("r",),
-            split="validation" if i == 2 else "train",
+            part="validation" if i == 2 else "train",
         )
         for i in range(9)
         for j in range(4)
@@ -188,7 +188,7 @@ def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
     alone = Material(Manifest(one_artist), whole.features)
     artist = recipe({"kind": "associations", "weights": {"artist": 1}})
     refused(artist, alone, "^part 'train': 0 pairs of 32 tracks for 'artist', must be 1 or more$")
-    single = part(whole, lambda t: t.split == "train" or t.artists == ("artist 2",))
+    single = part(whole, lambda t: t.part == "train" or t.artists == ("artist 2",))
     refused(
         artist,
         single,
@@ -220,7 +220,7 @@ def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
         whole,
         r"no genre has 99 tracks .* is 'ambient' with 8$",
     )
-    train = part(whole, lambda t: t.split == "train")
+    train = part(whole, lambda t: t.part == "train")
     refused(recipe(TAGS), train, "^the manifest has no track in the part 'validation'$")
     unheard = replace(
         whole, manifest=Manifest(replace(t, track_id="x" + t.track_id) for t in whole.manifest)
@@ -246,11 +246,11 @@ def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
 def test_a_teacher_that_has_not_heard_all(whole: Material, tmp_path: Path) -> None:
     model = make_backbone(tmp_path / "model")
     corpus = [
-        Track(t.track_id, t.path, 1.0, genres=(LABELS[i % 3],), split=t.split)
+        Track(t.track_id, t.path, 1.0, genres=(LABELS[i % 3],), part=t.part)
         for i, t in enumerate(tracks(9))
     ]
     features = whole.features
-    heard = [track.track_id for track in corpus if track.split == "train"][3:]
+    heard = [track.track_id for track in corpus if track.part == "train"][3:]
     store_outputs(features.folder, heard, model, tmp_path / "o")
     teacher = Outputs(tmp_path / "o")
     chosen = recipe({**TAGS, "taught": True}, MAEST)

@@ -12,7 +12,7 @@ from typing import Final, Literal, get_args
 
 from auricle.errors import TrainingError
 from auricle.training.data.datasets.published import check_audio, header, malformed, number, rows
-from auricle.training.data.manifest import Manifest, Split, Track
+from auricle.training.data.manifest import Manifest, Part, Track
 from auricle.training.data.tags import clean
 from auricle.training.data.tasks import Task
 
@@ -20,7 +20,7 @@ Subset = Literal["small", "medium", "large"]
 SUBSETS: Final[tuple[Subset, ...]] = get_args(Subset)
 """Each holds those before it."""
 
-PARTS: Final[dict[str, Split]] = {"training": "train", "validation": "validation", "test": "test"}
+PARTS: Final[dict[str, Part]] = {"training": "train", "validation": "validation", "test": "test"}
 
 BROKEN: Final = frozenset({"099134", "108925", "133297", "098565", "098567", "098569"})
 """Without audio, the first three, or far too short (issues 8, 41 and 44 of the data set's
@@ -73,9 +73,9 @@ def read(folder: Path, audio: Path, subset: Subset = "small") -> tuple[Manifest,
     genres = {track.track_id: track.genres[0] for track in tracks if track.genres}
     classes = tuple(sorted(set(genres.values())))
     targets = {track_id: (classes.index(genre),) for track_id, genre in genres.items()}
-    splits = {track.track_id: track.split for track in tracks if track.genres}
+    parts = {track.track_id: track.part for track in tracks if track.genres}
     return Manifest(tracks), Task(
-        f"FMA {subset}", classes, targets, multilabel=False, splits=splits
+        f"FMA {subset}", classes, targets, multilabel=False, parts=parts
     )
 
 
@@ -123,5 +123,5 @@ def _track(file: Path, line: int, track_id: str, field: dict[str, str], audio: P
         releases=names("album, title"),
         genres=names("track, genre_top"),
         licence=field["track, license"],
-        split=PARTS[field["set, split"]],
+        part=PARTS[field["set, split"]],
     )

@@ -9,10 +9,10 @@ from typing import Final
 from auricle.errors import InputError, TrainingError
 from auricle.nodes.inputs.audio_files import audio_files_below
 from auricle.nodes.signal.decoder import Decoder
-from auricle.training.data.manifest import Manifest, Split, Track, check_name
+from auricle.training.data.manifest import Manifest, Part, Track, check_name
 from auricle.training.data.tasks import Task
 
-PARTS: Final[dict[str, Split]] = {
+PARTS: Final[dict[str, Part]] = {
     "train": "train",
     "validation": "validation",
     "valid": "validation",
@@ -63,7 +63,7 @@ def read(
             reasons.append(str(error))
             continue
         tracks.append(
-            Track(track_id, file, duration_s, split=PARTS[above[0]] if split else "train")
+            Track(track_id, file, duration_s, part=PARTS[above[0]] if split else "train")
         )
         names[track_id] = above[split]
     if not tracks:
@@ -74,9 +74,9 @@ def read(
         skipped(reason)
     classes = tuple(sorted(set(names.values())))
     targets = {track_id: (classes.index(name),) for track_id, name in names.items()}
-    splits = {track.track_id: track.split for track in tracks} if split else {}
+    parts = {track.track_id: track.part for track in tracks} if split else {}
     return Manifest(tracks), Task(
-        folder.resolve().name, classes, targets, multilabel=False, splits=splits
+        folder.resolve().name, classes, targets, multilabel=False, parts=parts
     )
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from auricle.training.data.datasets.published import check_audio, malformed, rows
-from auricle.training.data.manifest import Manifest, Split, Track
+from auricle.training.data.manifest import Manifest, Part, Track
 from auricle.training.data.tasks import Task
 
 GENRES: Final = (
     *("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"),
 )
 
-LISTS: Final[dict[Split, str]] = {
+LISTS: Final[dict[Part, str]] = {
     "train": "train_filtered.txt",
     "validation": "valid_filtered.txt",
     "test": "test_filtered.txt",
@@ -54,13 +54,13 @@ def read(folder: Path, audio: Path) -> tuple[Manifest, Task]:
                 raise malformed(file, line, f"{listed!r} must be like blues/blues.00029.wav")
             genre, clip = matched.groups()
             if clip in tracks:
-                raise malformed(file, line, f"{clip} is in {tracks[clip].split} already")
-            tracks[clip] = Track(clip, _file(audio / listed), CLIP_S, genres=(genre,), split=part)
+                raise malformed(file, line, f"{clip} is in {tracks[clip].part} already")
+            tracks[clip] = Track(clip, _file(audio / listed), CLIP_S, genres=(genre,), part=part)
             targets[clip] = (GENRES.index(genre),)
     check_audio(audio, tracks.values())
-    splits = {track.track_id: track.split for track in tracks.values()}
+    parts = {track.track_id: track.part for track in tracks.values()}
     return Manifest(tracks.values()), Task(
-        "GTZAN", GENRES, targets, multilabel=False, splits=splits
+        "GTZAN", GENRES, targets, multilabel=False, parts=parts
     )
 
 

@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 
 from auricle.errors import TrainingError
 from auricle.training.data.datasets.published import check_audio, malformed, number, rows
-from auricle.training.data.manifest import SPLITS, Manifest, Split, Track
+from auricle.training.data.manifest import PARTS, Manifest, Part, Track
 from auricle.training.data.tasks import Task
 
 Subset = Literal["all", "genre", "instrument", "moodtheme", "top50tags"]
@@ -52,7 +52,7 @@ def read(
     stem = "autotagging" if subset == "all" else f"autotagging_{subset}"
     tracks: dict[str, Track] = {}
     tags: dict[str, list[str]] = {}
-    for part in SPLITS:
+    for part in PARTS:
         _read_part(
             data / "splits" / f"split-{split}" / f"{stem}-{part}.tsv", part, audio, tracks, tags
         )
@@ -62,13 +62,13 @@ def read(
     targets = {
         track_id: tuple(sorted(indices[tag] for tag in found)) for track_id, found in tags.items()
     }
-    splits = {track.track_id: track.split for track in tracks.values()}
+    parts = {track.track_id: track.part for track in tracks.values()}
     name = f"MTG-Jamendo {subset}, split {split}"
-    return Manifest(tracks.values()), Task(name, classes, targets, multilabel=True, splits=splits)
+    return Manifest(tracks.values()), Task(name, classes, targets, multilabel=True, parts=parts)
 
 
 def _read_part(
-    file: Path, part: Split, audio: Path, tracks: dict[str, Track], tags: dict[str, list[str]]
+    file: Path, part: Part, audio: Path, tracks: dict[str, Track], tags: dict[str, list[str]]
 ) -> None:
     """Add the tracks of one table, and their tags."""
     headed = False
@@ -85,7 +85,7 @@ def _read_part(
             raise malformed(file, line, f"{len(row)} columns, must be at least {len(HEADER)}")
         track_id, artist, album, place, duration = row[:5]
         if track_id in tracks:
-            raise malformed(file, line, f"{track_id} is in {tracks[track_id].split} already")
+            raise malformed(file, line, f"{track_id} is in {tracks[track_id].part} already")
         found = list(dict.fromkeys(row[5:]))
         for tag in found:
             category, _, name = tag.partition("---")
@@ -104,7 +104,7 @@ def _read_part(
             genres=tuple(
                 tag.removeprefix("genre---") for tag in found if tag.startswith("genre---")
             ),
-            split=part,
+            part=part,
         )
     if not headed:
         raise malformed(file, 1, f"no header, must be {' '.join(HEADER)!r}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from auricle.training.data.datasets.published import check_audio, header, malformed, rows
-from auricle.training.data.manifest import Manifest, Split, Track
+from auricle.training.data.manifest import Manifest, Part, Track
 from auricle.training.data.tasks import Task
 
 TOP_50: Final = (
@@ -50,7 +50,7 @@ BROKEN: Final = frozenset({"35644", "55753", "57881"})
 CLIP_S: Final = 29.0
 """What a clip lasts, nominally: the tables do not say."""
 
-FOLDERS: Final[dict[str, Split]] = {
+FOLDERS: Final[dict[str, Part]] = {
     **dict.fromkeys("0123456789ab", "train"),
     "c": "validation",
     **dict.fromkeys("def", "test"),
@@ -94,7 +94,7 @@ def read(folder: Path, audio: Path, tags: tuple[str, ...] = TOP_50) -> tuple[Man
             if row[columns[tag]] not in ("0", "1"):
                 raise malformed(file, line, f"{tag} {row[columns[tag]]!r} must be 0 or 1")
         targets[clip] = tuple(index for index, tag in enumerate(tags) if row[columns[tag]] == "1")
-        tracks.append(Track(clip, audio / place, CLIP_S, split=FOLDERS[place[0]]))
+        tracks.append(Track(clip, audio / place, CLIP_S, part=FOLDERS[place[0]]))
     check_audio(audio, tracks)
-    splits = {track.track_id: track.split for track in tracks}
-    return Manifest(tracks), Task("MagnaTagATune", tags, targets, multilabel=True, splits=splits)
+    parts = {track.track_id: track.part for track in tracks}
+    return Manifest(tracks), Task("MagnaTagATune", tags, targets, multilabel=True, parts=parts)

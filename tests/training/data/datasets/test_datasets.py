@@ -82,7 +82,7 @@ class TestJamendo:
         )
         assert first.path == tmp_path / "audio/48/948.mp3"
         assert second.path == tmp_path / "audio/24/3524.low.mp3"
-        assert [track.split for track in manifest] == ["train", "train", "validation", "test"]
+        assert [track.part for track in manifest] == ["train", "train", "validation", "test"]
 
     def test_genres_are_the_manifests_too(self, tmp_path: Path) -> None:
         row = TEST.replace(
@@ -128,7 +128,7 @@ class TestJamendo:
         assert "'mood' must be one of all, genre," in refused(
             jamendo.read, tmp_path, tmp_path, "mood"
         )
-        assert "split 5 must be one of 0 to 4" in refused(jamendo.read, tmp_path, tmp_path, split=5)
+        assert "split 5 must be one of 0 to 4" in refused(jamendo.read, tmp_path, tmp_path, part=5)
 
     def test_wrong_audio_folder(self, tmp_path: Path) -> None:
         self.tables(tmp_path)
@@ -174,9 +174,9 @@ class TestMagnaTagATune:
             "10": [],
             "11": ["metal"],
         }
-        splits = {track.track_id: track.split for track in manifest}
+        splits = {track.track_id: track.part for track in manifest}
         assert (
-            splits == task.splits == {"2": "test", "6": "train", "10": "validation", "11": "train"}
+            splits == task.parts == {"2": "test", "6": "train", "10": "validation", "11": "train"}
         )
         assert manifest.tracks[0].path == tmp_path / "audio" / self.CLIPS[0][1]
         np.testing.assert_array_equal(task.matrix(["10", "6"]).sum(1), [0, 2])
@@ -255,7 +255,7 @@ class TestFma:
         manifest, task = fma.read(self.table(tmp_path), tmp_path / "audio", subset)
         assert [track.track_id for track in manifest] == ids
         assert list(task.targets) == [track_id for track_id in ids if track_id != "120000"]
-        assert set(task.splits) == set(task.targets)
+        assert set(task.parts) == set(task.targets)
 
     def test_rows(self, tmp_path: Path) -> None:
         manifest, task = fma.read(self.table(tmp_path), tmp_path / "audio", "medium")
@@ -272,7 +272,7 @@ class TestFma:
             "Attribution, NonCommercial",
         )
         assert (second.title, second.releases, second.duration_s) == ("Two lines", ('A "B" C',), 20)
-        assert [track.split for track in (first, second, third)] == ["train", "validation", "test"]
+        assert [track.part for track in (first, second, third)] == ["train", "validation", "test"]
         assert task.classes == ("Hip-Hop", "Rock")
         assert task.targets == {"000002": (0,), "001482": (1,), "000005": (0,)}
         assert not task.multilabel
@@ -335,7 +335,7 @@ class TestGtzan:
             "hiphop.00000": (4,),
             "rock.00030": (9,),
         }
-        assert task.splits["hiphop.00000"] == "validation"
+        assert task.parts["hiphop.00000"] == "validation"
         assert [track.path.name for track in manifest][:2] == ["blues.00029.wav", "blues.00030.au"]
         assert len(task.classes) == 10
 
@@ -371,7 +371,7 @@ class TestFolders:
         manifest, task = folders.read(tmp_path)
         assert task.classes == ("jazz", "rock")
         assert task.targets == {"jazz/a.wav": (0,), "rock/a.wav": (1,), "rock/live/b.flac": (1,)}
-        assert task.splits == {}
+        assert task.parts == {}
         assert task.name == tmp_path.name
         assert manifest.tracks[1].duration_s == pytest.approx(1.5)
 
