@@ -71,7 +71,7 @@ def load_task(file: Path) -> Task:
         track_id: tuple(sorted({index[name] for name in names}))
         for track_id, names in content.tracks.items()
     }
-    return Task(content.name, tuple(classes), targets, content.multilabel, content.parts)
+    return Task(content.name, tuple(classes), targets, content.multilabel, content.splits)
 
 
 def save_task(task: Task, file: Path) -> None:

@@ -128,7 +128,7 @@ class TestJamendo:
         assert "'mood' must be one of all, genre," in refused(
             jamendo.read, tmp_path, tmp_path, "mood"
         )
-        assert "split 5 must be one of 0 to 4" in refused(jamendo.read, tmp_path, tmp_path, part=5)
+        assert "split 5 must be one of 0 to 4" in refused(jamendo.read, tmp_path, tmp_path, split=5)
 
     def test_wrong_audio_folder(self, tmp_path: Path) -> None:
         self.tables(tmp_path)
