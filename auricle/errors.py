@@ -1,22 +1,22 @@
-"""What can go wrong, as one tree.
+"""The errors that Auricle raises, as one tree.
 
 ::
 
     AuricleError
-    ├── ConfigError            a parameter, option or graph file that cannot be used
-    │   ├── GraphError         nodes that cannot be wired to each other
-    │   ├── NothingToChange    a command that a node has nothing to change for
-    │   └── RecipeError        a training recipe that cannot be used
-    ├── InputError             a source that cannot be opened, or that broke
-    ├── WireError              a socket that cannot be bound, a message that cannot be read
-    ├── NodeError              a node that failed for a reason it did not foresee
-    ├── ModelError             a model, its card or its download that cannot be used
-    │   └── ProviderError      a runtime that cannot load, compile or run a model
-    └── TrainingError          a corpus, feature, run or result that cannot be used
+    ├── ConfigError               a parameter, option or graph file that cannot be used
+    │   ├── GraphError            nodes that cannot be wired to each other
+    │   ├── NothingToChangeError  a command that has nothing to change in a node
+    │   └── RecipeError           a training recipe that cannot be used
+    ├── InputError                a source that cannot be opened, or that broke
+    ├── WireError                 a socket that cannot be bound, a message that cannot be read
+    ├── NodeError                 a node that failed for a reason it did not foresee
+    ├── ModelError                a model, its card or its download that cannot be used
+    │   └── ProviderError         a runtime that cannot load, compile or run a model
+    └── TrainingError             a corpus, feature, run or result that cannot be used
 
-Every error is one line: where, what was found, what is allowed. `node` and `port` name the place in
-a graph when there is one; `exit_code` is how a command that ends with the error exits. This module
-imports nothing of ours, so that everything may import it.
+The message of every error is one line: where, what was found, what is allowed. `node` and `port`
+name the place in a graph if there is one; `exit_code` is the exit code of a command that ends with
+the error. This module imports nothing else of Auricle, so that every module may import it.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 FAILED, UNUSABLE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes: something failed; a command line, graph, recipe or parameter cannot be used; the work
-was done, but some of the input is missing; interrupted."""
+"""Exit codes, in this order: something failed; a command line, graph, recipe or parameter cannot be
+used; the work was done but some of the input was missing; interrupted by the user."""
 
 
 def one_line(error: BaseException) -> str:
-    """The message of any exception, which may have many lines or none, as one line."""
+    """The message of any exception as one line; the name of its class if the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The name that was probably meant, for the message about an unknown one.
+    """A suggestion for the error message about an unknown name.
 
     Args:
-        name: What was written.
-        known: What could have been written.
+        name: Unknown name.
+        known: Names to choose from.
 
     Returns:
-        ` (did you mean X?)`, with the known name that begins with, ends with or contains `name`, or
-        is spelt alike; nothing if none does.
+        ` (did you mean X?)`, where X contains `name` or else is spelt most like it; empty if no
+        name does.
     """
     import difflib
 
@@ -58,12 +58,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def describe_invalid(error: ValidationError, *within: str, known: Collection[str] = ()) -> str:
-    """One line of what pydantic found: where, what it was, what is allowed.
+    """An error of pydantic as one line: where, what was found, what is allowed.
 
     Args:
-        error: The error.
-        within: What the place of the error lies in, for people.
-        known: Names of all fields, to suggest one where an unknown one was given.
+        error: Error to describe.
+        within: Names of what encloses the fields of the error, outermost first.
+        known: Names of all fields, to suggest one in place of an unknown one.
     """
     lines = []
     for item in error.errors(include_url=False):
@@ -81,10 +81,10 @@ def describe_invalid(error: ValidationError, *within: str, known: Collection[str
 
 
 class AuricleError(Exception):
-    """Base of all errors that Auricle raises on purpose.
+    """Base class of all errors that Auricle raises on purpose.
 
     Args:
-        message: One line, without the name of the node.
+        message: One line, without the names of the node and the port.
         node: Name of the node the error is about, if any.
         port: Name of the port on that node, if any.
     """
@@ -114,8 +114,8 @@ class GraphError(ConfigError):
     """Nodes that cannot be wired to each other."""
 
 
-class NothingToChange(ConfigError):
-    """A command that a node has nothing to change for, though another one may have."""
+class NothingToChangeError(ConfigError):
+    """A command that has nothing to change in this node, though it may in another."""
 
 
 class RecipeError(ConfigError):
@@ -131,19 +131,19 @@ class WireError(AuricleError):
 
 
 class NodeError(AuricleError):
-    """A node that failed for a reason it did not foresee; the cause is chained."""
+    """A node that failed for a reason it did not foresee; the cause is in `__cause__`."""
 
 
 class ModelError(AuricleError):
     """A model, its card or its download that cannot be used.
 
-    The message says where (file, tensor or model name), what is wrong there, and what is allowed or
-    what to do.
+    The message names the file, tensor or model, what is wrong with it, and what is allowed or what
+    to do about it.
     """
 
 
 class ProviderError(ModelError):
-    """A runtime that cannot load, compile or run this model; another one may."""
+    """A runtime that cannot load, compile or run a model that another runtime may run."""
 
 
 class TrainingError(AuricleError):

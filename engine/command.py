@@ -15,6 +15,6 @@ Change = Callable[[], Any]
 raise ConfigError if another change was made since the check."""
 
 Command = Callable[..., Change]
-"""Takes named arguments; raises ConfigError, and changes nothing, if they cannot be used:
-NothingToChange where that is no fault as long as another node has something to change. Commands
-and changes are called on the control thread, while other threads run the node."""
+"""Takes named arguments; raises ConfigError, and changes nothing, if they cannot be used, or
+NothingToChangeError if only this node has nothing to change. Commands and changes are called on the
+control thread, while other threads run the node."""

@@ -16,7 +16,7 @@ from auricle.engine.node import NodeParams
 from auricle.engine.port import InputPort, OutputPort
 from auricle.engine.stream import Axis, Origin
 from auricle.engine.transform import Transform
-from auricle.errors import ConfigError, ModelError, NothingToChange
+from auricle.errors import ConfigError, ModelError, NothingToChangeError
 from auricle.models.heads.bank import HeadBank, shared_bank
 from auricle.models.heads.head import Mlp, load_head
 from auricle.models.registry import find
@@ -168,7 +168,7 @@ class Heads(Transform[HeadsParams]):
             The change, which gives the name.
 
         Raises:
-            NothingToChange: There is no such head.
+            NothingToChangeError: There is no such head.
         """
         self._check_known(head)
 
@@ -184,7 +184,7 @@ class Heads(Transform[HeadsParams]):
     def _check_known(self, name: str) -> None:
         if name not in self.names():
             known = ", ".join(self.names()) or "none"
-            raise NothingToChange(f"no head {name!r}; heads are: {known}", node=self.name)
+            raise NothingToChangeError(f"no head {name!r}; heads are: {known}", node=self.name)
 
     def names(self) -> list[str]:
         """Names of the heads in use."""

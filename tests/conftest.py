@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def musicnn() -> str:
-    """Name of a real model, got into the user's cache as `make demo` does; skipped where it cannot
-    be had.
+    """Name of a real model, downloaded into the user's cache as `make demo` does.
+
+    Skips the test where it cannot be downloaded.
     """
     try:
         pulling.pull("musicnn-mtt")

@@ -25,8 +25,11 @@ LAYERS = ((7, 38), (32, 1), (16, 1))
 
 
 def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed: int = 1) -> Path:
-    """A model folder. The network begins as MusiCNN does, with layers local in time; embeddings are
-    products of the features' means, activations products of those."""
+    """Write a model folder.
+
+    The network begins as MusiCNN does, with layers local in time; embeddings are products of the
+    features' means, activations products of those.
+    """
     rng = np.random.default_rng(seed)
     weights, ops, maps = {"axis": np.array([1], np.int64)}, [], []
     ops.append(helper.make_node("Unsqueeze", ["mel", "axis"], ["image"]))
@@ -68,8 +71,9 @@ def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed
 
 
 def make_head(folder: Path, size: int = SIZE, seed: int = 0, backbone: str | None = None) -> Path:
-    """The folder of a head of one layer and two labels, called like the folder; `backbone` is a
-    hash.
+    """Write the folder of a head of one layer and two labels, named after the folder.
+
+    `backbone` is the hash of the backbone that it belongs to.
     """
     rng = np.random.default_rng(seed)
     layer = Layer(rng.normal(size=(size, 2)), rng.normal(size=2), "softmax")
@@ -93,8 +97,9 @@ LEVELS = (
 
 
 def make_transformer(folder: Path, hop_size: int = 20, seed: int = 2) -> Path:
-    """A model folder. Patches, projection and positions are as in MAEST; a mean stands for the
-    blocks.
+    """Write the model folder of a transformer.
+
+    Patches, projection and positions are as in MAEST; a mean stands for the blocks.
     """
     rng = np.random.default_rng(seed)
     weights = {

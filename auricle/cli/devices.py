@@ -1,27 +1,30 @@
-"""`auricle devices`: what can be listened to."""
+"""`auricle devices`: the sound devices that can be listened to."""
 
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 
 import click
 
+FIELDS = ("name", "host_api", "channels", "sample_rate", "default")
+"""Fields of a device in JSON; the sample rate is in Hz."""
+
 
 @click.command(epilog="Example: auricle run live --input 'mic:USB Audio'")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def devices(as_json: bool) -> None:
-    """List microphones and line-ins by the names that graphs and --input take.
+    """List the sound devices to listen to.
 
-    * marks the default.
+    The names are those that graph files and `auricle run --input mic:NAME` take. An asterisk marks
+    the default.
     """
     from auricle.nodes.inputs.microphone import devices as find
 
     found = find()
     if as_json:
-        fields = ("name", "host_api", "channels", "sample_rate", "default")
-        click.echo(
-            json.dumps([{field: getattr(device, field) for field in fields} for device in found])
-        )
+        values = [dict(zip(FIELDS, attrgetter(*FIELDS)(each), strict=True)) for each in found]
+        click.echo(json.dumps(values))
         return
     for device in found:
         star = "*" if device.default else " "

@@ -1,4 +1,4 @@
-"""A graph as people see it: text, Mermaid, or plain data."""
+"""A graph for people to read: as text, as a Mermaid chart, or as plain data."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from auricle.engine.stream import Stream
 
 
 def text(graph: Graph) -> str:
-    """The nodes in the order they run in, each with what it reads and gives, as text.
+    """Describe a graph in plain text.
 
-    At the end, how late the last of them speak.
+    Lists the nodes in the order in which they run, with their inputs, their outputs and the sizes
+    of their rings in tokens and bytes, then the latency of each stream that a last node reads.
     """
     lines = [f"stream {graph.name}"]
     for node in graph.order:
@@ -37,7 +38,7 @@ def text(graph: Graph) -> str:
 
 
 def mermaid(graph: Graph) -> str:
-    """A Mermaid flow chart, for Markdown."""
+    """Draw a graph as a Mermaid flow chart, which many Markdown viewers display."""
     lines = ["flowchart LR"]
     for node in graph.order:
         lines.append(f'    {node.name}["{node.name}<br/><i>{type(node).__name__}</i>"]')
@@ -49,20 +50,15 @@ def mermaid(graph: Graph) -> str:
 
 
 def description(graph: Graph) -> dict[str, Any]:
-    """The nodes and edges of a graph as data, for JSON."""
+    """Describe a graph in the types of JSON.
+
+    Returns:
+        `stream`, the graph's name; `nodes` in the order in which they run, with delays in seconds;
+        `edges`, with `frame_size` and `hop_size` in tokens.
+    """
     return {
         "stream": graph.name,
-        "nodes": [
-            {
-                "id": node.name,
-                "class": type(node).__name__,
-                "delay_s": float(node.delay_s),
-                "outputs": {
-                    name: _stream(graph, port.stream) for name, port in node.outputs.items()
-                },
-            }
-            for node in graph.order
-        ],
+        "nodes": [_describe_node(graph, node) for node in graph.order],
         "edges": [
             {
                 "from": f"{edge.source.name}.{edge.output.name}",
@@ -75,7 +71,17 @@ def description(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _stream(graph: Graph, stream: Stream) -> dict[str, Any]:
+def _describe_node(graph: Graph, node: Node) -> dict[str, Any]:
+    outputs = {name: _describe_stream(graph, port.stream) for name, port in node.outputs.items()}
+    return {
+        "id": node.name,
+        "class": type(node).__name__,
+        "delay_s": float(node.delay_s),
+        "outputs": outputs,
+    }
+
+
+def _describe_stream(graph: Graph, stream: Stream) -> dict[str, Any]:
     token_type = stream.token_type
     return {
         "type": str(token_type),

@@ -1,4 +1,4 @@
-"""From a checkpoint file to a model folder, tried on music."""
+"""From a checkpoint file to a model folder, compared with the network on music."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.errors import ModelError
+from auricle.cli.graph_names import SHIPPED
+from auricle.errors import InputError, ModelError
 from auricle.models.card import Card
 from auricle.models.export.folder import write_model_folder
 from auricle.models.export.modules import segment_size
@@ -20,10 +21,14 @@ from auricle.models.networks.maest import Kind
 from auricle.models.networks.maest_weights import load_maest
 from auricle.models.published import MAEST_FRONT_END
 from auricle.nodes.signal.mel import mel_spectrogram
-from bench.audio import DEMO, chord, decode
+from auricle.nodes.signal.reading import read_samples
+
+DEMO = SHIPPED / "demo" / "demo.ogg"
+"""The demo clip, which is installed with the graphs."""
 
 MOST_SEGMENTS = 3
-"""Segments of the music that a file is compared on: the network takes seconds for each."""
+"""Segments of the music that the file and the network are compared on; the network takes seconds
+for each."""
 
 
 def export_checkpoint(
@@ -39,28 +44,37 @@ def export_checkpoint(
     program: bool = False,
     try_on: Path | None = None,
     licence: str | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> Card:
     """Write the model folder of a MAEST checkpoint.
 
     Args:
-        checkpoint: As `auricle.models.networks.maest_weights.load_maest` reads it.
-        folder: To be written.
-        name, block, kinds, precision, program, licence: See `auricle.models.export.options.Export`.
-        heads: Of each attention; None for heads of 64 values.
-        labels: File with a label a line, or JSON with `classes`.
-        try_on: Music; the demo clip, if None.
-        tell: Hears how far it is.
+        checkpoint: File that `auricle.models.networks.maest_weights.load_maest` can read.
+        folder: Folder to write; must not exist.
+        name: Name of the model.
+        labels: Text file with one label per line, or JSON with a list `classes`; None leaves out
+            the activations.
+        block: Transformer block whose tokens make the embeddings, from 0.
+        kinds: Kinds of tokens that make the embeddings, stacked; none leaves out the embeddings.
+        heads: Attention heads per block; None for heads of 64 values.
+        precision: Precision of the weights, as in `auricle.models.export.options.Export`.
+        program: Whether to write the torch program too, which torch-tensorrt compiles.
+        try_on: Audio file on which the written file is compared with the network; None for the demo
+            clip.
+        licence: SPDX identifier for the card.
+        progress: Called with a line about each step as it begins.
 
     Returns:
-        The card.
+        The card, with the deviation of the written file from the network.
 
     Raises:
-        ModelError, InputError: A file that cannot be used.
+        ModelError: A checkpoint or file of labels that cannot be used, or options that exclude each
+            other.
+        InputError: An audio file that cannot be decoded.
     """
     export = Export(
         name=name,
-        labels=() if labels is None else _labels(labels),
+        labels=() if labels is None else _read_labels(labels),
         block=block,
         kinds=kinds,
         precision=precision,
@@ -68,28 +82,29 @@ def export_checkpoint(
         licence=licence,
         source=checkpoint.name,
     )
-    tell(f"reading {checkpoint}")
+    progress(f"reading {checkpoint}")
     network = load_maest(checkpoint, n_heads=heads)
     export.check(network.config)  # before the music is decoded
-    segments, what = _music(try_on, segment_size(network))
-    tell(f"writing, and comparing on {what}; a minute or so")
-    return write_model_folder(network, folder, export, segments, what)
+    music = try_on or DEMO
+    segments = _read_segments(music, segment_size(network))
+    progress(f"writing, and comparing on {music.name}; takes about a minute")
+    return write_model_folder(network, folder, export, segments, music.name)
 
 
-def _music(file: Path | None, size: int) -> tuple[list[NDArray[np.float32]], str]:
-    """Segments of mel frames of a file, and what it is."""
-    if file is None and not DEMO.is_file():
-        samples, what = chord(), "a chord in noise"
-    else:
-        samples, what = decode(file or DEMO), (file or DEMO).name
-    mel = mel_spectrogram(samples, FRONT_ENDS[MAEST_FRONT_END.name])
+def _read_segments(file: Path, size: int) -> list[NDArray[np.float32]]:
+    """The first segments of mel frames of a file, `(size, n_mels)` each; a short file is looped."""
+    front_end = FRONT_ENDS[MAEST_FRONT_END.name]
+    samples = read_samples(file, front_end.sample_rate)
+    if not len(samples):
+        raise InputError(f"{file}: no audio could be decoded")
+    mel = mel_spectrogram(samples, front_end)
     if len(mel) < size:
         mel = np.resize(mel, (size, mel.shape[1]))
     starts = range(0, len(mel) - size + 1, size)
-    return [mel[start : start + size] for start in starts][:MOST_SEGMENTS], what
+    return [mel[start : start + size] for start in starts[:MOST_SEGMENTS]]
 
 
-def _labels(file: Path) -> tuple[str, ...]:
+def _read_labels(file: Path) -> tuple[str, ...]:
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:

@@ -1,42 +1,53 @@
-"""`auricle models`: which models there are, and getting them."""
+"""`auricle models`: listing, downloading, checking and exporting models."""
 
 from __future__ import annotations
 
 import json
 import sys
+from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from auricle.errors import FAILED
 
+if TYPE_CHECKING:
+    from auricle.models.card import Card
+
 SHOWN_LABELS = 50
-"""Of a model with hundreds, `--json` has all."""
+"""Labels that `info` prints of a model; `--json` prints all of them."""
+
+LISTED = ("name", "state", "licence", "description", "size_bytes")
+"""Fields of a model in the JSON of `list`."""
 
 
 @click.group()
 def models() -> None:
-    """List, get and check models.
+    """List, download, check and export models.
 
-    Models live in the user's cache, or in the folder that AURICLE_CACHE names. Those of Essentia
-    come from its site, or from the mirror whose address AURICLE_MODELS_URL holds.
+    Models are stored in the user's cache folder, or in the folder that AURICLE_CACHE names.
+    Essentia's models are downloaded from its site, or from the mirror at AURICLE_MODELS_URL.
     """
 
 
 @models.command("list")
-@click.option("--all", "published", is_flag=True, help="Also all that Essentia's site has for us.")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@click.option(
+    "--all",
+    "published",
+    is_flag=True,
+    help="Include the models of Essentia's site.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def list_models(published: bool, as_json: bool) -> None:
-    """Models that can be had, and those that are here."""
+    """List models that are installed or can be downloaded."""
     from auricle.models.published import PUBLISHED
     from auricle.models.registry import available
 
     entries = available(published)
     if as_json:
-        fields = ("name", "state", "licence", "description", "size_bytes")
-        click.echo(
-            json.dumps([{field: getattr(entry, field) for field in fields} for entry in entries])
-        )
+        values = [dict(zip(LISTED, attrgetter(*LISTED)(entry), strict=True)) for entry in entries]
+        click.echo(json.dumps(values))
         return
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
@@ -50,20 +61,26 @@ def list_models(published: bool, as_json: bool) -> None:
         click.echo(f"\n{licence}")
     if not published:
         click.echo(
-            f"\n{len(PUBLISHED)} models of Essentia's site can be had too: auricle models list --all"
+            f"\n{len(PUBLISHED)} more models can be downloaded from Essentia's site: "
+            "auricle models list --all"
         )
 
 
 def _short(licence: str) -> str:
-    """Its name without its address."""
+    """Name of a licence, without its address in parentheses."""
     return licence.partition(" (")[0]
 
 
 @models.command(epilog="Example: auricle models pull musicnn-mtt")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--sha256", metavar="HEX", help="Insist on this hash of a model of Essentia's site.")
+@click.option(
+    "--sha256", metavar="HEX", help="Refuse a model of Essentia's site that has another hash."
+)
 def pull(names: tuple[str, ...], sha256: str | None) -> None:
-    """Get models, as ONNX. What is here already is left alone."""
+    """Download models and convert them to ONNX.
+
+    Models that are installed already are left alone.
+    """
     from auricle.models import pulling
 
     if sha256 and len(names) > 1:
@@ -75,33 +92,30 @@ def pull(names: tuple[str, ...], sha256: str | None) -> None:
 
 @models.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="The whole card.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole card as JSON.")
 def info(name: str, as_json: bool) -> None:
-    """Show the card of an installed model, or of the model in a folder."""
+    """Show the card of a model.
+
+    NAME is an installed model, or the folder of a model.
+    """
     from auricle.models import registry
 
     card = registry.info(name)
     if as_json:
         click.echo(card.model_dump_json(by_alias=True, exclude_none=True, indent=2))
         return
-    grid, more = card.patch_grid, len(card.classes) - SHOWN_LABELS
     rows = {
         "name": f"{card.name} {card.version}",
         "type": card.type,
         "about": card.description,
         "licence": card.licence,
         "source": card.source,
-        "hears": card.front_end
-        and f"{card.front_end.n_mels} mel bands ({card.front_end.name}) of "
-        f"{card.front_end.sample_rate} Hz audio, {card.segment_size} frames every {card.segment_hop_size}",
+        "hears": _input_of(card),
         "gives": ", ".join(f"{output.name} {list(output.shape)}" for output in card.io.outputs),
-        "patches": ", ".join(f"{level.name} ({grid.tokens(level)})" for level in card.patchout)
-        if grid
-        else "",
+        "patches": _levels_of(card),
         "numbers": " ".join(str(each) for each in (card.precision, card.deviation) if each),
         "program": card.program and f"{card.program}, which torch-tensorrt compiles",
-        "labels": ", ".join(card.classes[:SHOWN_LABELS])
-        + (f" and {more} more" if more > 0 else ""),
+        "labels": _labels_of(card),
         "folder": str(registry.find(name)),
     }
     for title, value in rows.items():
@@ -109,15 +123,44 @@ def info(name: str, as_json: bool) -> None:
             click.echo(f"{title:<8} {value}")
 
 
+def _input_of(card: Card) -> str:
+    """The features that a model takes and the segments it takes them in; empty for a head."""
+    front_end = card.front_end
+    if front_end is None:
+        return ""
+    bands = f"{front_end.n_mels} mel bands ({front_end.name}) of {front_end.sample_rate} Hz audio"
+    return f"{bands}, {card.segment_size} frames every {card.segment_hop_size}"
+
+
+def _levels_of(card: Card) -> str:
+    """The patchout levels of a transformer, with the patches that each keeps; empty for others."""
+    grid = card.patch_grid
+    if grid is None:
+        return ""
+    return ", ".join(f"{level.name} ({grid.tokens(level)})" for level in card.patchout)
+
+
+def _labels_of(card: Card) -> str:
+    """The first labels of a model, and how many there are beyond them."""
+    more = len(card.classes) - SHOWN_LABELS
+    shown = ", ".join(card.classes[:SHOWN_LABELS])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
 @models.command()
 @click.argument("name", required=False)
 def verify(name: str | None) -> None:
-    """Check that installed models are whole and run; all, or the one named."""
+    """Check that installed models are undamaged and run.
+
+    Checks the model called NAME, or all of them.
+    """
     from auricle.models import registry
 
     verdicts = registry.verify(name)
     if not verdicts:
-        click.echo("no models are installed; auricle models list shows which can be had", err=True)
+        click.echo(
+            "no models are installed; auricle models list shows which can be downloaded", err=True
+        )
     for verdict in verdicts:
         click.echo(f"{verdict.name}: {verdict.problem or 'ok'}", err=verdict.problem is not None)
     sys.exit(FAILED if any(verdict.problem for verdict in verdicts) else 0)
@@ -131,41 +174,50 @@ Examples:
 )
 @click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--name", help="Of the model.  [default: the folder's]")
+@click.option("--name", help="Name of the model.  [default: the folder's name]")
 @click.option(
     "--labels",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A label a line, or a card with `classes`. Without labels there are no activations, and no blocks "
-    "behind the embeddings'.",
+    help="Text file with one label per line, or a card with `classes`. Without labels, the model "
+    "gives no activations and ends at --block.",
 )
 @click.option(
-    "--block", type=click.IntRange(0), default=6, show_default=True, help="Whose tokens are given."
+    "--block",
+    type=click.IntRange(0),
+    default=6,
+    show_default=True,
+    help="Transformer block whose tokens make the embeddings, from 0.",
 )
 @click.option(
     "--tokens",
     default="cls,dist,avg",
     show_default=True,
-    help="Which make the embeddings; or none.",
+    help="Tokens that make the embeddings, of cls, dist and avg; none for no embeddings.",
 )
 @click.option(
     "--heads",
     type=click.IntRange(1),
-    help="Of each attention, which no checkpoint tells.  [default: of 64 values]",
+    help="Attention heads per block, which checkpoints do not record.  [default: width / 64]",
 )
 @click.option(
-    "--precision", type=click.Choice(["fp32", "int8", "fp16"]), default="fp32", show_default=True
+    "--precision",
+    type=click.Choice(["fp32", "int8", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Precision of the weights; int8 is for CPUs, fp16 for GPUs.",
 )
 @click.option(
     "--program",
     is_flag=True,
-    help="Write the torch program too, which the provider torch-tensorrt compiles. Not with int8.",
+    help="Also write the torch program that the provider torch-tensorrt compiles; not with int8.",
 )
 @click.option(
     "--try-on",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Music on which the file is compared with the network, for the card.  [default: the demo clip]",
+    help="Audio file on which the model is compared with the checkpoint; the card gets the "
+    "deviation.  [default: the demo clip]",
 )
-@click.option("--licence", help="For the card, as SPDX has it.")
+@click.option("--licence", help="SPDX identifier of the licence, for the card.")
 def export(
     checkpoint: Path,
     folder: Path,
@@ -179,12 +231,13 @@ def export(
     try_on: Path | None,
     licence: str | None,
 ) -> None:
-    """Make a model folder of a MAEST checkpoint, torch's or Hugging Face's safetensors.
+    """Convert a MAEST checkpoint to a model folder.
 
-    Which patches it looks at is chosen while it runs. Needs torch: pip install 'auricle[train]'.
+    CHECKPOINT is a file of torch, or safetensors from Hugging Face. FOLDER must not exist. The
+    patchout level is chosen when the model is run. Needs torch: pip install 'auricle[train]'.
     """
     if folder.exists():
-        raise click.UsageError(f"{folder} is there already")
+        raise click.UsageError(f"{folder} already exists")
     from auricle.cli.exporting import export_checkpoint
 
     kinds = () if tokens == "none" else tuple(tokens.split(","))
@@ -194,13 +247,13 @@ def export(
         name=name or folder.name,
         labels=labels,
         block=block,
-        kinds=kinds,  # type: ignore[arg-type]  # who exports looks at them
+        kinds=kinds,  # type: ignore[arg-type]  # validated by `Export`
         heads=heads,
-        precision=precision,  # type: ignore[arg-type]  # click has looked at it
+        precision=precision,  # type: ignore[arg-type]  # validated by click
         program=program,
         try_on=try_on,
         licence=licence,
-        tell=lambda line: click.echo(line, err=True),
+        progress=lambda line: click.echo(line, err=True),
     )
     click.echo(f"{card.name}: {folder}")
     if card.deviation is not None:

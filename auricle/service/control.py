@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from auricle.engine.command import Change
 from auricle.engine.node import Node
-from auricle.errors import ConfigError, NothingToChange, describe_invalid
+from auricle.errors import ConfigError, NothingToChangeError, describe_invalid
 from auricle.service.description import describe_graph
 from auricle.service.stream_list import StreamSpec
 from auricle.service.streams import Streams
@@ -158,7 +158,7 @@ class Control:
             for where, node in self._list_nodes(name, stream):
                 try:
                     change = Command(name, node.commands()[name])(arguments)
-                except NothingToChange as error:
+                except NothingToChangeError as error:
                     idle = idle or error
                 else:
                     changes.append((where, node, change))

@@ -37,7 +37,7 @@ v1 = tf.compat.v1
 
 
 class Weights:
-    """The variables of one checkpoint, as constants, in the order in which TF 1 named its layers."""
+    """Variables of one checkpoint as constants, in the order in which TF 1 named its layers."""
 
     def __init__(self, prefix: str):
         self.reader = v1.train.NewCheckpointReader(prefix)

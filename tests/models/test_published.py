@@ -502,8 +502,8 @@ def test_command(site: Site, cache: Path) -> None:
     assert [line.split()[0] for line in short.splitlines()[: len(ours) + 1]] == [*ours, HEAD]
     assert LICENCE in short
     assert (
-        f"{len(PUBLISHED)} models of Essentia's site can be had too: auricle models list --all"
-        in short
+        f"{len(PUBLISHED)} more models can be downloaded from Essentia's site: "
+        "auricle models list --all" in short
     )
     table = auricle("models", "list", "--all", **options).stdout
     assert all(f"\n{name} " in table for name in PUBLISHED)

@@ -98,6 +98,21 @@ def test_bench_is_not_installed(installed: Environment, project: Path) -> None:
     assert "bench" not in run(installed.command("auricle"), "--help", folder=project).stdout
 
 
+def test_export(installed: Environment, project: Path) -> None:
+    torch = pytest.importorskip("torch", reason="the extra train")
+    pytest.importorskip("onnxscript", reason="the extra train")
+    from auricle.models.networks.maest import Maest, MaestConfig
+
+    config = MaestConfig(312, n_classes=2, width=64, depth=1, n_heads=1)
+    torch.save(Maest(config).state_dict(), project / "maest.ckpt")
+    arguments = ("models", "export", "maest.ckpt", "exported", "--block", "0")
+    done = run(installed.command("auricle"), *arguments, folder=project)
+    assert "comparing on demo.ogg" in done.stderr
+    card = json.loads((project / "exported/card.json").read_text())
+    assert card["deviation"]["tried_on"] == "demo.ogg"
+    assert card["deviation"]["cosine"] > 0.999
+
+
 def test_training(installed: Environment, project: Path) -> None:
     train = installed.command("auricle-train")
     assert "corpus" in run(train, "--help", folder=project).stdout

@@ -58,9 +58,6 @@ PROTOCOLS = described_by_protocols()
 
 
 NESTED = {
-    "auricle/cli/devices.py",
-    "auricle/cli/diagram.py",
-    "auricle/cli/models.py",
     "models/heads/bank.py",
     "training/commands/corpus.py",
     "training/commands/evaluate.py",

@@ -12,7 +12,7 @@ from auricle.engine.node import NodeParams
 from auricle.engine.port import InputPort
 from auricle.engine.reader import Reader
 from auricle.engine.sink import Sink
-from auricle.errors import ConfigError, NothingToChange
+from auricle.errors import ConfigError, NothingToChangeError
 
 
 class TunableParams(NodeParams):
@@ -50,7 +50,7 @@ class Tunable(Sink[TunableParams]):
     def mute(self) -> Change:
         """Take the gain away, where there is any."""
         if not self.gain:
-            raise NothingToChange("silent already", node=self.name)
+            raise NothingToChangeError("silent already", node=self.name)
         return lambda: self._set(0)
 
     def spoil(self) -> Change:

@@ -16,7 +16,8 @@ pytest.importorskip("pyarrow", reason="manifests are Parquet")
 from auricle.errors import TrainingError
 from auricle.models.front_end import FRONT_ENDS
 from auricle.nodes.signal.mel import mel_spectrogram
-from auricle.training.data.features import compute_features, open_features, read_samples
+from auricle.nodes.signal.reading import read_samples
+from auricle.training.data.features import compute_features, open_features
 from auricle.training.data.manifest import Manifest, Track
 from auricle.training.data.store import Store, StoreWriter
 from tests.training.music import RATE, noise, write_music

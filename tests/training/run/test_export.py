@@ -23,9 +23,9 @@ from auricle.models.front_end import FRONT_ENDS
 from auricle.models.networks.maest import Maest
 from auricle.models.registry import check
 from auricle.nodes.signal.mel import mel_spectrogram
+from auricle.nodes.signal.reading import read_samples
 from auricle.tagging import FileTagger
 from auricle.train import cli
-from auricle.training.data.features import read_samples
 from auricle.training.run.export import export_run
 from auricle.training.run.fit import fit, load_run
 from auricle.training.run.recipe import Recipe
