@@ -30,7 +30,7 @@ from auricle.train import cli as train
 from tests.docs.blocks import ROOT, Block, blocks, pages
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
-PENDING = ("docs/wire.md", "docs/training.md", "docs/bench.md")
+PENDING = ("docs/wire.md", "docs/training.md")
 RUN = [
     block
     for block in BLOCKS
@@ -159,7 +159,8 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     def make(page: str, ports: Mapping[str, str]) -> Path:
         folder = tmp_path_factory.mktemp(Path(page).stem)
-        shutil.copytree(ROOT / "graphs", folder, dirs_exist_ok=True)
+        for source in ("graphs", "docs/examples"):
+            shutil.copytree(ROOT / source, folder, dirs_exist_ok=True)
         for path in folder.glob("*.yaml"):
             path.write_text(_moved(path.read_text(encoding="utf-8"), ports), encoding="utf-8")
         (folder / "Music").mkdir()
