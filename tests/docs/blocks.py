@@ -47,8 +47,8 @@ class Block:
 
 def pages() -> list[str]:
     """The pages with examples, from the root of the repository."""
-    found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    names = [path.relative_to(ROOT) for path in found if path.exists()]
+    top = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY", "CHANGELOG")]
+    names = [path.relative_to(ROOT) for path in [*top, *sorted((ROOT / "docs").rglob("*.md"))]]
     return [str(name) for name in names if not {"generated", "_build"} & set(name.parts)]
 
 
