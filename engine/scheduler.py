@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def passes(graph: Graph, context: Context | None = None) -> Iterator[Run]:
+def passes(graph: Graph, context: Context | None = None) -> Generator[Run, None, None]:
     """Run `graph` to its end, stopping after every pass over its nodes.
 
     The source must not wait for time to pass. What nodes have done on other threads is waited for

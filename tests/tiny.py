@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from auricle.models.card import Card, FrontEndSpec, InferenceSpec, Schema, TensorSpec, save_card
@@ -31,7 +32,9 @@ def make_backbone(folder: Path, segment_size: int = 40, hop_size: int = 13, seed
     features' means, activations products of those.
     """
     rng = np.random.default_rng(seed)
-    weights, ops, maps = {"axis": np.array([1], np.int64)}, [], []
+    weights: dict[str, NDArray[Any]] = {"axis": np.array([1], np.int64)}
+    ops: list[onnx.NodeProto] = []
+    maps: list[str] = []
     ops.append(helper.make_node("Unsqueeze", ["mel", "axis"], ["image"]))
     for i, (frames, bands) in enumerate(LAYERS):
         weights[f"kernel_{i}"] = rng.normal(0, (frames * bands) ** -0.5, (4, 1, frames, bands))
@@ -76,7 +79,9 @@ def make_head(folder: Path, size: int = SIZE, seed: int = 0, backbone: str | Non
     `backbone` is the hash of the backbone that it belongs to.
     """
     rng = np.random.default_rng(seed)
-    layer = Layer(rng.normal(size=(size, 2)), rng.normal(size=2), "softmax")
+    weight = rng.normal(size=(size, 2)).astype(np.float32)
+    bias = rng.normal(size=2).astype(np.float32)
+    layer = Layer(weight, bias, "softmax")
     save_head(
         folder,
         [layer],

@@ -19,6 +19,7 @@ import hashlib
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,11 +36,14 @@ LATER_ATTRIBUTES = ("grad_a", "grad_b")
 
 v1 = tf.compat.v1
 
+Side = int | tuple[int, int]
+"""Size or stride of a pooling, the same for both axes or one for each."""
+
 
 class Weights:
     """Variables of one checkpoint as constants, in the order in which TF 1 named its layers."""
 
-    def __init__(self, prefix: str):
+    def __init__(self, prefix: str) -> None:
         self.reader = v1.train.NewCheckpointReader(prefix)
         self.counts: dict[str, int] = {}
 
@@ -50,10 +54,10 @@ class Weights:
         return kind if count == 0 else f"{kind}_{count}"
 
     def get(self, name: str) -> np.ndarray:
-        return self.reader.get_tensor(name)
+        return np.asarray(self.reader.get_tensor(name))
 
 
-def normalise(x, weights: Weights):
+def normalise(x: tf.Tensor, weights: Weights) -> tf.Tensor:
     """Batch normalisation over the last axis, with the moving statistics."""
     name = weights.next("batch_normalization")
     gamma, beta, mean, variance = (
@@ -64,24 +68,24 @@ def normalise(x, weights: Weights):
     return x * scale + (beta - mean * scale)
 
 
-def convolve(x, weights: Weights, padding: str, name: str | None = None):
+def convolve(x: tf.Tensor, weights: Weights, padding: str, name: str | None = None) -> tf.Tensor:
     name = name or weights.next("conv2d")
     y = tf.nn.conv2d(x, weights.get(f"{name}/kernel"), strides=1, padding=padding)
     return tf.nn.relu(tf.nn.bias_add(y, weights.get(f"{name}/bias")))
 
 
-def dense(x, weights: Weights):
+def dense(x: tf.Tensor, weights: Weights) -> tf.Tensor:
     name = weights.next("dense")
     with v1.name_scope(name):
         y = tf.matmul(x, weights.get(f"{name}/kernel"))
         return tf.nn.bias_add(y, weights.get(f"{name}/bias"), name="BiasAdd")
 
 
-def pad_time(x):
+def pad_time(x: tf.Tensor) -> tf.Tensor:
     return tf.pad(x, [[0, 0], [3, 3], [0, 0], [0, 0]])
 
 
-def musicnn(mel, weights: Weights):
+def musicnn(mel: tf.Tensor, weights: Weights) -> tf.Tensor:
     """The logits (segments, 50) of MusiCNN for mel (segments, 187, 96)."""
     x = normalise(mel[..., None], weights)
     blocks = []
@@ -90,7 +94,7 @@ def musicnn(mel, weights: Weights):
         blocks.append(tf.reduce_max(block, axis=2))
     front = tf.concat(blocks, 2)[..., None]  # (segments, frames, 561, 1)
 
-    def mid(y):
+    def mid(y: tf.Tensor) -> tf.Tensor:
         y = normalise(convolve(pad_time(y), weights, "VALID"), weights)
         return tf.transpose(y, [0, 1, 3, 2])  # (segments, frames, 64, 1)
 
@@ -104,7 +108,7 @@ def musicnn(mel, weights: Weights):
     return dense(normalise(tf.nn.relu(dense(flat, weights)), weights), weights)
 
 
-def vgg(mel, weights: Weights, pools):
+def vgg(mel: tf.Tensor, weights: Weights, pools: Sequence[tuple[Side, Side]]) -> tf.Tensor:
     """The logits (segments, 50) of the VGG for mel (segments, 187, 96)."""
     x = normalise(mel[..., None], weights)
     for layer, (size, stride) in enumerate(pools, start=1):
@@ -113,12 +117,14 @@ def vgg(mel, weights: Weights, pools):
     return dense(tf.reshape(x, [-1, 256]), weights)
 
 
+Network = Callable[[tf.Tensor, Weights], tf.Tensor]
+
 # Size and stride of the five poolings. MSD_vgg was trained with other ones than the wheel's
 # models.py builds: these are read from the training graphs that the wheel carries as `.meta`.
-MTT_POOLS = [((4, 1), 2), (2, 2), (2, 2), (2, 2), (4, 4)]
-MSD_POOLS = [((4, 1), (4, 1)), ((1, 4), (1, 4)), (2, 2), (2, 2), (4, 4)]
+MTT_POOLS: list[tuple[Side, Side]] = [((4, 1), 2), (2, 2), (2, 2), (2, 2), (4, 4)]
+MSD_POOLS: list[tuple[Side, Side]] = [((4, 1), (4, 1)), ((1, 4), (1, 4)), (2, 2), (2, 2), (4, 4)]
 
-GRAPHS = {  # name: folder in the wheel, network
+GRAPHS: dict[str, tuple[str, Network]] = {  # name: folder in the wheel, network
     "musicnn-mtt": ("MTT_musicnn", musicnn),
     "musicnn-msd": ("MSD_musicnn", musicnn),
     "vgg-mtt": ("MTT_vgg", partial(vgg, pools=MTT_POOLS)),
@@ -126,7 +132,7 @@ GRAPHS = {  # name: folder in the wheel, network
 }
 
 
-def freeze(prefix: str, network) -> v1.GraphDef:
+def freeze(prefix: str, network: Network) -> tf.compat.v1.GraphDef:
     weights = Weights(prefix)
     with tf.Graph().as_default() as graph, v1.name_scope("model"):
         mel = v1.placeholder(tf.float32, (None, *SEGMENT_SHAPE), name="Placeholder")

@@ -16,6 +16,7 @@ frozen by tensorflow-cpu 2.21.0. To make them again, in an environment of its ow
 
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,11 +43,11 @@ OUTPUTS = [
 
 
 def cut_clip() -> None:
-    command = ["ffmpeg", "-v", "error", "-y", "-i", DEMO]
+    command = ["ffmpeg", "-v", "error", "-y", "-i", str(DEMO)]
     command += ["-ss", str(CLIP_START_S), "-t", str(CLIP_DURATION_S)]
     command += ["-af", f"volume={CLIP_GAIN}", "-ac", "1", "-ar", "16000", "-sample_fmt", "s16"]
     command += ["-compression_level", "12", "-fflags", "+bitexact", "-flags:a", "+bitexact"]
-    subprocess.run([*command, "-map_metadata", "-1", CLIP], check=True)
+    subprocess.run([*command, "-map_metadata", "-1", str(CLIP)], check=True)
 
 
 def load(path: Path, quality: int = 4) -> np.ndarray:
@@ -55,10 +56,16 @@ def load(path: Path, quality: int = 4) -> np.ndarray:
     Essentia's examples for these models ask for quality 4, which is libsamplerate's linear
     interpolation and aliases; 0 is its best sinc filter.
     """
-    return es.MonoLoader(filename=str(path), sampleRate=16000, resampleQuality=quality)()
+    loader = es.MonoLoader(filename=str(path), sampleRate=16000, resampleQuality=quality)
+    return np.asarray(loader())
 
 
-def mel(samples: np.ndarray, compute, frame_size: int, hop_size: int) -> np.ndarray:
+def mel(
+    samples: np.ndarray,
+    compute: Callable[[np.ndarray], np.ndarray],
+    frame_size: int,
+    hop_size: int,
+) -> np.ndarray:
     """The front end over frames centred on the multiples of hop_size, as (frames, bands)."""
     frames = es.FrameGenerator(samples, frameSize=frame_size, hopSize=hop_size, startFromZero=False)
     return np.array([compute(frame) for frame in frames])
@@ -66,9 +73,8 @@ def mel(samples: np.ndarray, compute, frame_size: int, hop_size: int) -> np.ndar
 
 def predict(samples: np.ndarray, graph: Path, output: str) -> np.ndarray:
     arguments = {"patchSize": 187, "patchHopSize": 93, "lastPatchMode": "discard"}
-    return es.TensorflowPredictMusiCNN(graphFilename=str(graph), output=output, **arguments)(
-        samples
-    )
+    network = es.TensorflowPredictMusiCNN(graphFilename=str(graph), output=output, **arguments)
+    return np.asarray(network(samples))
 
 
 def main(graphs: Path) -> None:
@@ -84,7 +90,7 @@ def main(graphs: Path) -> None:
             arrays[f"demo/{model}/mean_activations{suffix}"] = activations.mean(axis=0)
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays.values())
 
-    np.savez_compressed(ARRAYS, **arrays)
+    np.savez_compressed(ARRAYS, allow_pickle=False, **arrays)
     print("essentia-tensorflow", version("essentia-tensorflow"), "numpy", version("numpy"))
     for name, array in arrays.items():
         print(name, array.shape)

@@ -241,13 +241,13 @@ def test_nothing_is_handed_out_that_has_no_place_behind() -> None:
     assert node.helper.most <= capacity < 3999
 
 
-def test_what_is_written_may_make_room() -> None:
+def test_what_is_written_may_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads it stands behind, so there is more to do at once."""
     found, node, _ = graph(total=20_000, gaps=(), blocks=(20_000,))
     source = found.nodes["in"]
     node.places = 10**6  # with nobody at work on them
     jobs: list[Sum] = []
-    node.helper.add = jobs.append  # type: ignore[method-assign]
+    monkeypatch.setattr(node.helper, "add", jobs.append)
     while node.process() is not Status.NO_ROOM:
         source.process()
     assert node.under_way == len(jobs) == node.outputs["sums"].stream.ring.capacity
@@ -284,8 +284,12 @@ def test_offline_waits_without_asking_again_and_again() -> None:
     hold = threading.Event()
     add = helper.add
 
+    def release(job: Sum) -> None:
+        hold.set()
+        add(job)
+
     def later(job: Sum) -> None:
-        threading.Timer(0.2, lambda: (hold.set(), add(job))).start()
+        threading.Timer(0.2, release, [job]).start()
 
     helper.add = later  # type: ignore[method-assign]
     count = 0

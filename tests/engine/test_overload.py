@@ -1,12 +1,12 @@
 """The ladder, on a clock of its own: streams whose windows take longer than there is time for."""
 
 import itertools
+import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from auricle.engine import overload
 from auricle.engine.overload import HOLD_S, LONGEST_HOLD_S, PARTS, QUIET_S, Ladder, Member
 
 
@@ -28,7 +28,7 @@ class Machine:
         self.left_out = [0] * streams
         self.late = [0] * streams
         self.rungs: list[tuple[float, int]] = []
-        monkeypatch.setattr(overload.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def run(self, seconds: float) -> None:
         end = self.now + seconds

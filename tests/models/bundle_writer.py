@@ -15,7 +15,7 @@ DTYPES = {"float32": 1, "float64": 2, "int32": 3, "int64": 9}
 
 
 def masked_crc(data: bytes) -> int:
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     rotated = ((crc >> 15) | (crc << 17)) & 0xFFFFFFFF
     return (rotated + 0xA282EAD8) % 2**32
 
@@ -62,7 +62,9 @@ def block(entries: list[tuple[bytes, bytes]], kind: int = 0) -> bytes:
 
 def table(entries: dict[bytes, bytes], kind: int = 0) -> bytes:
     """A LevelDB table; `kind` is the compression type that its data blocks claim."""
-    out, index, group = bytearray(), [], []
+    out = bytearray()
+    index: list[tuple[bytes, bytes]] = []
+    group: list[tuple[bytes, bytes]] = []
 
     def close() -> None:
         data = block(group, kind)

@@ -25,6 +25,8 @@ VGG_NORMS = (1, 128, 128, 128, 128, 128)
 def random_weights(network: str, seed: int = 0) -> dict[str, np.ndarray]:
     """Weights that keep the signal's size from layer to layer; scales of the norms have both signs."""
     rng = np.random.default_rng(seed)
+    kernels: dict[str, tuple[int, ...]]
+    norms: tuple[int, ...]
     if network == "musicnn":
         kernels = {**MUSICNN_CONVS, "dense": (1506, 200), "dense_1": (200, 50)}
         norms = MUSICNN_NORMS
@@ -70,13 +72,16 @@ def musicnn(weights: dict[str, np.ndarray], mel: np.ndarray) -> tuple[np.ndarray
     return sigmoid(x @ w["dense_1/kernel"] + w["dense_1/bias"]), embeddings
 
 
-VGG_MTT = [((4, 1), (2, 2)), ((2, 2), (2, 2))]
-VGG_MSD = [((4, 1), (4, 1)), ((1, 4), (1, 4))]
+Pool = tuple[tuple[int, int], tuple[int, int]]
+"""Size and stride."""
+
+VGG_MTT: list[Pool] = [((4, 1), (2, 2)), ((2, 2), (2, 2))]
+VGG_MSD: list[Pool] = [((4, 1), (4, 1)), ((1, 4), (1, 4))]
 """Sizes and strides of the first two pools, as the graphs beside the checkpoints have them."""
 
 
 def vgg(
-    weights: dict[str, np.ndarray], mel: np.ndarray, first_pools: list = VGG_MTT
+    weights: dict[str, np.ndarray], mel: np.ndarray, first_pools: list[Pool] = VGG_MTT
 ) -> tuple[np.ndarray, np.ndarray]:
     """(activations, embeddings) of mel (batch, 187, 96)."""
     w = {name: value.astype(np.float64) for name, value in weights.items()}
@@ -95,7 +100,8 @@ def conv(w: dict[str, np.ndarray], name: str, x: np.ndarray) -> np.ndarray:
     """Valid convolution of x (batch, time, frequency, channels)."""
     kernel = w[f"{name}/kernel"]  # (time, frequency, in, out)
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], axis=(1, 2))
-    return np.einsum("btfcij,ijco->btfo", windows, kernel, optimize=True) + w[f"{name}/bias"]
+    found = np.einsum("btfcij,ijco->btfo", windows, kernel, optimize=True)
+    return np.asarray(found + w[f"{name}/bias"])
 
 
 def mid_end(w: dict[str, np.ndarray], name: str, index: int, x: np.ndarray) -> np.ndarray:
@@ -109,7 +115,7 @@ def norm(w: dict[str, np.ndarray], index: int, x: np.ndarray) -> np.ndarray:
         w[f"{norm_name(index)}/{part}"]
         for part in ("gamma", "beta", "moving_mean", "moving_variance")
     )
-    return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+    return np.asarray((x - mean) / np.sqrt(variance + 1e-3) * gamma + beta)
 
 
 def norm_name(index: int) -> str:
@@ -117,8 +123,8 @@ def norm_name(index: int) -> str:
 
 
 def relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0)
+    return np.asarray(np.maximum(x, 0))
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
+    return np.asarray(1 / (1 + np.exp(-x)))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -61,7 +62,7 @@ def test_verify_loads_the_model(served: Path) -> None:
     ],
 )
 def test_verify_runs_a_segment_with_all_patches(
-    tmp_path: Path, changes: dict, message: str | None
+    tmp_path: Path, changes: dict[str, Any], message: str | None
 ) -> None:
     folder = make_transformer(tmp_path / "tiny")
     card = json.loads((folder / "card.json").read_text())

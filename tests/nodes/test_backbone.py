@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -79,7 +80,7 @@ def test_numbers_are_those_of_the_model(tiny: Path) -> None:
     ],
 )
 def test_card_that_does_not_fit_the_front_end(
-    tiny: Path, tmp_path: Path, fields: dict, message: str
+    tiny: Path, tmp_path: Path, fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match="backbone: tiny: ") as caught:
         Backbone("backbone", model=str(changed(tiny, tmp_path / "model", **fields)))

@@ -64,7 +64,7 @@ def test_file_gives_the_same(
 
 def test_many_live_streams_are_batched_and_give_the_same(folders: dict[str, Path]) -> None:
     """Two models, three levels, 24 streams that end at different times on two workers."""
-    kinds = [
+    kinds: list[dict[str, Any]] = [
         {"model": str(folders["plain"])},
         *({"model": str(folders["patches"]), "patchout": level.name} for level in LEVELS),
     ]
@@ -102,10 +102,14 @@ def owner_of(bench: NoiseStream) -> InferenceOwner:
 
 @pytest.fixture
 def held(
-    folders: dict[str, Path], tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[dict[str, Any], threading.Event]]:
     """Parameters of a backbone whose owner runs nothing before the event is set, and one by one."""
-    params = {"model": str(make_backbone(tmp_path / "held")), "batch": 1, "deadline_s": 10.0}
+    params: dict[str, Any] = {
+        "model": str(make_backbone(tmp_path / "held")),
+        "batch": 1,
+        "deadline_s": 10.0,
+    }
     owner = owner_of(NoiseStream(0, **params))
     gate, runner = threading.Event(), owner._runner
     run = runner.run
@@ -114,7 +118,7 @@ def held(
         assert gate.wait(60)
         return run(*args)
 
-    runner.run = hold  # type: ignore[method-assign]
+    monkeypatch.setattr(runner, "run", hold)
     yield params, gate
     gate.set()
 
@@ -155,14 +159,14 @@ def test_a_live_stream_has_few_segments_under_way(
 
 
 def test_a_failing_accelerator_is_told_once_a_stream_and_others_go_on(
-    folders: dict[str, Path], tmp_path: Path
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = {"model": str(make_backbone(tmp_path / "broken")), "batch": 4}
+    broken: dict[str, Any] = {"model": str(make_backbone(tmp_path / "broken")), "batch": 4}
 
     def fail(*args: Any) -> Any:
         raise RuntimeError("device\nlost")
 
-    owner_of(NoiseStream(0, **broken))._runner.run = fail  # type: ignore[method-assign]
+    monkeypatch.setattr(owner_of(NoiseStream(0, **broken))._runner, "run", fail)
     bad = [NoiseStream(n, live=True, name=f"bad{n}", **broken) for n in range(3)]
     good = NoiseStream(3, live=True, name="good", model=str(folders["plain"]), batch=4)
     scheduler = LiveScheduler([*(bench.graph for bench in bad), good.graph])

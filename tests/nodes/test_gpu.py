@@ -88,7 +88,9 @@ def test_a_file_gives_the_numbers_of_the_cpu(
 
 
 def test_live_streams_are_batched(provider: str, folders: dict[str, Path]) -> None:
-    kinds = [{"model": str(folders["patches"]), "patchout": level.name} for level in LEVELS]
+    kinds: list[dict[str, Any]] = [
+        {"model": str(folders["patches"]), "patchout": level.name} for level in LEVELS
+    ]
     streams = [
         NoiseStream(
             n,
@@ -221,7 +223,7 @@ def test_compiled_program_equals_the_torch_program_and_is_compiled_once(
 def test_streams_through_torch_tensorrt(exported: Path) -> None:
     """The whole way of a stream; the card's five levels in two sizes of batches are compiled."""
     assert usable(find(exported), ("torch-tensorrt", "cpu")) == (TORCH_TENSORRT,)
-    params = {
+    params: dict[str, Any] = {
         "model": str(exported),
         "patchout": Patchout(keep_every=2).model_dump(),
         "hop_size": 20,

@@ -87,7 +87,7 @@ def test_streams_share_the_weights_of_their_heads(folder: Path) -> None:
     second.remove_head("mood")()
     assert first.names() == ["mood", "genre"]
     # The same name with other weights is another head.
-    layer = Layer(np.ones((SIZE, 2)), np.zeros(2), "softmax")
+    layer = Layer(np.ones((SIZE, 2), np.float32), np.zeros(2, np.float32), "softmax")
     save_head(folder / "mood", [layer], name="mood", labels=("a", "b"), embedding_model="tiny")
     assert Heads("d", heads=paths)._bank is not first._bank
 
@@ -133,7 +133,7 @@ def test_settings_make_the_same_node(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a b", "a/b", "_heartbeat"])
 def test_head_that_cannot_be_published_by_its_name(folder: Path, name: str) -> None:
-    layer = Layer(np.ones((SIZE, 2)), np.zeros(2), "softmax")
+    layer = Layer(np.ones((SIZE, 2), np.float32), np.zeros(2, np.float32), "softmax")
     save_head(folder / "named", [layer], name=name, labels=("a", "b"), embedding_model="tiny")
     with pytest.raises(ConfigError, match=f"heads: head '{name}' cannot be published by this name"):
         Heads("heads").add_head(str(folder / "named"))

@@ -37,10 +37,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     make_backbone(folder / "backbone")
     rng = np.random.default_rng(2)
-    layers = [
-        Layer(rng.normal(size=(SIZE, 5)), rng.normal(size=5), "relu"),
-        Layer(rng.normal(size=(5, 2)), rng.normal(size=2), "softmax"),
-    ]
+    shapes = [(SIZE, 5), (5,), (5, 2), (2,)]
+    w1, b1, w2, b2 = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
+    layers = [Layer(w1, b1, "relu"), Layer(w2, b2, "softmax")]
     save_head(folder / "mood", layers, name="mood", labels=("happy", "sad"), embedding_model="tiny")
     return folder
 

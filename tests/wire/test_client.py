@@ -217,7 +217,8 @@ def test_silence_is_measured(server: Server) -> None:
 @pytest.fixture
 def publish() -> Iterator[Callable[..., Subscriber]]:
     """Sends frames to a subscriber, which is returned."""
-    with zmq.Context.instance().socket(zmq.XPUB) as socket:
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
+    with socket:
         socket.linger = 0
         port = socket.bind_to_random_port("tcp://127.0.0.1")
         subscribers = []
@@ -323,7 +324,8 @@ def test_without_an_engine_a_request_ends() -> None:
 
 
 def test_an_answer_of_another_version_is_refused() -> None:
-    with zmq.Context.instance().socket(zmq.ROUTER) as socket:
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
+    with socket:
         socket.linger = 0
         port = socket.bind_to_random_port("tcp://127.0.0.1")
 

@@ -39,18 +39,17 @@ class Listener:
     def __init__(
         self, address: str, topic: str = "", keys: tuple[Path, Path] | None = None
     ) -> None:
-        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-        self.socket.linger = 0
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+        socket.linger = 0
         if keys is not None:
-            self.socket.curve_publickey, self.socket.curve_secretkey = zmq.auth.load_certificate(
-                keys[0]
-            )
-            self.socket.curve_serverkey, _ = zmq.auth.load_certificate(keys[1])
-        self.socket.connect(address)
-        self.socket.subscribe(topic)
+            socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(keys[0])
+            socket.curve_serverkey, _ = zmq.auth.load_certificate(keys[1])
+        socket.connect(address)
+        socket.subscribe(topic)
+        self.socket = socket
 
-    def next(self, kind: type[M] = Message) -> M:  # type: ignore[assignment]
-        """The next message, of this type if given."""
+    def next(self, kind: type[M]) -> M:
+        """The next message of this type."""
         while True:
             assert self.socket.poll(PATIENCE_MS), "nothing came"
             message = decode(self.socket.recv_multipart())
@@ -160,7 +159,7 @@ def test_a_late_joiner_gets_the_last_value_at_once(start: Start, listen: Listen)
         True,
     )
     # Who was there before hears it again, and knows it by its number.
-    again = first.next()
+    again = first.next(Message)
     assert (again.seq, again.retained) == (2, True)
     # A second joiner on the same topic is served too.
     assert listen(server.addresses["publish"], "demo/").next(Prediction).index == 2
@@ -292,8 +291,11 @@ def test_a_stream_is_forgotten_however_full_the_outbox(
         pass
     server.send(gap(stream="other"))
     late = listen(server.addresses["publish"])
-    assert {late.next().topic, late.next().topic} == {"_engine/heartbeat", "other/gap"}
-    assert not late.socket.poll(100) or late.next().topic == "_engine/heartbeat"
+    assert {late.next(Message).topic, late.next(Message).topic} == {
+        "_engine/heartbeat",
+        "other/gap",
+    }
+    assert not late.socket.poll(100) or late.next(Message).topic == "_engine/heartbeat"
 
 
 def test_a_stream_that_comes_back_begins_new_topics(start: Start, listen: Listen) -> None:
@@ -346,13 +348,13 @@ def test_a_message_that_cannot_be_encoded_is_missed_by_its_number(
     listener = listen(server.addresses["publish"], "demo/")
     server.send(gap(seconds=object()))
     server.send(gap())
-    assert listener.next().seq == 1
+    assert listener.next(Message).seq == 1
     assert server.dropped == 1
 
 
 def test_a_slow_subscriber_loses_messages_and_blocks_nobody(start: Start, listen: Listen) -> None:
     server = start(ServerSettings(heartbeat_s=0.2, high_water=5))
-    slow = zmq.Context.instance().socket(zmq.SUB)
+    slow: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     slow.linger, slow.rcvhwm, slow.rcvbuf = 0, 1, 1024
     slow.connect(server.addresses["publish"])
     slow.subscribe("demo/error")
@@ -363,7 +365,7 @@ def test_a_slow_subscriber_loses_messages_and_blocks_nobody(start: Start, listen
         server.send(error(error=text))
     server.send(gap())
     quick = listen(server.addresses["publish"], "demo/gap")
-    quick.next()  # all are sent: nothing waited for the slow one
+    quick.next(Message)  # all are sent: nothing waited for the slow one
     got = []
     while slow.poll(500):
         got.append(decode(slow.recv_multipart()).seq)
@@ -387,7 +389,7 @@ def test_stop_sends_what_waits_and_can_be_called_twice(start: Start, listen: Lis
 
 
 def test_every_start_is_another_engine(start: Start, listen: Listen) -> None:
-    engines = {listen(start().addresses["publish"]).next().engine for _ in range(2)}
+    engines = {listen(start().addresses["publish"]).next(Message).engine for _ in range(2)}
     assert len(engines) == 2
 
 
@@ -516,12 +518,17 @@ def test_who_asks_and_leaves_does_no_harm(start: Start) -> None:
 def test_a_slow_command_delays_no_message(start: Start, listen: Listen) -> None:
     server = start(control=ANY)
     begun, go_on = threading.Event(), threading.Event()
-    server.handle("wait", lambda: [begun.set(), go_on.wait(10)])
+
+    def wait() -> bool:
+        begun.set()
+        return go_on.wait(10)
+
+    server.handle("wait", wait)
     with asker(server.addresses["control"]) as socket:
         socket.send(encode_map({"command": "wait"}))
         assert begun.wait(5)
         server.send(gap())
-        listen(server.addresses["publish"], "demo/").next()
+        listen(server.addresses["publish"], "demo/").next(Message)
         go_on.set()
         assert decode_map(socket.recv())["ok"]
 
@@ -529,7 +536,12 @@ def test_a_slow_command_delays_no_message(start: Start, listen: Listen) -> None:
 def test_a_command_that_never_ends_does_not_keep_the_server(start: Start) -> None:
     server = start(ServerSettings(stop_s=0.05), control=ANY)
     begun, go_on = threading.Event(), threading.Event()
-    server.handle("wait", lambda: [begun.set(), go_on.wait(30)])
+
+    def wait() -> bool:
+        begun.set()
+        return go_on.wait(30)
+
+    server.handle("wait", wait)
     with asker(server.addresses["control"]) as socket:
         socket.send(encode_map({"command": "wait"}))
         assert begun.wait(5)

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -18,7 +19,7 @@ from tests.models.checkpoints import checkpoint, run_onnx
 # differences above 0.1.
 TOLERANCE = 1e-4
 
-BUILD = {
+BUILD: dict[str, Callable[..., onnx.ModelProto]] = {
     "musicnn": musicnn.build_musicnn,
     "vgg": musicnn.build_vgg,
     "vgg-msd": partial(musicnn.build_vgg, pools=musicnn.VGG_MSD_POOLS),

@@ -7,14 +7,15 @@ from auricle.errors import ModelError
 from auricle.models.convert.tensor_bundle import TensorBundle
 from tests.models import bundle_writer
 
-ARRAYS = {
+ARRAYS: dict[str, np.ndarray] = {
+    **{f"many/layer_{i:03d}/weight": np.full(i, i, np.float32) for i in range(1, 60)},
     "conv/kernel": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
     "conv/kernel/Adam": np.full((2, 3, 4), -1, np.float32),
     "counter": np.array([2**40, -1], np.int64),
     "empty": np.zeros((0, 3), np.float32),
     "scalar": np.array(0.25, np.float64),
     "step": np.array(-7, np.int32),
-} | {f"many/layer_{i:03d}/weight": np.full(i, i, np.float32) for i in range(1, 60)}
+}
 
 
 def test_reads_what_was_written() -> None:

@@ -14,25 +14,25 @@ import onnx
 import onnxruntime
 import pytest
 
-torch = pytest.importorskip(
-    "torch", reason="exports are made with torch: pip install 'auricle[train]'"
-)
+pytest.importorskip("torch", reason="exports are made with torch: pip install 'auricle[train]'")
 pytest.importorskip(
     "onnxscript", reason="exports are made with onnxscript: pip install 'auricle[train]'"
 )
 
-from auricle.errors import ModelError  # noqa: E402
-from auricle.models.card import check_program, load_card  # noqa: E402
-from auricle.models.export.folder import write_model_folder  # noqa: E402
-from auricle.models.export.modules import MEL, segment_size  # noqa: E402
-from auricle.models.export.options import Export  # noqa: E402
-from auricle.models.inference.patches import PatchInference, open_patch_session  # noqa: E402
-from auricle.models.inference.program import specialise  # noqa: E402
-from auricle.models.inference.program_cache import ProgramShape  # noqa: E402
-from auricle.models.networks.maest import KINDS, Kind, Maest, MaestConfig  # noqa: E402
-from auricle.models.patchout import KEEP_F, KEEP_T, THESIS_LEVELS, Patchout  # noqa: E402
-from auricle.models.published import MAEST_FRONT_END  # noqa: E402
-from auricle.models.registry import verify  # noqa: E402
+import torch
+
+from auricle.errors import ModelError
+from auricle.models.card import check_program, load_card
+from auricle.models.export.folder import write_model_folder
+from auricle.models.export.modules import MEL, segment_size
+from auricle.models.export.options import Export
+from auricle.models.inference.patches import PatchInference, open_patch_session
+from auricle.models.inference.program import specialise
+from auricle.models.inference.program_cache import ProgramShape
+from auricle.models.networks.maest import KINDS, Kind, Maest, MaestConfig
+from auricle.models.patchout import KEEP_F, KEEP_T, THESIS_LEVELS, Patchout
+from auricle.models.published import MAEST_FRONT_END
+from auricle.models.registry import verify
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::UserWarning"
@@ -51,7 +51,9 @@ SETTINGS = [*THESIS_LEVELS, Patchout(keep_every=7), Patchout(keep_every=2, drop_
 @pytest.fixture(scope="module")
 def network() -> Maest:
     torch.manual_seed(0)
-    return Maest(CONFIG).eval()
+    found = Maest(CONFIG)
+    found.eval()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +291,7 @@ def test_program_for_one_shape_equals_the_network(
     assert next(network.parameters()).dtype == torch.float32, "the network itself is left alone"
 
 
-class Means(torch.nn.Module):  # type: ignore[misc]
+class Means(torch.nn.Module):
     """A network with one head, in short."""
 
     def __init__(self) -> None:

@@ -3,18 +3,21 @@
 import numpy as np
 import pytest
 
-from auricle.models.card import Card, InferenceSpec, Schema, TensorSpec
+from auricle.models.card import Activation, Card, InferenceSpec, Schema, TensorSpec
 from auricle.models.heads.bank import HeadBank
 from auricle.models.heads.head import Mlp
 from auricle.models.heads.mlp import Layer
 
 
-def head(sizes: list[int], last: str, seed: int) -> Mlp:
+def head(sizes: list[int], last: Activation, seed: int) -> Mlp:
     """A head of the given layer sizes; relu between the layers."""
     rng = np.random.default_rng(seed)
-    kinds = ["relu"] * (len(sizes) - 2) + [last]
+    kinds: list[Activation] = ["relu" for _ in sizes[2:]]
+    kinds.append(last)
     layers = tuple(
-        Layer(rng.normal(size=(a, b)), rng.normal(size=b), kind)  # type: ignore[arg-type]
+        Layer(
+            rng.normal(size=(a, b)).astype(np.float32), rng.normal(size=b).astype(np.float32), kind
+        )
         for a, b, kind in zip(sizes, sizes[1:], kinds, strict=False)
     )
     labels = tuple(f"label {i}" for i in range(sizes[-1]))
@@ -24,7 +27,7 @@ def head(sizes: list[int], last: str, seed: int) -> Mlp:
         type="",
         version="1",
         classes=labels,
-        schema=schema,
+        io=schema,
         inference=InferenceSpec(sample_rate=1),
     )
     return Mlp(layers, labels, card)
@@ -47,7 +50,9 @@ def head(sizes: list[int], last: str, seed: int) -> Mlp:
     ],
     ids=["one", "alike", "one-layer", "mixed", "fifty"],
 )
-def test_bank_equals_each_head_alone(shapes: list[tuple[list[int], str]], segments: int) -> None:
+def test_bank_equals_each_head_alone(
+    shapes: list[tuple[list[int], Activation]], segments: int
+) -> None:
     heads = [head(sizes, last, seed) for seed, (sizes, last) in enumerate(shapes)]
     embeddings = np.random.default_rng(99).normal(size=(segments, 20)).astype(np.float32)
     results = HeadBank(heads)(embeddings)

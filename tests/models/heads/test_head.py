@@ -212,7 +212,8 @@ def test_files_that_are_not_onnx(tmp_path: Path) -> None:
 
 
 def layers(*sizes: int, last: Activation = "sigmoid") -> list[Layer]:
-    kinds: list[Activation] = ["relu"] * (len(sizes) - 2) + [last]
+    kinds: list[Activation] = ["relu" for _ in sizes[2:]]
+    kinds.append(last)
     return [
         Layer(array(fan_in, fan_out), array(fan_out), kind)
         for fan_in, fan_out, kind in zip(sizes, sizes[1:], kinds, strict=False)

@@ -96,7 +96,7 @@ class CountingSession:
         self.columns = 0
 
     def run(self, names: Any, inputs: Any) -> list[NDArray[Any]]:
-        results = self._session.run(names, inputs)
+        results: list[NDArray[Any]] = self._session.run(names, inputs)
         self.columns += results[0].shape[2]
         return results
 

@@ -83,11 +83,16 @@ def test_a_model_without_patches_has_no_levels(plain: Card) -> None:
     assert (levels.current, levels.current_kept, levels.cheaper) == (None, None, 0)
     assert levels.settings() == levels.describe() == {}
     assert levels.to_prepare(all_levels=True) == ()
-    for asked in ({"patchout": "full"}, {"patchout": {}}, {"adaptive": True}):
+    refused: tuple[dict[str, Any], ...] = (
+        {"patchout": "full"},
+        {"patchout": {}},
+        {"adaptive": True},
+    )
+    for asked in refused:
         with pytest.raises(ConfigError, match="tiny: not a model whose patches"):
-            levels.validate(**asked)  # type: ignore[arg-type]
+            levels.validate(**asked)
         with pytest.raises(ConfigError, match="not a model whose patches can be left out"):
-            Levels(plain, **asked)  # type: ignore[arg-type]
+            Levels(plain, **asked)
 
 
 def test_what_is_not_ready_is_refused(card: Card) -> None:

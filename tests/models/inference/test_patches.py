@@ -55,9 +55,10 @@ def whole(folder: Path, segment: np.ndarray, patchout: Patchout) -> list[np.ndar
         folder / "model.onnx", providers=["CPUExecutionProvider"]
     )
     columns, rows = GRID.kept(patchout)
-    return session.run(
+    outputs: list[np.ndarray] = session.run(
         NAMES, {"mel": segment[None], KEEP_T: np.array(columns), KEEP_F: np.array(rows)}
     )
+    return outputs
 
 
 @pytest.mark.parametrize("patchout", SETTINGS, ids=str)
@@ -143,7 +144,7 @@ def test_all_that_live_streams_may_be_asked_for_has_run_once(
     folder, runs = make_transformer(tmp_path / "tiny"), []
     run = PatchInference._run
 
-    def told(self: PatchInference, names: list, patches: np.ndarray, *kept: np.ndarray) -> list:
+    def told(self: PatchInference, names: list[str], patches: np.ndarray, *kept: np.ndarray) -> Any:
         runs.append(patches.shape[1:3])
         return run(self, names, patches, *kept)
 
@@ -186,7 +187,7 @@ def test_level_of_the_card_equals_its_setting(folder: Path) -> None:
     ],
 )
 def test_what_cannot_be_kept_is_refused_in_one_line(
-    folder: Path, params: dict, message: str
+    folder: Path, params: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         Backbone("backbone", model=str(folder), **params)
@@ -237,7 +238,9 @@ def test_the_files_own_grid_is_found_out_without_a_word(
 
 
 @pytest.mark.parametrize("params", [{}, {"batch": 2}, {"incremental": False}], ids=str)
-def test_a_card_without_the_grid_is_refused_in_one_line(tmp_path: Path, params: dict) -> None:
+def test_a_card_without_the_grid_is_refused_in_one_line(
+    tmp_path: Path, params: dict[str, Any]
+) -> None:
     folder = with_card(make_transformer(tmp_path / "tiny"), patch_grid=None, patchout=())
     with pytest.raises(AuricleError) as caught:
         stand(Backbone("backbone", model=str(folder), **params))
@@ -299,9 +302,9 @@ def test_adaptive_goes_down_the_levels_before_any_segment_is_left_out(folder: Pa
     levels = []
     for rung in range(5):
         ladder.rung = rung
-        levels.append((place.leave_out(1), ladder.part))
+        left_out, part = place.leave_out(1), ladder.part
         backbone.compute(np.zeros((76, 96), np.float32), outputs)
-        levels[-1] += (backbone.level,)
+        levels.append((left_out, part, backbone.level))
     assert [level for *_, level in levels] == ["full", "half", "least", "least", "least"]
     assert [part for _, part, _ in levels] == [1, 1, 1, 2, 3]
     assert [left_out for left_out, *_ in levels[:3]] == [0, 0, 0]

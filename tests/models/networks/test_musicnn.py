@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
+pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
+import torch
 
-from auricle.errors import ModelError  # noqa: E402
-from auricle.models.convert import musicnn  # noqa: E402
-from auricle.models.networks.musicnn import MusiCNN  # noqa: E402
-from tests.models import plain_networks  # noqa: E402
-from tests.models.checkpoints import Arrays, checkpoint, run_onnx  # noqa: E402
-from tests.models.networks.randomised import noise, parameters, trained_parts  # noqa: E402
+from auricle.errors import ModelError
+from auricle.models.convert import musicnn
+from auricle.models.networks.musicnn import MusiCNN
+from tests.models import plain_networks
+from tests.models.checkpoints import Arrays, checkpoint, run_onnx
+from tests.models.networks.randomised import noise, parameters, trained_parts
 
 # All sides compute the same function, in float32 but for numpy's float64, in different orders: the
 # ONNX graph pools before the norms. Sums of up to 4000 products leave rounding errors of 1e-5 in

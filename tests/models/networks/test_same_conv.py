@@ -2,15 +2,17 @@
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
+pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
+import torch
 
-from auricle.models.networks.same_conv import SameConv2d  # noqa: E402
+from auricle.models.networks.same_conv import SameConv2d
 
 
 def convolve(kernel: list[float], stride: int, signal: list[float]) -> list[float]:
     conv = SameConv2d(1, 1, (len(kernel), 1), (stride, 1), bias=False)
     conv.weight.data[:] = torch.tensor(kernel, dtype=torch.float32).reshape(1, 1, -1, 1)
-    return conv(torch.tensor(signal, dtype=torch.float32).reshape(1, 1, -1, 1)).flatten().tolist()
+    found = conv(torch.tensor(signal, dtype=torch.float32).reshape(1, 1, -1, 1))
+    return list(found.flatten().tolist())
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
+pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
+import torch
 
-from auricle.errors import ModelError  # noqa: E402
-from auricle.models.convert import musicnn  # noqa: E402
-from auricle.models.networks.vgg import VGG  # noqa: E402
-from tests.models import plain_networks  # noqa: E402
-from tests.models.checkpoints import Arrays, checkpoint, run_onnx  # noqa: E402
-from tests.models.networks.randomised import noise, parameters, trained_parts  # noqa: E402
+from auricle.errors import ModelError
+from auricle.models.convert import musicnn
+from auricle.models.networks.vgg import VGG
+from tests.models import plain_networks
+from tests.models.checkpoints import Arrays, checkpoint, run_onnx
+from tests.models.networks.randomised import noise, parameters, trained_parts
 
 # All sides compute the same function, in float32 but for numpy's float64. Sums of up to 1152
 # products, five times over, leave rounding errors of 1e-5; the pools of the other data set give
@@ -36,7 +37,9 @@ def test_parameters() -> None:
 @pytest.mark.parametrize(
     ("corpus", "first_pools"), [("MTT", plain_networks.VGG_MTT), ("MSD", plain_networks.VGG_MSD)]
 )
-def test_computes_the_published_network(corpus: str, first_pools: list) -> None:
+def test_computes_the_published_network(
+    corpus: str, first_pools: list[plain_networks.Pool]
+) -> None:
     weights = plain_networks.random_weights("vgg")
     mel = noise(2, 187, 96)
     found = run(weights, mel, POOLS[corpus])

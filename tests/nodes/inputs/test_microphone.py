@@ -70,16 +70,17 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     ]
     options = ["-n", "--exit-idle-time=-1", "--daemonize=no", "--use-pid-file=no"]
     loaded = [option for module in modules for option in ("-L", module)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet = subprocess.DEVNULL
     tone = ["-re", "-f", "lavfi", "-i", "aevalsrc=0.5*sin(1000*2*PI*t):s=44100", "-f", "pulse"]
-    running = [subprocess.Popen(["pulseaudio", *options, *loaded], env=environment, **quiet)]
+    command = ["pulseaudio", *options, *loaded]
+    running = [subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)]
     try:
         pause = threading.Event()
         for _ in range(100):
-            if (
-                subprocess.run(["pactl", "info"], env=environment, check=False, **quiet).returncode
-                == 0
-            ):
+            asked = subprocess.run(
+                ["pactl", "info"], env=environment, check=False, stdout=quiet, stderr=quiet
+            )
+            if asked.returncode == 0:
                 break
             assert running[0].poll() is None, "PulseAudio does not start"
             pause.wait(0.1)

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -117,7 +117,7 @@ def test_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("params", [{"format": "mp3"}, {"rate": 0}, {"channels": 0}])
-def test_wrong_parameters(params: dict[str, object]) -> None:
+def test_wrong_parameters(params: dict[str, Any]) -> None:
     with pytest.raises((ConfigError, ValidationError)) as caught:
         StdinInput("stdin", **params)
     assert next(iter(params)) in str(caught.value)

@@ -345,9 +345,13 @@ def icecast(folder: Path) -> Iterator[str]:
             each.chmod(0o755)
         shutil.chown(folder, user["user"])
     command = ["icecast2", "-c", str(config)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(
-        command, cwd=folder, extra_groups=[] if user else None, **quiet, **user
+        command,
+        cwd=folder,
+        extra_groups=[] if user else None,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **user,
     )
     try:
         pause = threading.Event()

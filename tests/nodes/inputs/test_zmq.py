@@ -25,14 +25,15 @@ class Sender:
     """A sender that connects to `address`, or binds without one."""
 
     def __init__(self, address: str | None = None) -> None:
-        self.socket = zmq.Context.instance().socket(zmq.PUSH)
-        self.socket.linger = 0
-        self.socket.sndtimeo = PATIENCE_S * 1000
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
+        socket.linger = 0
+        socket.sndtimeo = PATIENCE_S * 1000
         if address:
-            self.socket.connect(address)
+            socket.connect(address)
         else:
-            self.socket.bind("tcp://127.0.0.1:*")
-        self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+            socket.bind("tcp://127.0.0.1:*")
+        self.socket = socket
+        self.address = socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self.seq = 0
 
     def send(

@@ -15,12 +15,15 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, Literal
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from auricle.models.front_end import FRONT_ENDS, FrontEnd
 from auricle.nodes.signal import fft
@@ -33,6 +36,10 @@ from auricle.nodes.signal.mel import (
     window,
 )
 
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Logarithm = Callable[[Float64], Float64]
+
 DATA = Path(__file__).parents[2] / "data"
 MUSICNN, VGGISH = FRONT_ENDS["musicnn"], FRONT_ENDS["vggish"]
 both_front_ends = pytest.mark.parametrize(
@@ -44,7 +51,7 @@ both_front_ends = pytest.mark.parametrize(
 # ---------------------------------------------------------------------------------------------------
 
 
-def lcg(size):
+def lcg(size: int) -> Float64:
     """Noise of +-0.1 that any language can reproduce."""
     x, out = 12345, np.empty(size)
     for i in range(size):
@@ -53,7 +60,7 @@ def lcg(size):
     return out
 
 
-def golden_signals():
+def golden_signals() -> dict[str, Float64]:
     t = np.arange(16000) / 16000
     return {
         "sine440": 0.5 * np.sin(2 * np.pi * 440 * t),
@@ -63,7 +70,7 @@ def golden_signals():
     }
 
 
-def chord(size):
+def chord(size: int) -> Float64:
     """Something like music: notes with overtones that die away, a beat of noise, and a pause."""
     rng = np.random.default_rng(5)
     t = np.arange(size) / 16000
@@ -74,10 +81,10 @@ def chord(size):
         out += envelope * sum(np.sin(2 * np.pi * pitch * h * t + h) / h**1.5 for h in range(1, 12))
     out += 0.3 * rng.standard_normal(size) * np.exp(-30 * (t % 0.25))
     out[size // 2 : size // 2 + 1500] = 0
-    return 0.9 * out / np.abs(out).max()
+    return np.asarray(0.9 * out / np.abs(out).max())
 
 
-def probes():
+def probes() -> dict[str, Float64]:
     rng = np.random.default_rng(1)
     golden = golden_signals()
     n = np.arange(8000)
@@ -94,21 +101,21 @@ def probes():
     }
 
 
-def float32(signal):
+def float32(signal: NDArray[Any]) -> Float32:
     return np.asarray(signal).astype(np.float32)
 
 
-def clip():
+def clip() -> Float32:
     """`tests/data/reference.flac`, (samples,) float32, full scale 1."""
     with av.open(str(DATA / "reference.flac")) as container:
         assert container.streams.audio[0].rate == 16000
         blocks = [frame.to_ndarray() for frame in container.decode(audio=0)]
     samples = np.concatenate(blocks, axis=1)[0]
     assert samples.dtype == np.int16
-    return samples.astype(np.float32) / 32768
+    return np.asarray(samples.astype(np.float32) / 32768)
 
 
-def tolerance(front_end, name, usual):
+def tolerance(front_end: FrontEnd, name: str, usual: float) -> float:
     """`usual`, or what float32 holds in the empty bands beside a tone."""
     return 1e-3 if front_end is VGGISH and name in ("chirp", "chord") else usual
 
@@ -117,13 +124,13 @@ def tolerance(front_end, name, usual):
 # --------------------------------------------------------------------------------------------
 
 
-def plain_bank(name, n_bins=257):
+def plain_bank(name: str, n_bins: int = 257) -> Float64:
     """The triangles one at a time; shares no code with `auricle.nodes.signal.mel`."""
 
-    def slaney(mel):
+    def slaney(mel: float) -> float:
         return mel * 200 / 3 if mel < 15 else 1000 * 6.4 ** ((mel - 15) / 27)
 
-    def htk(hz):
+    def htk(hz: float) -> float:
         return 2595 * math.log10(1 + hz / 700)
 
     hz = [k * 16000 / 512 for k in range(n_bins)]
@@ -145,7 +152,14 @@ def plain_bank(name, n_bins=257):
     return bank
 
 
-def plain_mel(signal, name, periodic=False, pad="constant", log=None, power=None):
+def plain_mel(
+    signal: NDArray[Any],
+    name: str,
+    periodic: bool = False,
+    pad: Literal["constant", "reflect"] = "constant",
+    log: Logarithm | None = None,
+    power: int | None = None,
+) -> Float64:
     """The whole front end in float64, with the mistakes one can make as options."""
     size, hop = (512, 256) if name == "musicnn" else (400, 160)
     signal = np.asarray(signal, dtype=np.float64)
@@ -165,7 +179,7 @@ def plain_mel(signal, name, periodic=False, pad="constant", log=None, power=None
 
 @both_front_ends
 @pytest.mark.parametrize("name", probes())
-def test_equals_the_plain_form(front_end, name):
+def test_equals_the_plain_form(front_end: FrontEnd, name: str) -> None:
     samples = float32(probes()[name])
     ours = mel_spectrogram(samples, front_end)
     assert ours.dtype == np.float32
@@ -174,21 +188,21 @@ def test_equals_the_plain_form(front_end, name):
 
 
 @both_front_ends
-def test_equals_the_plain_form_on_music(front_end):
+def test_equals_the_plain_form_on_music(front_end: FrontEnd) -> None:
     samples = clip()
     ours = mel_spectrogram(samples, front_end)
     np.testing.assert_allclose(ours, plain_mel(samples, front_end.name), rtol=0, atol=3e-5)
 
 
 @both_front_ends
-def test_bank_equals_the_plain_bank(front_end):
+def test_bank_equals_the_plain_bank(front_end: FrontEnd) -> None:
     np.testing.assert_allclose(
         filter_bank(front_end), plain_bank(front_end.name), rtol=0, atol=1e-12
     )
 
 
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
-def test_mel_scales_are_inverse_to_themselves_and_rise(scale):
+def test_mel_scales_are_inverse_to_themselves_and_rise(scale: Literal["slaney", "htk"]) -> None:
     hz = np.linspace(0, 8000, 1001)
     mel = hz_to_mel(hz, scale)
     assert (np.diff(mel) > 0).all()
@@ -199,7 +213,9 @@ def test_mel_scales_are_inverse_to_themselves_and_rise(scale):
 # --------------------------------------------------------------------------------------------
 
 # signal: mean, maximum, its (frame, band), {(frame, band): value}
-GOLDEN_MUSICNN = {
+GOLDEN_MUSICNN: dict[
+    str, tuple[float, float, tuple[int, int], list[float], float, float, float]
+] = {
     "sine440": (0.34735, 6.08916, (1, 13), [0.00075, 0.00096, 0.00143], 1.04061, 4.24016, 3.71922),
     "chirp": (0.29351, 5.84056, (3, 13), [0, 0, 0], 0, 2.74405, 0.06518),
     "impulse": (0.05102, 2.39273, (31, 41), [0, 0, 0], 0, 0, 0),
@@ -214,11 +230,11 @@ GOLDEN_VGGISH = {
 
 
 @pytest.mark.parametrize("name", GOLDEN_MUSICNN)
-def test_golden_numbers_of_musicnn(name):
+def test_golden_numbers_of_musicnn(name: str) -> None:
     mean, maximum, where, low_bands, inner, first, last = GOLDEN_MUSICNN[name]
     mel = mel_spectrogram(golden_signals()[name], MUSICNN)
     assert mel.shape == (64, 96)
-    assert np.unravel_index(mel.argmax(), mel.shape) == where
+    assert [int(n) for n in np.unravel_index(mel.argmax(), mel.shape)] == [*where]
     numbers = [mel.mean(), mel.max(), *mel[30, :3], mel[30, 10], mel[0, 10], mel[63, 10]]
     np.testing.assert_allclose(
         numbers, [mean, maximum, *low_bands, inner, first, last], rtol=0, atol=5e-4
@@ -226,18 +242,18 @@ def test_golden_numbers_of_musicnn(name):
 
 
 @pytest.mark.parametrize("name", GOLDEN_VGGISH)
-def test_golden_numbers_of_vggish(name):
+def test_golden_numbers_of_vggish(name: str) -> None:
     mean, maximum, where, inner = GOLDEN_VGGISH[name]
     mel = mel_spectrogram(golden_signals()[name], VGGISH)
     assert mel.shape == (101, 64)
-    assert np.unravel_index(mel.argmax(), mel.shape) == where
+    assert [int(n) for n in np.unravel_index(mel.argmax(), mel.shape)] == [*where]
     np.testing.assert_allclose(
         [mel.mean(), mel.max(), mel[30, 10]], [mean, maximum, inner], rtol=0, atol=5e-4
     )
 
 
 @both_front_ends
-def test_equals_stored_essentia_on_music(front_end):
+def test_equals_stored_essentia_on_music(front_end: FrontEnd) -> None:
     with np.load(DATA / "reference.npz") as reference:
         expected = reference[f"mel_{front_end.name}"]
     ours = mel_spectrogram(clip(), front_end)
@@ -251,14 +267,14 @@ def test_equals_stored_essentia_on_music(front_end):
 
 @both_front_ends
 @pytest.mark.parametrize("name", ["chirp", "lcg"])
-def test_a_periodic_window_would_be_noticed(front_end, name):
+def test_a_periodic_window_would_be_noticed(front_end: FrontEnd, name: str) -> None:
     samples = float32(golden_signals()[name])
     mutant = plain_mel(samples, front_end.name, periodic=True)
     assert np.abs(mel_spectrogram(samples, front_end) - mutant).max() > 1e-3
 
 
 @both_front_ends
-def test_mirrored_padding_would_be_noticed_in_the_first_frame_only(front_end):
+def test_mirrored_padding_would_be_noticed_in_the_first_frame_only(front_end: FrontEnd) -> None:
     samples = float32(golden_signals()["lcg"])
     difference = np.abs(
         mel_spectrogram(samples, front_end) - plain_mel(samples, front_end.name, pad="reflect")
@@ -268,7 +284,7 @@ def test_mirrored_padding_would_be_noticed_in_the_first_frame_only(front_end):
 
 
 @both_front_ends
-def test_another_logarithm_or_power_would_be_noticed(front_end):
+def test_another_logarithm_or_power_would_be_noticed(front_end: FrontEnd) -> None:
     samples = float32(golden_signals()["lcg"])
     ours = mel_spectrogram(samples, front_end)
     other_log, other_power = (np.log, 1) if front_end is MUSICNN else (np.log10, 2)
@@ -294,7 +310,7 @@ def test_another_logarithm_or_power_would_be_noticed(front_end):
         (480000, 1876),
     ],
 )
-def test_frame_counts_of_musicnn(samples, frames):
+def test_frame_counts_of_musicnn(samples: int, frames: int) -> None:
     assert MUSICNN.n_frames(samples) == frames
     assert mel_spectrogram(np.zeros(samples), MUSICNN).shape == (frames, 96)
 
@@ -302,13 +318,13 @@ def test_frame_counts_of_musicnn(samples, frames):
 @pytest.mark.parametrize(
     ("samples", "frames"), [(0, 0), (1, 2), (160, 2), (161, 3), (16000, 101), (480000, 3001)]
 )
-def test_frame_counts_of_vggish(samples, frames):
+def test_frame_counts_of_vggish(samples: int, frames: int) -> None:
     assert VGGISH.n_frames(samples) == frames
     assert mel_spectrogram(np.zeros(samples), VGGISH).shape == (frames, 64)
 
 
 @both_front_ends
-def test_frames_are_centred(front_end):
+def test_frames_are_centred(front_end: FrontEnd) -> None:
     # A click at t * hop is strongest in frame t, and reaches the frames whose window covers it.
     reach = (front_end.frame_size // 2 - 1) // front_end.hop_size
     for t in (0, 1, 7, 20):
@@ -322,7 +338,7 @@ def test_frames_are_centred(front_end):
 
 
 @both_front_ends
-def test_last_frames_are_completed_with_zeros(front_end):
+def test_last_frames_are_completed_with_zeros(front_end: FrontEnd) -> None:
     samples = float32(chord(5003))
     longer = np.concatenate([samples, np.zeros(4000, np.float32)])
     mel = mel_spectrogram(samples, front_end)
@@ -330,7 +346,7 @@ def test_last_frames_are_completed_with_zeros(front_end):
 
 
 @both_front_ends
-def test_rate_and_sizes(front_end):
+def test_rate_and_sizes(front_end: FrontEnd) -> None:
     assert front_end.rate == {"musicnn": Fraction(125, 2), "vggish": Fraction(100)}[front_end.name]
     assert front_end.padding == front_end.frame_size // 2
     assert front_end.n_samples(1) == front_end.frame_size
@@ -338,7 +354,7 @@ def test_rate_and_sizes(front_end):
     assert window(front_end).shape == (front_end.frame_size,)
 
 
-def test_compression_reads_like_the_formula():
+def test_compression_reads_like_the_formula() -> None:
     assert MUSICNN.compression == "log10(1 + 10000 * x)"
     assert VGGISH.compression == "ln(0.01 + 1 * x)"
 
@@ -347,7 +363,7 @@ def test_compression_reads_like_the_formula():
 # ------------------------------------------------------------------------------------------------
 
 
-def frames_of(kernel, samples, sizes):
+def frames_of(kernel: MelKernel, samples: Float32, sizes: list[int]) -> Float32:
     """The frames of `samples`, as many at a time as `sizes` says."""
     front_end = kernel.front_end
     out = np.full((sum(sizes), front_end.n_mels), np.nan, np.float32)
@@ -360,7 +376,7 @@ def frames_of(kernel, samples, sizes):
 
 
 @both_front_ends
-def test_frames_do_not_depend_on_how_many_are_asked_for(front_end):
+def test_frames_do_not_depend_on_how_many_are_asked_for(front_end: FrontEnd) -> None:
     frames = 150
     samples = float32(chord(front_end.n_samples(frames)))
     whole = frames_of(MelKernel(front_end), samples, [frames])
@@ -368,16 +384,16 @@ def test_frames_do_not_depend_on_how_many_are_asked_for(front_end):
     kernel = MelKernel(front_end)
     cuts = [[1] * frames, [3] * 50, [64, 64, 22], [7] * 21 + [3]]
     cuts += [
-        np.diff([0, *np.sort(rng.choice(np.arange(1, frames), 12, replace=False)), frames])
+        np.diff([0, *np.sort(rng.choice(np.arange(1, frames), 12, replace=False)), frames]).tolist()
         for _ in range(10)
     ]
     for sizes in cuts:
-        parts = frames_of(kernel, samples, list(sizes))
-        assert parts.tobytes() == whole.tobytes(), list(sizes)
+        parts = frames_of(kernel, samples, sizes)
+        assert parts.tobytes() == whole.tobytes(), sizes
 
 
 @both_front_ends
-def test_frames_do_not_depend_on_the_address(front_end):
+def test_frames_do_not_depend_on_the_address(front_end: FrontEnd) -> None:
     # Every place within a 64-byte line, for the samples and for the output.
     samples = float32(chord(front_end.n_samples(3)))
     kernel = MelKernel(front_end)
@@ -392,7 +408,7 @@ def test_frames_do_not_depend_on_the_address(front_end):
 
 
 @both_front_ends
-def test_nothing_is_remembered_from_call_to_call(front_end):
+def test_nothing_is_remembered_from_call_to_call(front_end: FrontEnd) -> None:
     kernel = MelKernel(front_end)
     samples = float32(chord(front_end.n_samples(4)))
     fresh = frames_of(MelKernel(front_end), samples, [4])
@@ -403,7 +419,7 @@ def test_nothing_is_remembered_from_call_to_call(front_end):
 
 
 @both_front_ends
-def test_a_sample_that_is_not_a_number_spoils_its_own_frames_only(front_end):
+def test_a_sample_that_is_not_a_number_spoils_its_own_frames_only(front_end: FrontEnd) -> None:
     frames = 12
     samples = float32(chord(front_end.n_samples(frames)))
     clean = frames_of(MelKernel(front_end), samples, [frames])
@@ -416,7 +432,7 @@ def test_a_sample_that_is_not_a_number_spoils_its_own_frames_only(front_end):
     assert (spoilt[~clear] != clean[~clear]).any(axis=1).all()
 
 
-def test_silence():
+def test_silence() -> None:
     assert MelKernel(MUSICNN).silence.tolist() == [0.0] * 96
     np.testing.assert_allclose(MelKernel(VGGISH).silence, math.log(0.01), rtol=1e-7)
     with pytest.raises(ValueError, match="read-only"):
@@ -424,7 +440,7 @@ def test_silence():
 
 
 @both_front_ends
-def test_read_only_samples_and_rows_of_a_larger_output(front_end):
+def test_read_only_samples_and_rows_of_a_larger_output(front_end: FrontEnd) -> None:
     kernel = MelKernel(front_end)
     samples = float32(chord(front_end.n_samples(6)))
     expected = frames_of(kernel, samples, [6])
@@ -437,7 +453,7 @@ def test_read_only_samples_and_rows_of_a_larger_output(front_end):
 
 
 @both_front_ends
-def test_no_frames(front_end):
+def test_no_frames(front_end: FrontEnd) -> None:
     MelKernel(front_end)(np.empty(0, np.float32), np.empty((0, front_end.n_mels), np.float32))
 
 
@@ -446,7 +462,7 @@ def test_no_frames(front_end):
     ("extra", "frames", "bands"),
     [(-1, 3, 0), (1, 3, 0), (0, 2, 0), (0, 4, 0), (0, 3, 4), (0, 0, 0)],
 )
-def test_sizes_that_do_not_fit(front_end, extra, frames, bands):
+def test_sizes_that_do_not_fit(front_end: FrontEnd, extra: int, frames: int, bands: int) -> None:
     samples = np.zeros(front_end.n_samples(3) + extra, np.float32)
     out = np.full((frames, front_end.n_mels + bands), 7, np.float32)
     with pytest.raises(
@@ -456,12 +472,12 @@ def test_sizes_that_do_not_fit(front_end, extra, frames, bands):
     assert (out == 7).all()
 
 
-def test_other_dtypes_and_layouts():
+def test_other_dtypes_and_layouts() -> None:
     kernel = MelKernel(MUSICNN)
     samples, out = np.zeros(512, np.float32), np.zeros((1, 96), np.float32)
     read_only = out.copy()
     read_only.flags.writeable = False
-    for wrong in [
+    wrongs: list[tuple[NDArray[Any], NDArray[Any]]] = [
         (samples.astype(np.float64), out),
         (np.zeros(1024, np.float32)[::2], out),
         (samples.reshape(1, 512), out),
@@ -469,12 +485,13 @@ def test_other_dtypes_and_layouts():
         (samples, out[0]),
         (samples, read_only),
         (samples, np.zeros((1, 192), np.float32)[:, ::2]),
-    ]:
+    ]
+    for wrong in wrongs:
         with pytest.raises(TypeError, match="contiguous float32"):
             kernel(*wrong)
 
 
-def test_kernels_of_several_threads_do_not_disturb_each_other():
+def test_kernels_of_several_threads_do_not_disturb_each_other() -> None:
     samples = {
         front_end.name: float32(chord(front_end.n_samples(400)))
         for front_end in FRONT_ENDS.values()
@@ -485,7 +502,7 @@ def test_kernels_of_several_threads_do_not_disturb_each_other():
     wrong = []
     barrier = threading.Barrier(4)
 
-    def work(name):
+    def work(name: str) -> None:
         kernel = MelKernel(FRONT_ENDS[name])
         barrier.wait()
         for _ in range(50):
@@ -514,7 +531,7 @@ print(hashlib.sha256(b"".join(mels)).hexdigest(), sum(fft.mel_frames.stats.cache
 """
 
 
-def test_first_run_and_later_runs_agree(tmp_path):
+def test_first_run_and_later_runs_agree(tmp_path: Path) -> None:
     # The first compiles, the second takes the machine code from the cache.
     root = Path(__file__).parents[3]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(root)}
@@ -528,7 +545,7 @@ def test_first_run_and_later_runs_agree(tmp_path):
     assert first == second
 
 
-def test_no_call_compiles():
+def test_no_call_compiles() -> None:
     kernel = MelKernel(MUSICNN)
     samples, out = np.zeros(512, np.float32), np.empty((1, 96), np.float32)
     kernel(samples, out)
@@ -537,7 +554,7 @@ def test_no_call_compiles():
     assert len(fft.mel_frames.signatures) == 1
 
 
-def test_spectrogram_refuses_channels():
+def test_spectrogram_refuses_channels() -> None:
     with pytest.raises(ValueError, match=r"\(2, 100\)"):
         mel_spectrogram(np.zeros((2, 100)), MUSICNN)
 
@@ -554,7 +571,7 @@ def test_spectrogram_refuses_channels():
         ({"offset": 0.0}, "offset=0"),
     ],
 )
-def test_front_end_checks_its_parts(change, message):
+def test_front_end_checks_its_parts(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"musicnn.*{message}"):
         FrontEnd(**{**vars(MUSICNN), **change})
 
@@ -567,7 +584,7 @@ def test_front_end_checks_its_parts(change, message):
         ({"n_mels": 4}, "n_mels=4 makes bands of"),
     ],
 )
-def test_front_end_that_the_kernel_has_no_room_for(change, message):
+def test_front_end_that_the_kernel_has_no_room_for(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"musicnn.*{message}"):
         MelKernel(FrontEnd(**{**vars(MUSICNN), **change}))
 
@@ -578,13 +595,13 @@ def test_front_end_that_the_kernel_has_no_room_for(change, message):
 
 @both_front_ends
 @pytest.mark.parametrize("name", ["noise", "chirp", "chord", "clip"])
-def test_equals_essentia(front_end, name):
+def test_equals_essentia(front_end: FrontEnd, name: str) -> None:
     standard = pytest.importorskip(
         "essentia.standard",
         reason="Essentia, an AGPL development extra to compare with: pip install essentia",
         exc_type=ImportError,
     )
-    signals = {**probes(), "clip": clip()}
+    signals: dict[str, NDArray[Any]] = {**probes(), "clip": clip()}
     samples = float32(signals[name])
     algorithm = {"musicnn": "TensorflowInputMusiCNN", "vggish": "TensorflowInputVGGish"}[
         front_end.name

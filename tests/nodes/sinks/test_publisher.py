@@ -171,7 +171,7 @@ def test_stages_add_up_to_the_whole() -> None:
         g, _ = graph(scorer=Scorer("score", work_s=0.02), blocks=(400, 200), total=800)
         before = time.time()
         run_offline(g, context(server))
-        latencies = []
+        latencies: list[dict[str, float]] = []
         while len(latencies) < 3:
             message = subscriber.receive(5)
             assert isinstance(message, messages.Prediction)
@@ -236,7 +236,7 @@ def test_many_gaps_at_once_are_told_once_each() -> None:
 def test_a_gap_is_told_before_the_predictions_that_touch_it() -> None:
     outbox = Outbox()
     play(outbox, gaps=((500, 10, "xrun"),))
-    touched = [each for each in outbox.sent if each.type == "gap" or getattr(each, "flags", ())]
+    touched = [each for each in outbox.sent if each.type == "gap" or getattr(each, "flags", None)]
     assert touched[0].type == "gap"
     assert len(touched) > 1
 
