@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from auricle.nodes import CLASSES
 from auricle.service.building import NodeClasses, find_class
@@ -20,7 +20,8 @@ def json_schema(classes: NodeClasses = CLASSES) -> dict[str, Any]:
         "properties": {**general["properties"], "class": {"type": "string", "pattern": ":"}},
     }
     schema["properties"]["nodes"]["items"] = {"anyOf": [*known, own]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return cast(dict[str, Any], _without_open_properties(schema))
 
 
 def _schema_of_class(
@@ -40,4 +41,20 @@ def _schema_of_class(
             "params": params,
         },
         "required": ["id", "class", *(["params"] if params.get("required") else [])],
+    }
+
+
+def _without_open_properties(schema: object) -> object:
+    """A schema without `additionalProperties: true`, which is the default.
+
+    Newer versions of pydantic write it, older ones do not; the file in the tree is to be the same.
+    """
+    if isinstance(schema, list):
+        return [_without_open_properties(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_open_properties(part)
+        for key, part in schema.items()
+        if not (key == "additionalProperties" and part is True)
     }
