@@ -3,11 +3,16 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from auricle.errors import ModelError
 from auricle.models import pulling
 
 ROOT = Path(__file__).parents[1]
+
+# How long an example takes goes by what else the machine does, and is no fault of the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

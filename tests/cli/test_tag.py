@@ -278,6 +278,7 @@ def test_reader_that_has_seen_enough(tiny: Path) -> None:
         assert process.wait(30) == 1
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tiny: Path, tmp_path: Path) -> None:
     """Half an hour of 48 kHz stereo, which is 350 MB as bytes and 700 MB as floats."""
     path = tmp_path / "long.wav"

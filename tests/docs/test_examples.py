@@ -260,7 +260,7 @@ def _run(block: Block, folder: Path, ports: Mapping[str, str]) -> str:
     return printed
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({block.page for block in RUN}))
 def test_examples_run(page: str, folder_of: Any) -> None:
     ports = _free_ports()

@@ -33,7 +33,6 @@ def prose(page: str) -> str:
 
 
 @pytest.mark.skipif(find_spec("sphinx") is None, reason="needs the extra docs")
-@pytest.mark.timeout(300)
 def test_pages_are_built_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q"]
     done = subprocess.run(

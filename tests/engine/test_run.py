@@ -285,6 +285,7 @@ def test_node_that_cannot_be_stopped_hurts_nobody_else() -> None:
     assert sink.values == expected(20_000)
 
 
+@pytest.mark.slow
 def test_graphs_come_and_go_while_others_run() -> None:
     first, sink, _ = graph(name="first", endless=True)
     scheduler = LiveScheduler([first], workers=2)
@@ -322,6 +323,7 @@ def test_graphs_are_dealt_out_evenly() -> None:
     assert [worker.owned for worker in scheduler._workers] == [0, 0]
 
 
+@pytest.mark.slow
 def test_workers_share_what_is_left() -> None:
     graphs, sinks = [], []
     for n in range(12):

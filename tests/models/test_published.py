@@ -449,6 +449,7 @@ def test_what_a_killed_pull_left_is_removed(site: Site, cache: Path) -> None:
     assert not left.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["msd-musicnn", "audioset-yamnet"])
 def test_what_was_pulled_tags_a_file(site: Site, tmp_path: Path, name: str) -> None:
     pulling.pull(name)
@@ -489,6 +490,7 @@ def test_list_shows_them_when_asked(site: Site) -> None:
     assert (entry.state, entry.licence) == ("installed", LICENCE)
 
 
+@pytest.mark.slow
 def test_command(site: Site, cache: Path) -> None:
     options = {"env": {**os.environ}}
     result = auricle("models", "pull", HEAD, "--sha256", digest(site, HEAD), **options)

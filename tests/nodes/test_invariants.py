@@ -276,6 +276,7 @@ class Endless(Player):
         return super().process()
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_hours(samples: NDArray[np.float32], folder: Path) -> None:
     """Three hours at full speed with a thousand gaps. After a tenth of it, nothing grows any more.
 

@@ -56,6 +56,7 @@ def test_the_names_of_our_folders_are_free(
     assert run(installed.python, "-c", code, folder=project / "empty").stdout == "None\n"
 
 
+@pytest.mark.slow
 def test_demo(installed: Environment, project: Path) -> None:
     auricle = installed.command("auricle")
     run(auricle, "graph", "check", "demo", folder=project)

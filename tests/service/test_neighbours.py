@@ -188,6 +188,7 @@ def receive_until_all_have_ended(subscriber: Subscriber) -> list[Message]:
     return messages
 
 
+@pytest.mark.slow
 def test_bad_streams_cost_fifty_good_ones_nothing(
     service: Service, folder: Path, station: Station, sender: Any, silent: Any
 ) -> None:

@@ -257,7 +257,7 @@ class Line:
                 self.truth.begin_later = self.numbering.topics
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     before=st.lists(step, max_size=20),
     steps=st.lists(step, max_size=80),
