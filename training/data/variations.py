@@ -126,9 +126,7 @@ def vary(
                 variation = Variation.draw(rng, front_end.n_mels, len(tracks))
                 if name not in writer.done:
                     writer.add(name, _varied(store, tracks, track, variation, front_end))
-                varied = Track(
-                    name, track.path, track.duration_s * variation.stretch, part="train"
-                )
+                varied = Track(name, track.path, track.duration_s * variation.stretch, part="train")
                 made.append(varied)
                 told(varied)
     return Manifest([*manifest, *made])

@@ -74,9 +74,7 @@ def read(folder: Path, audio: Path, subset: Subset = "small") -> tuple[Manifest,
     classes = tuple(sorted(set(genres.values())))
     targets = {track_id: (classes.index(genre),) for track_id, genre in genres.items()}
     parts = {track.track_id: track.part for track in tracks if track.genres}
-    return Manifest(tracks), Task(
-        f"FMA {subset}", classes, targets, multilabel=False, parts=parts
-    )
+    return Manifest(tracks), Task(f"FMA {subset}", classes, targets, multilabel=False, parts=parts)
 
 
 def _fields(file: Path) -> Iterator[tuple[int, str, dict[str, str]]]:

@@ -62,9 +62,7 @@ def read(
         except TrainingError as error:
             reasons.append(str(error))
             continue
-        tracks.append(
-            Track(track_id, file, duration_s, part=PARTS[above[0]] if split else "train")
-        )
+        tracks.append(Track(track_id, file, duration_s, part=PARTS[above[0]] if split else "train"))
         names[track_id] = above[split]
     if not tracks:
         raise TrainingError(

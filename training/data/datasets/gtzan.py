@@ -59,9 +59,7 @@ def read(folder: Path, audio: Path) -> tuple[Manifest, Task]:
             targets[clip] = (GENRES.index(genre),)
     check_audio(audio, tracks.values())
     parts = {track.track_id: track.part for track in tracks.values()}
-    return Manifest(tracks.values()), Task(
-        "GTZAN", GENRES, targets, multilabel=False, parts=parts
-    )
+    return Manifest(tracks.values()), Task("GTZAN", GENRES, targets, multilabel=False, parts=parts)
 
 
 def _file(path: Path) -> Path:
