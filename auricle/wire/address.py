@@ -1,4 +1,4 @@
-"""Addresses of sockets: whether they are valid, and from where they can be reached."""
+"""Checking addresses of sockets: whether they are valid, and who can reach them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ HIGHEST_PORT = 65535
 
 
 def check_address(address: str) -> None:
-    """Refuse what ZeroMQ would misread: it takes port 70000 for 4464.
+    """Refuse an invalid address, such as one with port 70000, which ZeroMQ would take for 4464.
 
     Raises:
-        WireError: Neither `tcp://HOST:PORT` nor `ipc://PATH`.
+        WireError: The address is neither `tcp://HOST:PORT` nor `ipc://PATH`.
     """
     match = FORM.fullmatch(address)
     if match is None:

@@ -1,4 +1,4 @@
-"""One publishing socket: its messages are numbered, and the last of each topic is kept."""
+"""One publishing socket, which numbers its messages and keeps the last of each topic."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from auricle.wire.numbering import Numbering
 
 
 class Channel:
-    """Sends messages on an XPUB socket. Belongs to one thread.
+    """Sends messages on an XPUB socket, and repeats the last of each topic to late subscribers.
+
+    Nothing here is locked: after construction, only the thread that sends may touch a channel, its
+    socket or its numbering.
 
     Args:
-        socket: Bound, with XPUB_VERBOSE set.
+        socket: Bound XPUB socket with XPUB_VERBOSE set.
         engine: Identity of this engine, new at every start; part of every message.
-        listed: Topics whose last number a heartbeat names, at most.
+        listed: Most topics whose last number a heartbeat names.
 
     Attributes:
-        socket: As given.
+        socket: The socket.
         numbering: Numbers of the topics of this socket.
     """
 
@@ -33,14 +36,15 @@ class Channel:
         self._retained: dict[str, Message] = {}
 
     def send(self, message: Message, **changes: Any) -> None:
-        """Number a message and send it. Never blocks: a subscriber that is too slow loses it.
+        """Number a message and send it. Never blocks; a subscriber that is too slow loses it.
 
         Args:
-            message: What to send.
-            changes: Fields that differ from the message's.
+            message: Message to send; left unchanged.
+            changes: Values of fields that replace those of the message.
 
         Raises:
-            WireError: It cannot be encoded. Its number is used all the same, so that it is missed.
+            WireError: The message cannot be encoded. Its number is used up, so that subscribers
+                notice the loss.
         """
         topic = message.topic
         topic_id, seq = self.numbering.use(topic)
@@ -58,16 +62,17 @@ class Channel:
             self._retained[topic] = sent
 
     def forget(self, stream: str) -> None:
-        """Repeat nothing of a stream from now on; its topics end."""
+        """Drop the retained messages of a stream, and end its topics."""
         self.numbering.forget(stream)
         prefix = f"{stream}/"
         for topic in [topic for topic in self._retained if topic.startswith(prefix)]:
             del self._retained[topic]
 
     def greet(self) -> None:
-        """Read a subscription, and send the last message of every topic that it is for.
+        """Read a subscription, and repeat the last message of every topic that it matches.
 
-        All subscribers of these topics receive them again, and know them by their numbers.
+        All subscribers of these topics receive the repetitions, and recognise them by their numbers
+        and by `retained`.
         """
         request = self.socket.recv()
         if request[:1] != b"\x01":

@@ -1,4 +1,4 @@
-"""Talking to a running engine: subscribing to what it publishes, and asking it."""
+"""The client of a running engine: subscribing to its messages, and sending it commands."""
 
 from __future__ import annotations
 
@@ -19,35 +19,37 @@ from auricle.wire.losses import Losses
 from auricle.wire.messages import ENGINE, Heartbeat, Message
 
 REQUEST_TIMEOUT_S = 5.0
+"""Longest wait for the answer to a request, in seconds, by default."""
 
 HEARTBEAT = f"{ENGINE}/heartbeat"
 
 WARNING_S = 10.0
-"""Seconds from one warning about messages that cannot be read to the next."""
+"""Least seconds between two warnings about messages that cannot be read."""
 
 log = logging.getLogger(__name__)
 
 
 class Subscriber:
-    """What an engine publishes, message by message. For one thread.
+    """Receives what an engine publishes, message by message.
 
     A message that cannot be read, because it is malformed or of another version or type, is counted
-    and left out, and a warning is logged. The connection is made again whenever it is lost.
+    and left out, and a warning is logged. A lost connection is restored automatically. Subscribers
+    are not locked: use each on one thread only.
 
     Args:
-        address: The engine's publishing socket, or its socket for arrays.
-        topics: Beginnings of the topics to hear; all, if left out.
-        timeout_s: Iteration ends when nothing comes for this long; None waits for ever.
-        keys: Keys for an engine beyond this machine.
-        ping_s: Seconds after which a connection is dead over which not even pings are answered.
+        address: Address of the engine's publishing socket, or of its socket for arrays.
+        topics: Prefixes of the topics to receive; all topics by default.
+        timeout_s: Seconds without a message after which iteration ends; None waits forever.
+        keys: Keys for an engine on another machine.
+        ping_s: Seconds without an answer to pings after which the connection is made again.
 
     Attributes:
-        losses: What was lost until now.
-        unreadable: Messages that could not be read.
+        losses: Messages lost so far, by topic.
+        unreadable: Number of messages that could not be read.
 
     Raises:
-        WireError: An address that cannot be used.
-        ConfigError: Keys that cannot be read.
+        WireError: The address is malformed or cannot be connected to.
+        ConfigError: The keys cannot be read.
 
     Example:
         >>> for message in Subscriber("tcp://127.0.0.1:5680", ["demo/"]):      # doctest: +SKIP
@@ -74,26 +76,32 @@ class Subscriber:
         self._warned_s = -WARNING_S
         self._heard_s = time.monotonic()
         self._connection = Connection(zmq.SUB, address, keys, ping_s)
-        # Heartbeats last: when one comes, everything before it in the order of subscriptions is
-        # heard too.
+        # Heartbeats last: once one arrives, the subscriptions before it are in effect too.
         for topic in (*self._topics, HEARTBEAT):
             self._connection.socket.subscribe(topic)
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the engine was last heard; it sends a heartbeat every second."""
+        """Seconds since the last message; an engine sends a heartbeat every second."""
         return time.monotonic() - self._heard_s
 
     @property
     def trouble(self) -> str | None:
-        """Why the engine is not heard, in words, such as a refused key; None if nothing is known.
+        """Why nothing is received, such as a refused key; None if the reason is unknown.
 
-        It becomes known while `receive` waits.
+        Updated while `receive` waits.
         """
         return self._connection.trouble
 
     def receive(self, timeout_s: float | None = None) -> Message | None:
-        """The next message that is not known already; None if none comes within `timeout_s`."""
+        """Wait for the next message, leaving out repetitions of messages received before.
+
+        Args:
+            timeout_s: Longest wait in seconds; None waits forever.
+
+        Returns:
+            The message; None if none arrived in time.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         left_s = timeout_s
         while (frames := self._connection.receive(left_s)) is not None:
@@ -105,12 +113,12 @@ class Subscriber:
         return None
 
     def newly_lost(self) -> dict[str, int]:
-        """How many messages are known to be lost since the last call, by topic."""
+        """Number of messages found to be lost since the last call, by topic."""
         lost, self._newly_lost = dict(self._newly_lost), Counter()
         return lost
 
     def _read(self, frames: list[bytes]) -> Message | None:
-        """A message; None if it is known, of no interest, or cannot be read."""
+        """Decode a message; None if it is a repetition, not subscribed to, or unreadable."""
         received, self._heard_s = time.time(), time.monotonic()
         try:
             message = decode(frames)
@@ -121,17 +129,17 @@ class Subscriber:
         if not self._count(message.topic, message):
             return None
         if isinstance(message, Heartbeat) and not message.retained:
-            # A retained one is of the past: it knows nothing of topics that began since.
+            # A retained heartbeat is from the past, and omits topics that began since.
             listed = [entry for entry in message.last_seq if self._wanted(entry[0])]
             self._newly_lost.update(self.losses.heartbeat(message.topics, listed))
         if not self._wanted(message.topic):
             return None
-        # Nobody else has this message yet.
+        # Messages are frozen, but nothing else refers to this one yet.
         force_setattr(message, "received", received)
         return message
 
     def _count(self, topic: str, message: Message | Envelope) -> bool:
-        """Count what is missing before a message; returns whether it is new."""
+        """Count the messages missing before this one; returns whether it is new."""
         self.losses.engine(message.engine)
         if message.retained and self.losses.repeated(message.topic_id, message.seq):
             return False
@@ -140,14 +148,14 @@ class Subscriber:
         return True
 
     def _count_unreadable(self, frames: list[bytes]) -> None:
-        """Count what cannot be read; a type that is not known has numbers all the same."""
+        """Count an unreadable message; its number counts too if its envelope can be read."""
         self.unreadable += 1
         envelope = decode_envelope(frames[1]) if len(frames) > 1 else None
         if envelope is not None:
             self._count(frames[0].decode(errors="replace"), envelope)
 
     def _warn(self, error: WireError) -> None:
-        """Log why a message cannot be read; not too often, for there may be thousands."""
+        """Log why a message cannot be read, at most once in `WARNING_S`."""
         now = time.monotonic()
         if now - self._warned_s >= WARNING_S:
             self._warned_s = now
@@ -184,21 +192,23 @@ def request(
     keys: Keys | None = None,
     **arguments: Any,
 ) -> Any:
-    """Ask a running engine.
+    """Send a command to a running engine and wait for the answer.
+
+    Opens and closes a connection of its own, so it may be called on any thread.
 
     Args:
-        address: Its control socket.
-        command: One of those in `docs/wire.md`.
-        timeout_s: Longest wait for the answer.
-        keys: Keys for an engine beyond this machine.
+        address: Address of the engine's control socket.
+        command: Name of the command; the command `describe` lists them all.
+        timeout_s: Longest wait for the answer, in seconds.
+        keys: Keys for an engine on another machine.
         arguments: Arguments of the command.
 
     Returns:
-        The result.
+        The result, in the types of JSON.
 
     Raises:
-        WireError: No answer in time, or one that says why not.
-        ConfigError: Keys that cannot be read.
+        WireError: No answer came in time, or the engine refused the command; the message says why.
+        ConfigError: The keys cannot be read.
     """
     connection = Connection(zmq.REQ, address, keys)
     try:
@@ -211,5 +221,5 @@ def request(
     finally:
         connection.close()
     if not answer.get("ok"):
-        raise WireError(f"{address}: {answer.get('error', 'an answer that says nothing')}")
+        raise WireError(f"{address}: {answer.get('error', 'the answer gives no reason')}")
     return answer.get("result")

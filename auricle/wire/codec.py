@@ -1,8 +1,8 @@
-"""What goes over the wire as bytes: published messages, and the maps of the control socket.
+"""Encoding and decoding of published messages, and of the maps of the control socket.
 
-Everything here is pure; sockets are elsewhere. `docs/wire.md` describes the same for other
-languages. Maps are msgpack with a schema version `v`; arrays are raw little-endian bytes behind a
-map. Nothing that could run code is ever read.
+Everything here is pure; sockets are elsewhere. `docs/wire.md` describes the same format for other
+languages. Maps are msgpack with a schema version `v`; an array is raw little-endian bytes in a
+frame after its map. Nothing that could run code is ever decoded.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from auricle.errors import WireError, one_line
 from auricle.wire.messages import BY_NAME, ENGINE, NAME, TYPES, VERSION, Array, Message
 
 MAX_MESSAGE: Final = 1 << 20
-"""Bytes of a map, at most."""
+"""Most bytes of a map."""
 
 MAX_BLOCK: Final = 16 << 20
-"""Bytes of raw samples or of an array, at most."""
+"""Most bytes of a block of samples or of an array."""
 
 LONGEST_SHOWN: Final = 80
-"""Characters of a value that an error shows."""
+"""Most characters of a value that an error message shows."""
 
 DTYPES: Final = ("float32", "float64", "int16", "int32", "int64", "uint8")
-"""Types that an array may have."""
+"""Types of the values that an array may have."""
 
 _TOPIC: Final = re.compile(rf"(?:{ENGINE}|{NAME})/[a-z][a-z_]*(?:/{NAME})?")
 
 _EXPECTED: Final = re.compile(r"Expected (?P<what>.+?)(?:, got .*)? - at `\$\.(?P<field>\w+).*`")
-"""What msgspec says of a field with a value of another type."""
+"""Form of msgspec's message about a field whose value has the wrong type."""
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
-    """What losses are counted by, whatever the type; as in `auricle.wire.messages.Message`."""
+    """The fields of `auricle.wire.messages.Message` by which losses are counted."""
 
     v: int
     engine: str
@@ -50,7 +50,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
 
 
 def _plain(value: Any) -> Any:
-    """Values of subclasses of float, as NumPy's float64 is one, as floats."""
+    """A subclass of float, such as NumPy's float64, as a plain float."""
     if isinstance(value, float):
         return float(value)
     raise TypeError(f"objects of type {type(value).__name__} cannot be sent")
@@ -64,10 +64,10 @@ _message: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(reduce(oper
 
 @lru_cache(maxsize=4096)
 def read_topic(frame: bytes) -> str:
-    """The topic of a message, its first frame.
+    """Decode the first frame of a message, its topic.
 
     Raises:
-        WireError: Not of the form STREAM/TYPE or STREAM/TYPE/NAME.
+        WireError: The topic is not of the form STREAM/TYPE or STREAM/TYPE/NAME.
     """
     topic = frame.decode(errors="replace")
     if not _TOPIC.fullmatch(topic):
@@ -78,18 +78,21 @@ def read_topic(frame: bytes) -> str:
 
 
 def encode(message: Message) -> list[bytes]:
-    """The frames of a message: topic and map, and the values of an array.
+    """Encode a message.
+
+    Returns:
+        Two frames, topic and map; three for an array, whose values follow as raw bytes.
 
     Raises:
-        WireError: It holds something other than the types of its fields, is too long, or is an
-            array of a type that is not among `DTYPES`.
+        WireError: A field holds a value of another type, the message is longer than `MAX_MESSAGE`
+            or `MAX_BLOCK` bytes, or an array is of a type that is not among `DTYPES`.
     """
     topic = message.topic.encode()
     if not isinstance(message, Array):
         return [topic, _packed(message)]
     values = message.values
     if values is UNSET:
-        raise WireError(f"{message.topic}: without values it cannot be sent")
+        raise WireError(f"{message.topic}: an array without values cannot be sent")
     raw = _raw(values)
     header = msgspec.structs.replace(
         message, values=UNSET, dtype=values.dtype.name, shape=values.shape
@@ -98,15 +101,18 @@ def encode(message: Message) -> list[bytes]:
 
 
 def decode(frames: Sequence[bytes]) -> Message:
-    """The message that `encode` was given.
+    """Decode the frames that `encode` returns.
 
-    The values of an array are read-only and share memory with their frame. Fields that the type
-    does not have are ignored.
+    The values of an array are read-only and share memory with their frame. Unknown fields are
+    ignored.
+
+    Args:
+        frames: Topic and map, and for an array its values.
 
     Raises:
         WireError: A malformed topic, another schema version, an unknown type, a field that is
-            missing or has a value of another type, a topic of another message, or values that do
-            not fill the shape.
+            missing or has a value of another type, a topic that does not match the map, or values
+            that do not fill the shape.
     """
     if len(frames) not in (2, 3):
         raise WireError(f"a message of {len(frames)} frames; 2 are needed, 3 with an array")
@@ -119,17 +125,17 @@ def decode(frames: Sequence[bytes]) -> Message:
     if not _is_sent(message):
         raise WireError(f"{topic}: {_reason(data, None)}")
     if message.topic != topic:
-        raise WireError(f"{topic}: the map is of {shortened(message.topic)}")
+        raise WireError(f"{topic}: the map belongs to topic {shortened(message.topic)}")
     if isinstance(message, Array) != (len(frames) == 3):
         raise WireError(f"{topic}: {len(frames)} frames; an array has 3, other messages have 2")
     if isinstance(message, Array):
-        # Nobody else has this message yet.
+        # Messages are frozen, but nothing else refers to this one yet.
         msgspec.structs.force_setattr(message, "values", _values(message, frames[2]))
     return message
 
 
 def decode_envelope(data: bytes) -> Envelope | None:
-    """What a message that cannot be read is counted by; None if that cannot be read, either."""
+    """Decode only the numbers of a message that `decode` refuses; None if they are unreadable."""
     try:
         envelope = _envelope.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -138,21 +144,21 @@ def decode_envelope(data: bytes) -> Envelope | None:
 
 
 def encode_map(content: Mapping[str, Any]) -> bytes:
-    """A request, an answer or the header of a block as msgpack, with the schema version in front.
+    """Encode a request, an answer or the header of a block, with the schema version in front.
 
     Raises:
-        WireError: It holds something other than maps, lists, text, numbers, bytes and None, or is
-            too long.
+        WireError: The map holds something other than maps, lists, text, numbers, bytes and None, or
+            is longer than `MAX_MESSAGE` bytes.
     """
     return _packed({"v": VERSION, **content})
 
 
 def decode_map(data: bytes) -> dict[str, Any]:
-    """The map that `encode_map` was given, and its `v`.
+    """Decode a map that `encode_map` encoded; `v` is part of it.
 
     Raises:
-        WireError: Not msgpack, not a map with text for keys, of another schema version, or too
-            long.
+        WireError: The bytes are not msgpack, not a map with text for keys, of another schema
+            version, or more than `MAX_MESSAGE`.
     """
     _check_size(data)
     try:
@@ -170,7 +176,13 @@ def decode_map(data: bytes) -> dict[str, Any]:
 
 
 def explain(error: msgspec.ValidationError, content: Mapping[str, Any], kind: type[Struct]) -> str:
-    """Why `content` is no `kind`, in words such as `seq='one'; int is needed`."""
+    """Why a map is not of a type, in words such as `seq='one'; int is needed`.
+
+    Args:
+        error: Error of msgspec from converting the map.
+        content: Map that was converted.
+        kind: Type that it was converted to.
+    """
     fields = msgspec.structs.fields(kind)
     missing = [each.name for each in fields if each.required and each.name not in content]
     if missing:
@@ -184,7 +196,7 @@ def explain(error: msgspec.ValidationError, content: Mapping[str, Any], kind: ty
 
 
 def _is_sent(message: Message) -> bool:
-    """Whether a message has what a server sets when it sends one."""
+    """Whether a message has all fields that a server sets when it sends one."""
     return (
         message.v == VERSION
         and message.engine != ""
@@ -193,7 +205,7 @@ def _is_sent(message: Message) -> bool:
 
 
 def _reason(data: bytes, error: Exception | None) -> str:
-    """Why a map is not a message, in the order in which a reader wants to know it."""
+    """Why a map is not a message: its version first, then its type, then its fields."""
     try:
         content = decode_map(data)
     except WireError as wrong:
@@ -249,6 +261,6 @@ def _values(header: Array, raw: bytes) -> NDArray[Any]:
 
 
 def shortened(value: object) -> str:
-    """A value as the one line of an error shows it, cut where it is long."""
+    """A value as error messages show it, cut after `LONGEST_SHOWN` characters."""
     text = repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -13,18 +13,18 @@ from auricle.errors import WireError, one_line
 from auricle.wire.codec import shortened
 
 Handler = Callable[..., Any]
-"""What answers a command; its parameters are the arguments, by name."""
+"""Function that answers a command; its parameters are the arguments of the command, by name."""
 
 _ARGUMENT = re.compile(r"    (?P<name>\w+): (?P<text>.*)")
 
 
 class Command:
-    """A function that answers requests.
+    """A function that answers requests, with its arguments checked.
 
     Args:
         name: Name of the command.
-        function: What it does. Arguments are checked against its annotations, those of parameters
-            without one are passed as they are.
+        function: Function to call. Arguments are checked against its annotations; those of
+            parameters without an annotation are passed unchecked.
     """
 
     def __init__(self, name: str, function: Handler) -> None:
@@ -33,10 +33,16 @@ class Command:
         self._signature = inspect.signature(function, eval_str=True)
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
-        """Call the function.
+        """Check the arguments and call the function, on the caller's thread.
+
+        Args:
+            arguments: Arguments by name, in the types of JSON.
+
+        Returns:
+            What the function returns.
 
         Raises:
-            WireError: An argument that is missing, unknown, or of another type.
+            WireError: An argument is missing, unknown, or of another type.
         """
         try:
             bound = self._signature.bind(**arguments)
@@ -58,11 +64,11 @@ class Command:
             raise WireError(f"command {self._name!r}: {what}") from None
 
     def describe(self) -> dict[str, Any]:
-        """What the command does and takes.
+        """Describe the command and its arguments.
 
         Returns:
-            `about`, the first paragraph of the function's docstring; `arguments`, by name `about`,
-            `type` as a JSON Schema, `required`, and `default` unless it is required.
+            `about`, the first paragraph of the function's docstring; and `arguments` by name, each
+            with `about`, its `type` as a JSON Schema, `required`, and `default` unless required.
         """
         about, described = _described(inspect.getdoc(self._function) or "")
         arguments = {}
@@ -78,14 +84,14 @@ class Command:
 
 
 def _json_type(annotation: Any) -> dict[str, Any]:
-    """The JSON Schema of an annotation; one that anything fits if there is none."""
+    """The JSON Schema of an annotation; without one, the empty schema, which allows anything."""
     if annotation is inspect.Parameter.empty:
         return {}
     return msgspec.json.schema(annotation)
 
 
 def _described(docstring: str) -> tuple[str, dict[str, str]]:
-    """First paragraph of a docstring in Google's style, and what it says of each argument."""
+    """The first paragraph of a Google-style docstring, and its descriptions of arguments."""
     about = " ".join(docstring.partition("\n\n")[0].split())
     arguments: dict[str, str] = {}
     name = None

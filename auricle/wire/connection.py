@@ -1,4 +1,4 @@
-"""The client's end of a connection: keys, signs of life, and why nothing comes."""
+"""The client's end of a connection: keys, heartbeats, and why nothing arrives."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from auricle.wire.address import check_address
 from auricle.wire.codec import MAX_BLOCK
 
 PING_S = 5.0
-"""Seconds after which a connection is made again over which not even pings are answered."""
+"""Seconds without an answer to pings after which a connection is made again."""
 
 RETRY_S = 1.0
-"""Seconds after a refusal until the next try; ZeroMQ itself would not try again."""
+"""Seconds from a refusal to the next try; ZeroMQ by itself would not try again."""
 
 SLOWEST_RECONNECT_MS = 1000
-"""Longest pause between two tries to reach an address where nothing listens."""
+"""Longest pause between two tries to reach an address where nothing listens, in ms."""
 
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 _EVENTS = (
@@ -36,11 +36,11 @@ _EVENTS = (
 
 @dataclass(frozen=True)
 class Keys:
-    """CURVE keys, for an engine beyond this machine.
+    """CURVE keys, for an engine on another machine.
 
     Attributes:
-        own: This client's .key_secret file, as zmq.auth makes it.
-        server: The server's public .key file.
+        own: Path of this client's .key_secret file, as written by zmq.auth.
+        server: Path of the server's public .key file.
     """
 
     own: Path
@@ -48,24 +48,26 @@ class Keys:
 
 
 class Connection:
-    """A socket connected to an engine. Belongs to one thread.
+    """A socket connected to an engine.
 
-    It is made again when the engine comes back, when the line is dead although nobody closed it,
-    and after a refusal, since the engine's allow-list may change.
+    The connection is made again when the engine restarts, when it is dead although neither side
+    closed it, and after a refusal, since the engine's allow-list may have changed. Nothing here is
+    locked: use a connection on one thread only, as ZeroMQ demands of its sockets.
 
     Args:
-        kind: SUB or REQ.
+        kind: Type of the socket, zmq.SUB or zmq.REQ.
         address: Address of the engine's socket.
-        keys: Keys for an engine beyond this machine.
-        ping_s: Seconds after which a connection is dead over which not even pings are answered.
+        keys: Keys for an engine on another machine.
+        ping_s: Seconds without an answer to pings after which the connection is made again.
 
     Attributes:
-        socket: The socket, to send and to subscribe with.
-        trouble: Why the engine does not answer, in words; None if nothing is known.
+        socket: The socket, for sending and subscribing.
+        trouble: Reason why the engine does not answer, in words; None if it is unknown. Updated
+            while `receive` waits.
 
     Raises:
-        WireError: An address that cannot be used.
-        ConfigError: Keys that cannot be read.
+        WireError: The address is malformed or cannot be connected to.
+        ConfigError: The keys cannot be read.
     """
 
     def __init__(
@@ -90,10 +92,17 @@ class Connection:
             ) from None
 
     def receive(self, timeout_s: float | None = None) -> list[bytes] | None:
-        """The frames of the next message; None if none comes within `timeout_s`."""
+        """Wait for the next message.
+
+        Args:
+            timeout_s: Longest wait in seconds; None waits forever.
+
+        Returns:
+            The frames of the message; None if none arrived in time.
+        """
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            # Most often there is one: no need to ask first.
+            # Usually a message is waiting; poll only if none is.
             with contextlib.suppress(zmq.Again):
                 return self.socket.recv_multipart(zmq.NOBLOCK)
             now = time.monotonic()
@@ -108,13 +117,13 @@ class Connection:
                 return None
 
     def close(self) -> None:
-        """Close the socket; what is not sent yet is lost."""
+        """Close the socket at once; what has not been sent is lost."""
         self.socket.disable_monitor()
         self._monitor.close(0)
         self.socket.close(0)
 
     def _note(self, event: int) -> None:
-        """Take note of what became of a try to connect."""
+        """Handle an event of the socket's monitor: the outcome of a try to connect."""
         if event & _REFUSED:
             self._retry_at = time.monotonic() + RETRY_S
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:

@@ -1,4 +1,4 @@
-"""Which messages were lost on the way, by their numbers: the receiver's half.
+"""Counting lost messages by their numbers: the receiver's half.
 
 `auricle.wire.numbering` is the sender's half; `docs/wire.md` has the rules for other languages.
 """
@@ -9,37 +9,41 @@ from collections import Counter
 from collections.abc import Iterable
 
 MOST_TOPICS = 100_000
-"""Topics whose numbers are kept, so that years of streams that come and go do not add up."""
+"""Most topics whose numbers are kept, so that memory is bounded as streams come and go."""
 
 
 class Losses:
     """Counts lost messages, topic by topic.
 
-    What a topic loses is counted from the first number heard of it, be it a message's or a
-    heartbeat's; of a topic that begins after the first heartbeat, from number 0. Nothing that was
-    not lost is counted, and nothing after that is missed.
+    Losses of a topic are counted from the first number received for it, in a message or a
+    heartbeat; those of a topic that begins after the first heartbeat, from number 0. From there on,
+    the count is exact. Nothing here is locked: it belongs to the thread of its subscriber.
 
     Attributes:
-        lost: Lost messages by topic.
-        restarts: How often the engine was started again.
+        lost: Number of lost messages by topic.
+        restarts: Number of times the engine was restarted.
     """
 
     def __init__(self) -> None:
         self.lost: Counter[str] = Counter()
         self.restarts = 0
         self._engine: str | None = None
-        # By id of the topic: the last number known, and that of the last message received.
+        # By id of the topic: the highest number known, and that of the last message received.
         self._last: dict[int, int] = {}
         self._received: dict[int, int] = {}
-        self._begin_later: int | None = None  # lowest id of the topics that begin after we came
+        self._begin_later: int | None = None  # lowest id of topics that begin from now on
 
     @property
     def total(self) -> int:
-        """Lost messages of all topics."""
+        """Number of lost messages of all topics."""
         return self.lost.total()
 
     def engine(self, identity: str) -> None:
-        """Take note of which engine speaks; another one than before has other numbers."""
+        """Note which engine sent a message; a restarted one numbers its topics from 0 again.
+
+        Args:
+            identity: The field `engine` of the message.
+        """
         if identity != self._engine:
             self.restarts += self._engine is not None
             self._engine = identity
@@ -49,15 +53,23 @@ class Losses:
     def repeated(self, topic_id: int, seq: int) -> bool:
         """Whether a retained message was received before.
 
-        A heartbeat may well have named its number already: it can overtake the greeting of a late
-        subscriber.
+        That a heartbeat has named its number is not enough: a heartbeat can overtake the
+        repetitions for a late subscriber.
         """
         return seq <= self._received.get(topic_id, -1)
 
     def count(self, topic: str, topic_id: int, seq: int) -> int:
-        """Take note of a message; returns how many are missing before it.
+        """Note a message that was received.
 
-        A retained one that was counted as lost stays counted: it was not there in time.
+        A retained message that was already counted as lost remains counted: it arrived too late.
+
+        Args:
+            topic: Topic of the message.
+            topic_id: Number of the topic on its socket.
+            seq: Number of the message within the topic.
+
+        Returns:
+            Number of messages missing before this one.
         """
         before = self._last.get(topic_id)
         if before is None:
@@ -67,11 +79,14 @@ class Losses:
         return self._add(topic, seq - before - 1)
 
     def heartbeat(self, topics: int, last_seq: Iterable[tuple[str, int, int]]) -> dict[str, int]:
-        """Take note of a heartbeat that is not retained; returns how many are missing, by topic.
+        """Note a heartbeat that is not retained.
 
         Args:
-            topics: How many topics had begun when it was sent.
-            last_seq: Topics, their ids and last numbers.
+            topics: Number of topics that had begun when it was sent.
+            last_seq: Topics with their ids and last numbers.
+
+        Returns:
+            Number of messages found to be missing, by topic.
         """
         missing: dict[str, int] = {}
         for topic, topic_id, seq in last_seq:
@@ -91,7 +106,7 @@ class Losses:
         return self._begin_later is not None and topic_id >= self._begin_later
 
     def _forget_the_oldest(self) -> None:
-        """Keep the younger half; an older topic that is heard again sets its number anew."""
+        """Keep the younger half of the topics; an older one starts over when it is next heard."""
         ids = sorted(self._last)
         first_kept = ids[len(ids) // 2]
         for numbers in (self._last, self._received):

@@ -1,8 +1,8 @@
-"""Every type of message that an engine publishes.
+"""The types of the messages that an engine publishes.
 
-A class here is the only definition of its type: the codec, `schema.json`, the tables of
-`docs/wire.md` and the JSON of `auricle listen --json` are made from its fields. A field says its
-unit in its metadata; without one it has none.
+Each class here is the only definition of its type: the codec, `schema.json`, the tables of
+`docs/wire.md` and the JSON of `auricle listen --json` are made from its fields. The metadata of a
+field names its unit, if it has one. Messages are frozen, so any thread may read one.
 """
 
 from __future__ import annotations
@@ -14,31 +14,37 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from numpy.typing import NDArray
 
 VERSION: Final = 2
-"""Version of the schema; raised when a field that a client may rely on changes or goes."""
+"""Version of the schema; raised when a field that clients may rely on changes or is removed."""
 
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
-"""Form of the names of streams, heads and arrays: the parts of a topic, which slashes divide."""
+"""Pattern of the names of streams, heads and arrays, which are parts of topics."""
 
 ENGINE: Final = "_engine"
-"""Stream of the messages that are about the engine itself."""
+"""Name of the stream of messages about the engine itself."""
 
 
 def about(text: str, unit: str = "", **limits: Any) -> Meta:
-    """Metadata of a field: its description, its unit, and what else msgspec has to check."""
+    """Metadata of a field.
+
+    Args:
+        text: Description of the field.
+        unit: Unit of its values; empty if they have none.
+        limits: Constraints that msgspec checks, such as `ge=0`.
+    """
     return Meta(description=text, extra={"unit": unit}, **limits)
 
 
 class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Base of all messages.
+    """Base class of all messages.
 
-    A server that sends one sets `v`, `engine`, `topic_id`, `seq` and `published`.
+    The server that sends a message sets `v`, `engine`, `topic_id`, `seq` and `published`.
 
     Attributes:
-        received: UTC at which a subscriber had it, in seconds; set by the subscriber.
+        received: UTC at which a subscriber received it, in seconds; set by the subscriber.
     """
 
     named_by: ClassVar[str | None] = None
-    """Field that is the third part of the topic; None if topics of this type have two parts."""
+    """Name of the field that is the third part of the topic; None for topics of two parts."""
 
     v: Annotated[int, about("version of the schema: 2")] = 0
     engine: Annotated[str, about("identity of the engine, new at every start", min_length=1)] = ""
@@ -50,27 +56,27 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
     seq: Annotated[
         int, about("number of the message within its topic, from 0; a hole is a loss", ge=0)
     ] = -1
-    published: Annotated[float, about("UTC at which it was handed to ZeroMQ", "s", ge=0)] = -1.0
-    retained: Annotated[bool, about("whether it is a repetition for a late subscriber")] = False
+    published: Annotated[float, about("UTC at which it was passed to ZeroMQ", "s", ge=0)] = -1.0
+    retained: Annotated[bool, about("whether it is repeated for a late subscriber")] = False
     received: float | UnsetType = UNSET
 
     @property
     def type(self) -> str:
-        """Name of the type; second part of the topic."""
+        """Name of the type, the second part of the topic."""
         return str(self.__struct_config__.tag)
 
     @property
     def topic(self) -> str:
-        """`STREAM/TYPE` or `STREAM/TYPE/NAME`."""
+        """Topic of the message, `STREAM/TYPE` or `STREAM/TYPE/NAME`."""
         if self.named_by is None:
             return f"{self.stream}/{self.__struct_config__.tag}"
         return f"{self.stream}/{self.__struct_config__.tag}/{getattr(self, self.named_by)}"
 
     @property
     def transport_s(self) -> float:
-        """Seconds from publishing to receiving, by the clocks of both machines.
+        """Seconds from publishing to receiving, by the clocks of the two machines.
 
-        0 for a message that no subscriber received.
+        0 for a message that did not come through a subscriber, or if the clocks disagree.
         """
         if self.received is UNSET:
             return 0.0
@@ -78,45 +84,45 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class Placed(Message, frozen=True, kw_only=True):
-    """Base of messages about a stretch of a stream."""
+    """Base class of messages about a stretch of a stream."""
 
     span: Annotated[
         tuple[int, int],
         about("first sample of the stretch, and the one after its last", "samples"),
     ]
-    sample_rate: Annotated[int, about("of the source, in which `span` counts", "Hz")]
+    sample_rate: Annotated[int, about("sample rate of the source, in which `span` counts", "Hz")]
     start: Annotated[float, about("beginning of `span`, from the start of the source", "s")]
     end: Annotated[float, about("end of `span`, from the start of the source", "s")]
     utc: Annotated[float, about("UTC at which the last sample of `span` was heard", "s")]
 
 
 class Computed(Placed, frozen=True, kw_only=True):
-    """Base of messages about what was computed from a stretch of a stream."""
+    """Base class of messages about results computed from a stretch of a stream."""
 
     index: Annotated[
-        int, about("number of the segment (or frame) in its stream, from 0, skipped ones included")
+        int, about("number of the segment or frame in its stream, from 0, skipped ones included")
     ]
     rung: Annotated[
-        int, about("step on the ladder against overload when it was computed; 0 is in full")
+        int, about("step on the overload ladder when it was computed; 0 if nothing is left out")
     ] = 0
     patchout: Annotated[
         str | None,
-        about("patches that a transformer looked at: a level of its card, or in words"),
+        about("patchout of a transformer: a level of its card, or a description of its patches"),
     ] = None
     flags: Annotated[Sequence[str], about("`gap:REASON` for each gap that `span` touches")] = ()
     latency: Annotated[
         Mapping[str, float],
-        about("time from hearing the last sample to publishing, by stage; see below", "s"),
+        about("time from capturing the last sample to publishing, by stage; see below", "s"),
     ]
 
 
 class Prediction(Computed, frozen=True, kw_only=True, tag="prediction"):
-    """What one head says of one segment."""
+    """Activations of one head for one segment."""
 
     named_by: ClassVar[str | None] = "head"
 
     head: Annotated[str, about("name of the head, as in the topic")]
-    model: Annotated[str, about("name of the model that computed it")]
+    model: Annotated[str, about("name of the model that computed the activations")]
     model_version: Annotated[str, about("version of the model")]
     activations: Annotated[
         Sequence[tuple[str, float]],
@@ -125,7 +131,7 @@ class Prediction(Computed, frozen=True, kw_only=True, tag="prediction"):
 
 
 class Event(Computed, frozen=True, kw_only=True, tag="event"):
-    """A label that came on or went off. The place is that of the segment that showed it."""
+    """A label that came on or went off; the span is that of the segment that showed it."""
 
     named_by: ClassVar[str | None] = "head"
 
@@ -133,83 +139,84 @@ class Event(Computed, frozen=True, kw_only=True, tag="event"):
     model: Annotated[str, about("name of the model that computed the activations")]
     model_version: Annotated[str, about("version of the model")]
     label: Annotated[str, about("the label")]
-    change: Annotated[Literal["on", "off"], about("what became of it: `on` or `off`")]
-    at: Annotated[float, about("when, from the start of the source", "s")]
-    at_sample: Annotated[int, about("the same at `sample_rate`", "samples")]
-    at_utc: Annotated[float, about("the same in UTC", "s")]
+    change: Annotated[Literal["on", "off"], about("`on` or `off`")]
+    at: Annotated[float, about("time of the change, from the start of the source", "s")]
+    at_sample: Annotated[int, about("time of the change, counted at `sample_rate`", "samples")]
+    at_utc: Annotated[float, about("UTC of the change", "s")]
     activation: Annotated[float, about("smoothed activation at that time, 0 to 1")]
-    reason: Annotated[str | None, about("what ended it if not its activation: `gap` or `end`")] = (
-        None
-    )
+    reason: Annotated[
+        str | None, about("cause of an `off` without low activation: `gap`, `end`")
+    ] = None
 
 
 class Gap(Placed, frozen=True, kw_only=True, tag="gap"):
-    """Audio that was never heard; silence of the same length stands in its place."""
+    """Audio that was lost before it was analysed; silence of the same length replaces it."""
 
-    reason: Annotated[str, about("why; see the list")]
-    seconds: Annotated[float, about("length", "s")]
+    reason: Annotated[str, about("reason; see the list")]
+    seconds: Annotated[float, about("length of the gap", "s")]
 
 
 class Skip(Placed, frozen=True, kw_only=True, tag="skip"):
-    """Segments for which nothing was computed although their audio was heard."""
+    """Segments for which nothing was computed although their audio was captured."""
 
-    reason: Annotated[str, about("why; see the list")]
-    seconds: Annotated[float, about("length from the first to the last of them", "s")]
-    count: Annotated[int, about("how many", "segments")]
+    reason: Annotated[str, about("reason; see the list")]
+    seconds: Annotated[float, about("length from the first segment to the last", "s")]
+    count: Annotated[int, about("number of segments", "segments")]
 
 
 class Error(Message, frozen=True, kw_only=True, tag="error"):
     """The error that ended a stream."""
 
-    error: Annotated[str, about("one line: where, and what is wrong")]
-    node: Annotated[str | None, about("node of the graph that failed")] = None
+    error: Annotated[str, about("one line: where, and what was wrong")]
+    node: Annotated[str | None, about("name of the node that failed")] = None
 
 
 class End(Message, frozen=True, kw_only=True, tag="end"):
-    """The end of a stream that did not fail; the last message about what was heard."""
+    """The end of a stream that did not fail; no results follow it."""
 
     reason: Annotated[
-        str, about("`finished`: the input has ended; `stopped`: by a command or a signal")
+        str, about("`finished`: the input ended; `stopped`: by a command or a signal")
     ]
-    seconds: Annotated[float, about("how much was heard", "s")]
+    seconds: Annotated[float, about("length of the audio captured", "s")]
 
 
 class State(Message, frozen=True, kw_only=True, tag="state"):
-    """A stream that came into another state."""
+    """The new state of a stream."""
 
-    state: Annotated[str, about("see the list")]
-    since: Annotated[float, about("UTC at which it did", "s")]
-    error: Annotated[str | None, about("one line: why it is `waiting` or `failed`")] = None
-    retry_at: Annotated[float | None, about("UTC of the next try, if it is `waiting`", "s")] = None
+    state: Annotated[str, about("name of the state; see the list")]
+    since: Annotated[float, about("UTC at which the stream entered it", "s")]
+    error: Annotated[str | None, about("one line: reason for `waiting` or `failed`")] = None
+    retry_at: Annotated[float | None, about("UTC of the next try, if `waiting`", "s")] = None
 
 
 class Percentiles(Struct, frozen=True, kw_only=True):
-    """Latencies of one stage since the engine's start."""
+    """Latencies of one stage since the start of the engine."""
 
-    p50: Annotated[float, about("the median, at most 1.6 % too high", "s")]
-    p95: Annotated[float, about("the 95th percentile, as exact", "s")]
-    p99: Annotated[float, about("the 99th percentile, as exact", "s")]
-    max: Annotated[float, about("the longest", "s")]
-    count: Annotated[int, about("how many predictions")]
+    p50: Annotated[float, about("median, at most 1.6 % too high", "s")]
+    p95: Annotated[float, about("95th percentile, at most 1.6 % too high", "s")]
+    p99: Annotated[float, about("99th percentile, at most 1.6 % too high", "s")]
+    max: Annotated[float, about("longest latency, exact", "s")]
+    count: Annotated[int, about("number of predictions")]
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
-    """How the engine is, every second."""
+    """Condition of the engine, sent every second."""
 
     stream: Annotated[str, about("`_engine`")] = ENGINE
     version: Annotated[str, about("version of Auricle")]
     uptime: Annotated[float, about("time since the start of the engine", "s")]
-    rung: Annotated[int, about("step on the ladder against overload")] = 0
+    rung: Annotated[int, about("step on the overload ladder; 0 if nothing is left out")] = 0
     dropped: Annotated[
-        int, about("messages that never left the engine, since its start; their numbers are used")
+        int,
+        about("messages that the engine failed to send; their numbers are used up"),
     ] = 0
     latency: Annotated[
         Mapping[str, Percentiles], about("latencies of all predictions since the start, by stage")
     ]
-    streams: Annotated[Mapping[str, int], about("how many streams are in each state")] = {}
+    streams: Annotated[Mapping[str, int], about("number of streams in each state")] = {}
     topics: Annotated[
         int,
-        about("topics of this socket so far; one that begins later has this `topic_id` or higher"),
+        about("topics of this socket so far; later ones get this `topic_id` or higher"),
     ]
     last_seq: Annotated[
         Sequence[tuple[str, int, int]],
@@ -218,24 +225,24 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
 
 
 class Array(Computed, frozen=True, kw_only=True, eq=False, tag="array"):
-    """Mel frames, embeddings and the like: one row a token.
+    """Rows of mel frames, embeddings or other tokens, one per token.
 
-    The place is from the first to the last token; `rung`, `patchout` and `latency` are those of
+    The span reaches from the first to the last token; `rung`, `patchout` and `latency` are those of
     the last.
 
     Attributes:
-        values: The third frame of the message: an array of this `shape`, in JSON nested lists.
+        values: Values of shape `shape`, the third frame of the message; nested lists in JSON.
     """
 
     named_by: ClassVar[str | None] = "name"
 
-    name: Annotated[str, about("name of the port that it comes from, as in the topic")]
-    count: Annotated[int, about("tokens: mel frames, or embeddings")]
-    rate: Annotated[float, about("tokens a second", "Hz")]
+    name: Annotated[str, about("name of the port that it is from, as in the topic")]
+    count: Annotated[int, about("number of tokens: mel frames, or embeddings")]
+    rate: Annotated[float, about("tokens per second", "Hz")]
     axes: Annotated[Sequence[str], about("names of the axes; the first is `token`")]
     dtype: Annotated[
         str,
-        about("`float32`; `float64`, `int16`, `int32`, `int64`, `uint8` are possible"),
+        about("type of the values: `float32`, `float64`, `int16`, `int32`, `int64` or `uint8`"),
     ] = ""
     shape: Annotated[
         Sequence[Annotated[int, Meta(ge=0)]], about("sizes of the axes; the first is `count`")
@@ -259,4 +266,4 @@ TYPES: Final[tuple[type[Message], ...]] = (
 BY_NAME: Final[Mapping[str, type[Message]]] = {
     str(each.__struct_config__.tag): each for each in TYPES
 }
-"""All types by the name that messages say."""
+"""All types by their names in messages."""

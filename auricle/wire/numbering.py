@@ -1,6 +1,6 @@
-"""The numbers of the messages of one socket, topic by topic: the sender's half of counting losses.
+"""Numbering the messages of one socket, topic by topic: the sender's half of counting losses.
 
-`auricle.wire.losses` is the other half.
+`auricle.wire.losses` is the receiver's half.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LAST_LISTINGS = 3
-"""How often a heartbeat names the last number of a topic whose stream was removed."""
+"""Number of heartbeats that name the last number of a topic whose stream was removed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -22,19 +22,18 @@ class _Topic:
 
 
 class Numbering:
-    """Gives out numbers, and chooses whose last one a heartbeat names.
+    """Gives out numbers, and chooses the topics whose last number a heartbeat names.
 
-    A topic that goes on shows its losses by its next number. So heartbeats name first the topics
-    that fell silent since they were last named, then all others in turn: a subscriber that loses a
-    heartbeat learns the same from a later one, and none is ever longer than `limit` topics.
-
-    Belongs to one thread.
+    The next message of an active topic reveals its losses. Heartbeats therefore first name the
+    topics that fell silent since they were last named, then all others in turn: a subscriber that
+    loses a heartbeat learns the same from a later one, and no heartbeat is longer than `limit`
+    topics. Nothing here is locked: only the thread that sends may use it.
 
     Args:
-        limit: Topics that one heartbeat names, at most.
+        limit: Most topics that one heartbeat names.
 
     Attributes:
-        topics: How many topics began until now; the next one has this `topic_id`.
+        topics: Number of topics that have begun; the next one gets this `topic_id`.
     """
 
     def __init__(self, limit: int) -> None:
@@ -42,13 +41,17 @@ class Numbering:
         self._limit = limit
         self._beats = 0
         self._by_name: dict[str, _Topic] = {}
-        self._in_turn: dict[int, _Topic] = {}  # by id; the one named longest ago first
+        self._in_turn: dict[int, _Topic] = {}  # by id; least recently named first
 
     def use(self, topic: str, count: int = 1) -> tuple[int, int]:
-        """Use up the next `count` numbers of a topic, which begins with its first one.
+        """Use up the next numbers of a topic; the first use begins the topic.
+
+        Args:
+            topic: Name of the topic.
+            count: How many numbers to use.
 
         Returns:
-            The topic's id and the last of the numbers.
+            The topic's id, and the last of the numbers used.
         """
         entry = self._by_name.get(topic)
         if entry is None:
@@ -60,13 +63,13 @@ class Numbering:
         return entry.topic_id, entry.last
 
     def forget(self, stream: str) -> None:
-        """End all topics of a stream. If it comes back, they begin again with new ids."""
+        """End all topics of a stream; if it returns, they begin again with new ids."""
         prefix = f"{stream}/"
         for name in [name for name in self._by_name if name.startswith(prefix)]:
             self._by_name.pop(name).listings_left = LAST_LISTINGS
 
     def beat(self) -> list[tuple[str, int, int]]:
-        """Topics with their ids and last numbers, for the next heartbeat."""
+        """The topics that the next heartbeat names, with their ids and last numbers."""
         self._beats += 1
         silent = [
             entry
@@ -83,7 +86,7 @@ class Numbering:
         return [(entry.name, entry.topic_id, entry.last) for entry in chosen.values()]
 
     def _name_it(self, entry: _Topic) -> None:
-        """Note that a heartbeat names a topic, which is last in turn from now on."""
+        """Note that a heartbeat names a topic, and put it last in turn."""
         entry.listed = entry.last
         del self._in_turn[entry.topic_id]
         if entry.listings_left is not None:

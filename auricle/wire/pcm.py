@@ -1,6 +1,6 @@
-"""Blocks of PCM: their header, their frames, and a sender for programs in Python.
+"""Blocks of PCM: their header, their encoding, and a sender for programs in Python.
 
-`auricle.nodes.inputs.zmq` is the receiving end; `docs/wire.md` describes the form for other
+`auricle.nodes.inputs.zmq` is the receiving end; `docs/wire.md` describes the format for other
 languages.
 """
 
@@ -20,16 +20,17 @@ from auricle.wire.codec import MAX_BLOCK, decode_map, encode_map, explain
 from auricle.wire.messages import VERSION, about
 
 PCM_FORMATS: Final = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
-"""Sample formats of PCM blocks, and their bytes a sample."""
+"""Sample formats of PCM blocks, with their bytes per sample."""
 
 LONGEST_INDEX: Final = 2**63 - 1
+"""Largest index of a sample or number of a block."""
 
 LINGER_MS: Final = 500
-"""Longest time that closing a sender gives blocks to leave."""
+"""Time that queued blocks still have to be sent once a sender is closed, in ms."""
 
 
 class PcmHeader(Struct, frozen=True, kw_only=True):
-    """What precedes a block of raw samples."""
+    """Header of a block of raw samples."""
 
     v: Annotated[int, about("version of the schema: 2")] = VERSION
     sample_rate: Annotated[int, about("1 to 1 000 000", "Hz", ge=1, le=1_000_000)]
@@ -51,21 +52,27 @@ class PcmHeader(Struct, frozen=True, kw_only=True):
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one sample of all channels."""
+        """Bytes of one sample in all channels."""
         return self.channels * PCM_FORMATS[self.format]
 
 
 def encode_pcm(header: PcmHeader, raw: bytes) -> list[bytes]:
-    """The two frames of a block of PCM."""
+    """Encode a block of PCM as two frames, the header and the raw samples."""
     return [encode_map(msgspec.structs.asdict(header)), raw]
 
 
 def decode_pcm(frames: Sequence[bytes]) -> tuple[PcmHeader, bytes]:
-    """Header and raw samples of a block of PCM.
+    """Decode the two frames of a block of PCM.
+
+    Args:
+        frames: Header and raw samples, as they were received.
+
+    Returns:
+        The header and the raw samples, interleaved, in the format that the header names.
 
     Raises:
         WireError: Not two frames, a header of another schema version, a field that is missing or
-            out of its range, or not a whole number of samples.
+            out of range, or bytes that are not a whole number of samples.
     """
     if len(frames) != 2:
         raise WireError(
@@ -91,25 +98,25 @@ def decode_pcm(frames: Sequence[bytes]) -> tuple[PcmHeader, bytes]:
 
 
 class PcmSender:
-    """Pushes blocks of samples to a `ZmqInput` and numbers them. For one thread.
+    """Numbers blocks of samples and sends them to a `ZmqInput`.
 
-    Sending never waits: a block that finds no room is lost, and becomes a gap (`hole`) at the other
-    end.
+    Sending never waits: a block for which the queue has no room is lost, and becomes a gap with the
+    reason `hole` at the other end. Nothing here is locked: use a sender on one thread only.
 
     Args:
-        address: Where the input binds, or, with `bind`, where it connects to.
-        sample_rate: Hz.
-        channels: Interleaved.
-        format: One of `PCM_FORMATS`.
+        address: Address at which the input binds; with `bind`, the one it connects to.
+        sample_rate: Sample rate in Hz, 1 to 1 000 000.
+        channels: Number of interleaved channels, 1 to 256.
+        format: Sample format, one of `PCM_FORMATS`.
         bind: Whether to bind instead of connecting.
 
     Attributes:
-        address: The address in use, with the port taken for `*`.
-        position: Samples a channel so far, lost ones included.
-        lost: Samples a channel that found no room.
+        address: Address in use, with the port chosen for `*`.
+        position: Samples per channel so far, lost ones included.
+        lost: Samples per channel that were lost for lack of room.
 
     Raises:
-        WireError: An address, rate, number of channels or format that cannot be used.
+        WireError: The address, rate, number of channels or format is invalid.
 
     Example:
         >>> with PcmSender("tcp://127.0.0.1:5690", 48000, 2) as sender:     # doctest: +SKIP
@@ -146,17 +153,17 @@ class PcmSender:
         self._socket = socket
 
     def send(self, samples: bytes, *, end: bool = False) -> bool:
-        """Send a block.
+        """Send a block of samples.
 
         Args:
             samples: Interleaved samples in the sender's format, without padding; at most 16 MiB.
-            end: Whether this is the last block, which ends the stream. It may be empty.
+            end: Whether this block, which may be empty, ends the stream.
 
         Returns:
-            Whether there was room for it.
+            True if the block was queued; False if there was no room, and it is lost.
 
         Raises:
-            WireError: Not a whole number of samples, or too many.
+            WireError: The bytes are not a whole number of samples, or more than 16 MiB.
         """
         header = msgspec.structs.replace(self._header, first_sample=self.position, end=end)
         frames = encode_pcm(header, samples)
@@ -172,7 +179,7 @@ class PcmSender:
         return True
 
     def close(self) -> None:
-        """Close the socket; what was sent has half a second to leave."""
+        """Close the socket; queued blocks have half a second more to be sent."""
         self._socket.close()
 
     def __enter__(self) -> Self:

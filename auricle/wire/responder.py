@@ -1,6 +1,6 @@
 """Answering requests on the control socket, on a thread of its own.
 
-So a slow command delays no message.
+A slow command therefore delays no message.
 """
 
 from __future__ import annotations
@@ -18,23 +18,26 @@ from auricle.wire.codec import decode_map, encode_map, shortened
 from auricle.wire.commands import Command
 
 LONGEST_ERROR = 1000
-"""Characters of an error in an answer, at most."""
+"""Most characters of an error in an answer."""
 
 log = logging.getLogger(__name__)
 
 
 class Responder(threading.Thread):
-    """Owns the control socket and calls the command that a request names.
+    """The control thread: owns the control socket, and calls the command that a request names.
+
+    Commands run on this thread, one at a time.
 
     Args:
-        opened: REP socket, bound. Closed by this thread.
-        commands: By name. Others may be added at any time.
+        opened: Bound REP socket; used and closed on this thread only, once it runs.
+        commands: Commands by name; the caller may add others at any time, on any thread.
     """
 
     def __init__(self, opened: zmq.Socket[bytes], commands: Mapping[str, Command]) -> None:
         super().__init__(name="control", daemon=True)
         self._socket = opened
         self._commands = commands
+        # Closing the writer, on any thread, ends the poll of the reader on this one.
         self._wake_reader, self._wake_writer = socket.socketpair()
 
     def run(self) -> None:
@@ -48,19 +51,26 @@ class Responder(threading.Thread):
         self._wake_reader.close()
 
     def stop(self, timeout_s: float) -> bool:
-        """Finish the request at hand and close the socket; returns whether it was done in time."""
+        """Finish the current request, close the socket and end the thread; from another thread.
+
+        Args:
+            timeout_s: Longest wait for the current request, in seconds.
+
+        Returns:
+            Whether the thread ended in time.
+        """
         self._wake_writer.close()
         self.join(timeout_s)
         return not self.is_alive()
 
     def _answer(self, frames: list[bytes]) -> bytes:
-        """The answer to a request, whatever it is."""
+        """The encoded answer to a request; an error becomes an answer too."""
         try:
             return encode_map({"ok": True, "result": self._obey(frames)})
         except Exception as error:  # a command that fails must not end the others
             log.debug("a request failed", exc_info=True)
             text = one_line(error)[:LONGEST_ERROR]
-            # File names may hold what no encoding has.
+            # File names in the message may hold surrogates, which cannot be encoded.
             return encode_map({"ok": False, "error": text.encode(errors="replace").decode()})
 
     def _obey(self, frames: list[bytes]) -> Any:

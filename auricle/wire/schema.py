@@ -1,6 +1,6 @@
-"""What the types of messages make for others: a JSON Schema, and the tables of `docs/wire.md`.
+"""Generating the JSON Schema of messages and the tables of `docs/wire.md` from their types.
 
-`make schema` writes both; tests hold them to the types.
+`make schema` writes both; tests check that they match the types.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _TABLE: Final = re.compile(r"<!-- fields of (?P<name>\w+) -->\n.*?<!-- end -->",
 _BASES: Final[tuple[type[msgspec.Struct], ...]] = (Message, Placed, Computed)
 
 _NOT_SENT: Final = {"received", "values"}
-"""Fields that a subscriber sets; the values of an array are a frame of their own."""
+"""Fields that are not in the map: set by the subscriber, or sent in a frame of their own."""
 
 _ALWAYS_SENT: Final = ("v", "engine", "topic_id", "seq", "published")
-"""Fields that the server sets."""
+"""Fields that the server sets in every message."""
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of the maps of all published messages, a definition for each type."""
+    """The JSON Schema of the maps of all published messages, with a definition for each type."""
     references, definitions = msgspec.json.schema_components(
         TYPES, schema_hook=lambda kind: {"type": "array"}, ref_template="#/$defs/{name}"
     )
@@ -50,11 +50,13 @@ def json_schema() -> dict[str, Any]:
 
 
 def with_tables(page: str) -> str:
-    """A Markdown page with the table of each type between its markers.
+    """Write the table of each type between its markers on a Markdown page.
 
     Args:
-        page: Text with pairs of lines `<!-- fields of TYPE -->` and `<!-- end -->`; a table names
-            the fields that the type has beside those of its base.
+        page: Text with pairs of lines `<!-- fields of TYPE -->` and `<!-- end -->`.
+
+    Returns:
+        The page, where each table lists the fields that the type adds to those of its base class.
     """
     all_kinds: tuple[type[msgspec.Struct], ...] = (*_BASES, *TYPES, PcmHeader)
     kinds = {kind.__name__: kind for kind in all_kinds}
@@ -67,7 +69,7 @@ def with_tables(page: str) -> str:
 
 
 def _rows(kind: type[msgspec.Struct]) -> Iterator[str]:
-    """A Markdown table of the fields that a type does not share with its base."""
+    """Lines of a Markdown table of the fields that a type adds to those of its base class."""
     yield "| field | type | unit | |"
     yield "|---|---|---|---|"
     if kind is Message:
@@ -112,7 +114,7 @@ _FORMS: Final = {
 
 
 def _form(schema: Mapping[str, Any]) -> str:
-    """A JSON type in the words of the page."""
+    """A JSON type in the words of `docs/wire.md`."""
     if "anyOf" in schema:
         return " or ".join(_form(each) for each in schema["anyOf"])
     if "$ref" in schema:
@@ -129,7 +131,7 @@ def _form(schema: Mapping[str, Any]) -> str:
 
 
 def main(page: Path = Path("docs/wire.md")) -> None:
-    """Write the schema, and the tables of the page."""
+    """Write the schema, and the tables of `docs/wire.md`, below the working directory."""
     schema = msgspec.json.format(msgspec.json.encode(json_schema()), indent=2)
     SCHEMA.write_bytes(schema + b"\n")
     page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")

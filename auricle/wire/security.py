@@ -1,4 +1,4 @@
-"""Who may connect from beyond this machine: clients whose CURVE keys are on an allow-list."""
+"""Access from other machines: only clients whose CURVE keys are on an allow-list connect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auricle.errors import WireError, one_line
 from auricle.wire.settings import CurveSpec
 
 MOST_REFUSED = 100
-"""Refused keys that are logged, once each, until the allow-list changes."""
+"""Most refused keys that are logged, once each, until the allow-list changes."""
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 class AllowList:
     """The public keys in a folder, which may change while the engine runs.
 
-    Used by one thread, the authenticator's.
+    Nothing here is locked: only the authenticator's thread uses it.
 
     Args:
-        folder: Holds a .key file for each client that is let in.
+        folder: Folder with a .key file for each client that may connect.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,11 +34,11 @@ class AllowList:
         self._refused: set[bytes] = set()
 
     def callback(self, domain: str, key: bytes) -> bool:
-        """Whether a client may connect; pyzmq asks at every handshake.
+        """Decide whether a client may connect; called by pyzmq at every handshake.
 
         Args:
-            domain: Of no importance here.
-            key: The client's public key in Z85, 40 bytes.
+            domain: ZAP domain; ignored.
+            key: Public key of the client in Z85, 40 bytes.
         """
         try:
             self._read_again()
@@ -53,7 +53,7 @@ class AllowList:
         return False
 
     def _read_again(self) -> None:
-        """Read the folder if a file has come, gone or changed."""
+        """Read the keys if a file was added, removed or changed."""
         paths = sorted(self._folder.glob("*.key"))
         found = [(path.name, *_version(path)) for path in paths]
         if found != self._found:
@@ -62,14 +62,16 @@ class AllowList:
 
 
 class Guard:
-    """Lets in, on the sockets of one context, only clients on the allow-list.
+    """Admits only clients on the allow-list to the sockets of a context.
+
+    Starts a thread of pyzmq's, which answers the handshakes of all sockets of the context.
 
     Args:
         context: Context of the sockets.
-        curve: The server's key and the clients' folder.
+        curve: Key of the server and folder of the clients' keys.
 
     Raises:
-        WireError: A key or folder that cannot be read.
+        WireError: The server's key or the folder cannot be read.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], curve: CurveSpec) -> None:
@@ -87,7 +89,7 @@ class Guard:
         self._authenticator.configure_curve_callback("*", AllowList(curve.clients))
 
     def protect(self, socket: zmq.Socket[bytes]) -> None:
-        """Have `socket`, which is not bound yet, ask for keys."""
+        """Require keys of the clients of `socket`, which must not be bound yet."""
         socket.curve_publickey = self._public
         socket.curve_secretkey = self._secret
         socket.curve_server = True
@@ -103,7 +105,7 @@ def _version(path: Path) -> tuple[int, int]:
 
 
 def _key(path: Path) -> list[bytes]:
-    """The public key of a file; none, and a line in the log, if it has none that can be read."""
+    """The public key in a file, or nothing and a warning in the log if it cannot be read."""
     try:
         return [zmq.auth.load_certificate(path)[0]]
     except (OSError, ValueError) as error:

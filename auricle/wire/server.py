@@ -1,8 +1,10 @@
 """The sockets of an engine, and the threads that own them.
 
-Other threads hand messages over through a bounded queue and a wake-up, so that nothing waits for a
-poll. Publishing never blocks: a subscriber that is too slow loses messages, and sees it by their
-numbers.
+A ZeroMQ socket is used on one thread only. The thread `wire` owns the publishing sockets: it sends
+messages, answers subscriptions and beats. The thread `control` owns the control socket and runs its
+commands (`auricle.wire.responder`). All other threads append messages to a bounded outbox and wake
+`wire`, which therefore need not poll. Publishing never blocks: a subscriber that is too slow loses
+messages, and notices it by their numbers.
 """
 
 from __future__ import annotations
@@ -37,11 +39,11 @@ log = logging.getLogger(__name__)
 
 
 class EngineStatus(NamedTuple):
-    """What a heartbeat says that a server does not know itself.
+    """Contents of a heartbeat that the server itself does not know.
 
     Attributes:
-        rung: Step on the ladder against overload.
-        streams: How many streams are in each state.
+        rung: Step on the overload ladder.
+        streams: Number of streams in each state.
     """
 
     rung: int = 0
@@ -49,23 +51,23 @@ class EngineStatus(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """What waits for the thread that sends."""
+    """A message that waits for the thread that sends, as passed to `Server.send`."""
 
     message: Message
     since_ns: int | None
 
 
 class _Forget(NamedTuple):
-    """A stream of which nothing is kept from here on."""
+    """A stream whose state is dropped at this place in the outbox."""
 
     stream: str
 
 
 def check_addresses(spec: WireSpec) -> None:
-    """Refuse what cannot be bound, or must not be.
+    """Refuse addresses that cannot or must not be bound.
 
     Raises:
-        WireError: An address that is malformed, or open to other machines without keys.
+        WireError: An address is malformed, or is open to other machines without keys.
     """
     for name in ("publish", "arrays", "control"):
         address = getattr(spec, name)
@@ -84,17 +86,23 @@ def check_addresses(spec: WireSpec) -> None:
 class Server:
     """Publishes messages and arrays, and answers commands.
 
+    Any thread may call `send`, `forget` and `handle`; `start` and `stop` belong to the thread that
+    owns the server.
+
     Args:
-        spec: The addresses; sockets without one are left out.
+        spec: Addresses of the sockets; those without one are not opened.
         version: Version of the program; part of every heartbeat.
-        settings: What else can be set.
+        settings: Settings other than the addresses; None for the defaults.
 
     Attributes:
-        status: Called once a heartbeat for what it says of the streams; on the thread that sends.
-        addresses: The addresses in use, by the names of `spec`; ports are known after `start`.
-        commands: What the control socket answers, by name; see `handle`.
-        dropped: Messages that were not sent: more than could wait, or not encodable.
-        latencies: Latencies by stage of the predictions published.
+        status: Function that is called for the contents of each heartbeat, on the thread that
+            sends. Set it before `start`.
+        addresses: Addresses in use, by the names of `spec`, with the ports chosen for `*`; written
+            by `start` only.
+        commands: Commands that the control socket answers, by name; see `handle`.
+        dropped: Number of messages that were not sent: too many were waiting, or encoding failed.
+            Written by the thread that sends; others may read it, a little late.
+        latencies: Latencies by stage of the published predictions; guarded by its own lock.
     """
 
     def __init__(
@@ -108,29 +116,37 @@ class Server:
         self.commands: dict[str, Command] = {}
         self.dropped = 0
         self.latencies = Latencies()
-        # The lock guards the outbox and what was left out of it: any thread adds, the thread that
-        # sends takes all. Channels belong to the thread that sends.
+        # The lock guards the outbox and the counts of what did not fit in: any thread adds, and the
+        # thread that sends takes everything. It is held for a moment only, never while sending.
         self._lock = threading.Lock()
         self._outbox: list[_Item | _Forget] = []
-        self._left_out: Counter[tuple[str, str]] = Counter()
+        self._left_out: Counter[tuple[str, str]] = Counter()  # by channel and topic
+        # Filled before the thread that sends starts, replaced after it ends. Other threads only
+        # look which names there are; the channels themselves belong to the thread that sends.
         self._channels: dict[str, Channel] = {}
+        # Written by `start` and `stop` only.
         self._guard: Guard | None = None
         self._responder: Responder | None = None
-        self._stopping = False
         self._thread: threading.Thread | None = None
+        # Set once, by `stop`, before it wakes the thread that sends, which reads it.
+        self._stopping = False
 
     # -- for any thread ----------------------------------------------------------------------------
 
     def send(self, message: object, since_ns: int | None = None) -> None:
-        """Send a message to its subscribers. Never waits.
+        """Queue a message for its subscribers. Never waits.
 
-        An array goes out on the socket for arrays; its values are copied.
+        Arrays are sent on the socket for arrays; their values are copied here. When the outbox is
+        full, the message is dropped and its number is used up.
 
         Args:
             message: An `auricle.wire.messages.Message`; `v`, `engine`, `topic_id`, `seq` and
-                `published` are set here.
-            since_ns: Monotonic time from which on `latency.publish` counts, for a message that has
-                a `latency`; the total is added too.
+                `published` are set when it is sent.
+            since_ns: Monotonic time in ns from which `latency.publish` is measured, for a message
+                with a `latency`; the total is added then, too.
+
+        Raises:
+            TypeError: The object is not a message.
         """
         if not isinstance(message, Message):
             raise TypeError(f"{type(message).__name__} is not a message of auricle.wire.messages")
@@ -148,18 +164,18 @@ class Server:
             self._wake()
 
     def forget(self, stream: str) -> None:
-        """Keep nothing of a stream that is gone."""
+        """Drop what is kept of a stream that is gone, after the messages sent before."""
         with self._lock:
             self._outbox.append(_Forget(stream))
         self._wake()
 
     def handle(self, name: str, function: Handler) -> None:
-        """Answer the command `name` by what `function` returns.
+        """Answer a command with what a function returns.
 
         Args:
-            name: Of the command.
-            function: Called with the arguments of the request by name, checked against its
-                annotations, on a thread that does nothing else.
+            name: Name of the command.
+            function: Function to call on the control thread, with the arguments of the request by
+                name, checked against its annotations.
         """
         self.commands[name] = Command(name, function)
 
@@ -167,7 +183,8 @@ class Server:
         """Bind the sockets and start the threads.
 
         Raises:
-            WireError: An address that cannot be bound, or that is open to others without keys.
+            WireError: An address cannot be bound, or is open to other machines without keys, or the
+                keys cannot be read.
         """
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -194,7 +211,10 @@ class Server:
             self._responder.start()
 
     def stop(self) -> None:
-        """Answer the request at hand, send what waits, then close. May be called twice."""
+        """Finish the current request, send what is waiting, then close. May be called twice.
+
+        Waits at most `ServerSettings.stop_s` seconds for a running command.
+        """
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -208,11 +228,11 @@ class Server:
             self._context.term()
         else:
             log.warning(
-                "a command is still at work after %g s; its socket is left open", patience_s
+                "a command is still running after %g s; the control socket is left open", patience_s
             )
 
     def _wake(self) -> None:
-        # Full: the thread has been woken often enough. Closed: nobody is left to wake.
+        # A full pipe will wake the thread anyway; a closed one has no thread left to wake.
         with contextlib.suppress(OSError):
             self._wake_writer.send(b"\0")
 
@@ -224,11 +244,11 @@ class Server:
         opened.sndhwm = self._settings.high_water
         opened.maxmsgsize = MAX_MESSAGE
         opened.ipv6 = "[" in address
-        # A connection whose other end is gone without a word does not stay for ever.
+        # Pings detect connections whose other end vanished without closing them.
         opened.heartbeat_ivl = round(1000 * self._settings.ping_s)
         if kind == zmq.XPUB:
-            # Every subscription is reported, not only the first to a topic: each late subscriber is
-            # served.
+            # Report every subscription, not only the first to a topic, so that each late subscriber
+            # gets the retained messages.
             opened.setsockopt(zmq.XPUB_VERBOSE, 1)
         if self._guard is not None:
             self._guard.protect(opened)
@@ -263,7 +283,8 @@ class Server:
         began = beat = time.monotonic()
         stopping = False
         while not stopping:
-            stopping = self._stopping  # read first: what is handed over before `stop` is sent
+            # Read before the outbox is taken, so that everything queued before `stop` is sent.
+            stopping = self._stopping
             self._send_all()
             now = time.monotonic()
             if now >= beat or stopping:
@@ -286,9 +307,9 @@ class Server:
                 continue
             try:
                 self._send(item.message, item.since_ns)
-            except Exception:  # one message must not end all others
+            except Exception:  # one bad message must not stop the others
                 self.dropped += 1
-                log.exception("%s is not sent", item.message.topic)
+                log.exception("%s: a message could not be sent", item.message.topic)
         for (name, topic), count in left_out.items():
             self.dropped += count
             if name in self._channels:
@@ -327,15 +348,15 @@ class Server:
             try:
                 channel.send(beat, rung=status.rung, streams=status.streams)
             except WireError:
-                log.exception("the heartbeat has no word of the streams")
+                log.exception("the heartbeat is sent without the states of the streams")
                 channel.send(beat)
 
     def _checked_status(self) -> EngineStatus:
-        """The status; an empty one if it cannot be had, since the heartbeats have to go on."""
+        """The status; an empty one if the function fails, so that heartbeats continue."""
         try:
             rung, streams = self.status()
         except Exception:
-            log.exception("no status for the heartbeat")
+            log.exception("the status for the heartbeat failed")
             return EngineStatus()
         return EngineStatus(rung, streams)
 

@@ -1,4 +1,4 @@
-"""How an engine speaks: the `wire` section of a graph file, and what else can be set."""
+"""Settings of the wire: the `wire` section of a graph file, and those of a server."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ class _Strict(BaseModel):
 
 
 class CurveSpec(_Strict):
-    """Who may connect, for addresses beyond this machine. Paths are relative to the graph file."""
+    """Keys of who may connect from other machines. Paths are relative to the graph file."""
 
-    secret_key: Path = Field(description="This server's .key_secret file, as zmq.auth makes it.")
+    secret_key: Path = Field(description="This server's .key_secret file, as written by zmq.auth.")
     clients: Path = Field(
-        description="Folder with the public .key files of the clients let in; it may change."
+        description="Folder with the public .key files of clients that may connect; may change."
     )
 
 
 class WireSpec(_Strict):
-    """The addresses a graph speaks on. A socket without an address is not opened."""
+    """The addresses of the engine's sockets. A socket without an address is not opened."""
 
     publish: str | None = Field(
-        None, description="Predictions, events, heartbeats: PUB, such as tcp://127.0.0.1:5680."
+        None,
+        description="Address for predictions, events and heartbeats, such as tcp://127.0.0.1:5680.",
     )
-    arrays: str | None = Field(None, description="Mel frames and embeddings: PUB.")
-    control: str | None = Field(None, description="Questions and commands: REP.")
-    curve: CurveSpec | None = Field(None, description="Required for addresses beyond this machine.")
+    arrays: str | None = Field(None, description="Address for mel frames and embeddings.")
+    control: str | None = Field(None, description="Address for commands.")
+    curve: CurveSpec | None = Field(
+        None, description="Keys; required for addresses that other machines can reach."
+    )
 
     @model_validator(mode="after")
     def _check_distinct(self) -> Self:
@@ -48,16 +51,16 @@ class WireSpec(_Strict):
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What of a server can be set beside its addresses.
+    """Settings of a server other than its addresses.
 
     Attributes:
         heartbeat_s: Seconds from one heartbeat to the next.
-        listed_topics: Topics whose last number a heartbeat names, at most.
-        outbox: Messages that may wait for the thread that sends; more are dropped and counted.
-        high_water: Messages that may wait for one subscriber; more are dropped for it alone.
-        linger_s: Longest time that `stop` gives subscribers to take what was sent.
-        stop_s: Longest time that `stop` waits for a command at work.
-        ping_s: Seconds after which a connection is closed from which not even pings are answered.
+        listed_topics: Most topics whose last number a heartbeat names.
+        outbox: Most messages that wait for the thread that sends; more are dropped and counted.
+        high_water: Most messages that wait for one subscriber; more are dropped for it alone.
+        linger_s: Longest time that `stop` waits for subscribers to receive what was sent, in s.
+        stop_s: Longest time that `stop` waits for a running command, in s.
+        ping_s: Seconds without an answer to pings after which a connection is closed.
     """
 
     heartbeat_s: float = 1.0

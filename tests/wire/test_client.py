@@ -254,7 +254,7 @@ def changed(message: Message, **changes: Any) -> list[bytes]:
         (changed(gap(), type="title"), "demo/gap: type 'title'; types are: prediction, event, "),
         (changed(gap(), seq="one"), "demo/gap: seq='one'"),
         (changed(gap(), published="now"), "demo/gap: published='now'"),
-        (changed(gap(), stream="other"), "demo/gap: the map is of 'other/gap'"),
+        (changed(gap(), stream="other"), "demo/gap: the map belongs to topic 'other/gap'"),
         (changed(array(), shape=[7]), "demo/array/mel: 24 bytes do not fill float32"),
         (changed(heartbeat(), last_seq=5), "_engine/heartbeat: last_seq=5"),
         (changed(heartbeat(), last_seq=[["a/gap", 1]]), "_engine/heartbeat: last_seq=["),

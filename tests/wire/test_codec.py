@@ -171,9 +171,12 @@ def test_fields_of_later_versions_are_ignored(make: Make) -> None:
         ({"latency": {"total": "long"}}, "latency={'total': 'long'}; float is needed"),
         ({"patchout": 3}, "patchout=3; str | null is needed"),
         ({"flags": "gap"}, "flags='gap'; array is needed"),
-        ({"stream": "other"}, "demo/prediction/tags: the map is of 'other/prediction/tags'"),
-        ({"head": "mood"}, "the map is of 'demo/prediction/mood'"),
-        ({"head": "a/b"}, "the map is of 'demo/prediction/a/b'"),
+        (
+            {"stream": "other"},
+            "demo/prediction/tags: the map belongs to topic 'other/prediction/tags'",
+        ),
+        ({"head": "mood"}, "the map belongs to topic 'demo/prediction/mood'"),
+        ({"head": "a/b"}, "the map belongs to topic 'demo/prediction/a/b'"),
         ({"model": "m" * 500, "seq": "s" * 500}, "seq='sss"),
     ],
 )
