@@ -1,4 +1,4 @@
-"""The dataflow core: streams on mirrored rings, nodes, graphs, schedulers, clocks, the wire.
+"""The dataflow core: streams on mirrored rings, nodes, graphs, schedulers, clocks.
 
-It knows no audio feature and imports nothing of the other packages.
+It knows no audio feature and imports none of the other packages.
 """

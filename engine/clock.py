@@ -1,6 +1,6 @@
-"""Which moment a sample was captured at, and how far the source's clock is off ours.
+"""When a sample was captured, and how far the source's clock is off ours.
 
-The truth is the index of the sample. A source tells its clock, block by block, which index had
+The truth is the index of the sample. A source notes in its clock, block by block, which index had
 arrived at which monotonic time; seconds, UTC and drift are derived from that.
 """
 
@@ -19,7 +19,7 @@ BUCKETS = 900
 """Seconds over which drift is estimated. Millisecond jitter over 15 minutes is about 1 ppm."""
 
 BUCKETS_NEEDED = 10
-"""Seconds before a drift is stated at all."""
+"""Seconds of observations before a drift is reported at all."""
 
 
 DRIFT_EVERY = 30
@@ -29,7 +29,7 @@ DRIFT_EVERY = 30
 class SourceClock:
     """Maps sample indices of one source to time.
 
-    One thread observes; any thread asks.
+    One thread observes, the one that captures the source; any thread may ask.
 
     Args:
         sample_rate: Nominal rate of the source, Hz. Set by the source once it is known.
@@ -39,10 +39,14 @@ class SourceClock:
     def __init__(self, sample_rate: int = 16000, first_sample: int = 0) -> None:
         self.sample_rate = sample_rate
         self.first_sample = first_sample
+        # Written by `observe` alone. What belongs together is one tuple, replaced as a whole, so
+        # that another thread sees the old one or the new one; `_noted` counts a row of
+        # `_promptest` only once it is filled.
         self._anchor: tuple[int, int, int] | None = None
         self._promptest = np.zeros((BUCKETS, 2))  # elapsed seconds and least delay, by bucket
         self._noted = 0
         self._bucket = (-1, 0.0, 0.0)
+        # Written by any thread that asks. Two at once write the same estimate twice.
         self._drift: tuple[int, float] | None = None
 
     def sample_at(self, seconds: Fraction) -> int:
@@ -50,7 +54,7 @@ class SourceClock:
         return self.first_sample + round(seconds * self.sample_rate)
 
     def observe(self, sample: int, monotonic_ns: int) -> None:
-        """Note that all samples before `sample` had arrived at `monotonic_ns`."""
+        """Note that all samples before index `sample` had arrived at `monotonic_ns`."""
         self._anchor = (sample, monotonic_ns, time.time_ns() - time.monotonic_ns())
         elapsed_s = (sample - self.first_sample) / self.sample_rate
         delay_s = monotonic_ns / 1e9 - elapsed_s
@@ -65,8 +69,10 @@ class SourceClock:
         self._bucket = (int(elapsed_s / BUCKET_S), elapsed_s, delay_s)
 
     def monotonic_ns(self, sample: int) -> int:
-        """Monotonic time at which `sample` had arrived, from the latest observation; now if there
-        is none.
+        """Monotonic time, ns, at which `sample` had arrived.
+
+        Extrapolated from the latest observation at the nominal rate; the present time if nothing
+        has been observed.
         """
         if self._anchor is None:
             return time.monotonic_ns()
@@ -74,8 +80,9 @@ class SourceClock:
         return at_ns + (sample - observed) * 1_000_000_000 // self.sample_rate
 
     def expected_sample(self, monotonic_ns: int) -> int:
-        """Index of the sample due at a time, going by the promptest arrival of the last `BUCKETS`
-        seconds.
+        """Index of the sample due at a monotonic time in ns.
+
+        Judged by the promptest arrival of the last `BUCKETS` seconds.
         """
         if self._anchor is None:
             return self.first_sample
@@ -83,17 +90,19 @@ class SourceClock:
         return self.first_sample + int((monotonic_ns / 1e9 - least_s) * self.sample_rate)
 
     def utc_ns(self, sample: int) -> int:
-        """UTC of the same moment, ns since 1970; follows the system's clock when that is set."""
+        """UTC at which `sample` had arrived, ns since 1970.
+
+        Follows the system's clock when that is set.
+        """
         offset_ns = self._anchor[2] if self._anchor else time.time_ns() - time.monotonic_ns()
         return self.monotonic_ns(sample) + offset_ns
 
     @property
     def drift_ppm(self) -> float | None:
-        """How much faster the source runs than its nominal rate, parts per million; None while
-        unknown.
+        """How much faster than its nominal rate the source runs, ppm; None while unknown.
 
-        Estimated anew every `DRIFT_EVERY` seconds of the source: every heartbeat asks it of every
-        stream.
+        The slope of the least delays of up to `BUCKETS` seconds, estimated again only every
+        `DRIFT_EVERY` seconds of the source, since every heartbeat asks for it on every stream.
         """
         number = self._bucket[0]
         if self._drift is None or number - self._drift[0] >= DRIFT_EVERY:

@@ -10,14 +10,15 @@ from auricle.engine.overload import Member
 
 
 class Outlet(Protocol):
-    """Where messages go: a server's sockets, a list in a test. The engine never looks into one."""
+    """Where messages go: a server's sockets, a list in a test. The engine never looks into them."""
 
     def send(self, message: object, since_ns: int | None = None) -> None:
-        """Send a message. From any thread; never waits.
+        """Send a message. Callable from any thread; never waits.
 
         Args:
-            message: What the outlet takes.
-            since_ns: Monotonic time at which it could have been sent, for measuring latency.
+            message: A message in the outlet's own form.
+            since_ns: Monotonic time, ns, from which it could have been sent: the start of the
+                latency that the outlet measures.
         """
 
 
@@ -27,15 +28,15 @@ def _wake_nobody() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a run shares with its nodes; set before `start`. The default is an offline run's.
+    """What a run shares with its nodes; set before `start`. The default is that of an offline run.
 
     Attributes:
         stream: Name of the stream on the wire.
         live: Whether the source keeps its own time, so that falling behind has to be made good.
         place: Place of the stream on the ladder, which decides on the windows to leave out; None
             leaves none out.
-        wake: To be called, on any thread, when there is something new for a node to process.
-        outlet: Where messages go; None where nobody listens.
+        wake: Function to call, on any thread, when there is something new for a node to process.
+        outlet: Destination of messages; None where nobody listens.
     """
 
     stream: str = ""
@@ -46,4 +47,4 @@ class Context:
 
 
 OFFLINE = Context()
-"""The context of a node that nobody has given another."""
+"""The context of a node until it is given another."""

@@ -1,7 +1,7 @@
-"""A transform whose windows others compute, on threads of theirs, several at a time.
+"""A transform whose windows are computed on other threads, several at a time.
 
-It hands windows out, goes on, and writes tokens in the order of the windows when they are there.
-What is skipped meanwhile waits for its turn like everything else.
+It hands windows out without waiting for them, and writes their tokens in the order of the windows
+once they are done. A skip in between waits for its turn like everything else.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Job(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing left to wait for. Never false again."""
+        """Whether there is nothing left to wait for. Once true, it stays true."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """Tokens to write when those before them are written: a job's, or left out ones."""
+    """Tokens to write once those before them are written: the token of a job, or skipped ones."""
 
     count: int
     job: Job | None
@@ -38,10 +38,13 @@ class _Turn:
 
 
 class Deferring(Transform[P]):
-    """A transform that computes its windows itself, or has others do it.
+    """A transform that computes its windows itself, or hands them to other threads.
+
+    Only the thread that runs the stream touches its fields. All that a job's thread does is set
+    the job's `done` and then call `wake`.
 
     Attributes:
-        places: Windows that others may have at a time; none, and it computes them itself. Set by
+        places: Most windows that are handed out at a time; 0 if it computes them itself. Set by
             `start`.
     """
 
@@ -51,8 +54,11 @@ class Deferring(Transform[P]):
         self._turns: deque[_Turn] = deque()
 
     def hand_out(self, window: NDArray[Any]) -> Job:
-        """Have the next window computed. It is a view that is dead afterwards: what is needed is
-        copied.
+        """Have the next window computed on another thread.
+
+        Args:
+            window: The `frame_size` tokens of the window, shape `(frame_size, *axes)`: a view that
+                is dead after this call, so what is needed later is copied.
         """
         raise NotImplementedError
 
@@ -60,14 +66,14 @@ class Deferring(Transform[P]):
         """Turn a job that is done into a token.
 
         Args:
-            job: What `hand_out` gave.
-            outputs: By port, room for a token.
+            job: A job that `hand_out` returned.
+            outputs: Room for one token by port, each of shape `(1, *axes)`.
 
         Returns:
-            The reason, if it came to nothing and the token is to be skipped.
+            The reason to skip the token, if the window was not computed; None if it was.
 
         Raises:
-            AuricleError: It failed.
+            AuricleError: The job failed.
         """
         raise NotImplementedError
 
@@ -82,13 +88,12 @@ class Deferring(Transform[P]):
         if written:
             self._write(self._turns.popleft())
             if self._its_turn:
-                return (
-                    Status.OK
-                )  # one by one: what is written is handed on even if the next one failed
+                # One a call, so that this token is handed on even if the next job has failed.
+                return Status.OK
         status = super().process()
         if written and status is Status.NO_INPUT:
             return Status.CAUGHT_UP
-        # Those behind it may make the room that it lacks with what it has written.
+        # Nodes further down may make the room that it lacks by taking what it has written.
         return Status.OK if written and status is Status.NO_ROOM else status
 
     def serve(self, count: int, streams: dict[str, Stream]) -> None:

@@ -22,7 +22,7 @@ LEAST_BURST = 8
 
 @dataclass(frozen=True)
 class Edge:
-    """One output feeding one input."""
+    """One output that feeds one input."""
 
     source: Node
     output: OutputPort
@@ -38,9 +38,9 @@ class Graph:
 
     Args:
         name: Name of the stream on the wire.
-        nodes: In any order.
+        nodes: The nodes, in any order.
         edges: Pairs of ends, each `node.port`, or `node` where only one pair of ports fits.
-        start: Index at which every stream begins. Zero but in tests.
+        start: Index of the first token of every stream; other than 0 in tests only.
 
     Attributes:
         order: The nodes, each after those it reads from.
@@ -63,7 +63,7 @@ class Graph:
         self.order = self._sorted(pairs)
         self.edges: list[Edge] = []
         for node in self.order:
-            self._check_inputs(node)  # those that it reads from come before it
+            self._check_inputs(node)  # the nodes it reads from come before it
             node.connected()
             for source, target in pairs:
                 if source.partition(".")[0] == node.name:
@@ -162,7 +162,7 @@ class Graph:
     def delay_s(self, stream: Stream) -> Fraction:
         """Seconds, beyond its window, by which tokens of `stream` may be held back on the way.
 
-        Time to compute is not part of it: that is measured, not declared.
+        The time to compute them is not included: it is measured, not declared.
         """
         makers = {
             output.stream.name: node for node in self.order for output in node.outputs.values()

@@ -17,29 +17,29 @@ from auricle.engine.stream import Stream
 from auricle.engine.transform import Transform
 
 EARLY = "early"
-"""Reason of a skip: an input had given no whole window by then."""
+"""Reason of a skip: an input has no complete window that ends early enough."""
 
 ENDED = "ended"
-"""Reason of a skip: an input has ended, and gives no window of that time any more."""
+"""Reason of a skip: an input has ended before the time of this window."""
 
 
 class Join(Transform[P]):
     """A node with several inputs that gives one token of every output for each window of one.
 
-    The first input is the clock: outputs follow its windows, and the node ends when it ends. To
-    each of these windows every other input adds its latest one that, by its place in the source,
-    ends no later. Streams that are ahead wait for the others, so results do not depend on which is
+    The first input is the clock: outputs follow its windows, and the node ends when it ends. Every
+    other input adds to each of these windows its latest one that, by its place in the source, ends
+    no later. Streams that are ahead wait for the others, so results do not depend on which is
     computed first.
 
-    Tokens bear the gaps that any of their windows touches, and state is forgotten where any input
+    A token carries the gaps that any of its windows touches, and state is forgotten where any input
     has a gap. A window of the clock is skipped where a window of any input was skipped, for the
-    same reason; while another input has given no whole window (`early`); and where another input
+    same reason; while another input has no complete window yet (`early`); and where another input
     has ended before the clock (`ended`).
 
     A subclass declares the inputs, the clock first, and combines windows. Each input takes one
-    stream, or may have none if it is optional. Inputs other than the clock have a `hop_size` of 1;
-    their `frame_size` says how many tokens of them are looked at, and their `before` how many of
-    these may lie ahead of the stream's start, where zeros are read.
+    stream; an optional one may have none. Inputs other than the clock have a `hop_size` of 1; their
+    `frame_size` is the number of their tokens in a window, and their `before` the number of these
+    that may lie ahead of the stream's start, where zeros are read.
     """
 
     def combine(
@@ -48,15 +48,15 @@ class Join(Transform[P]):
         """Turn one window of every connected input into one token of every output.
 
         Args:
-            windows: By input, its `frame_size` tokens, shape `(frame_size, *axes)`; views that are
-                dead afterwards.
-            outputs: By output, room for one token, shape `(1, *axes)`.
+            windows: The `frame_size` tokens of each input by name, shape `(frame_size, *axes)`:
+                views that are dead after this call.
+            outputs: Room for one token of each output by name, shape `(1, *axes)`.
         """
         raise NotImplementedError
 
     @functools.cached_property
     def _others(self) -> dict[str, _Beside]:
-        """The connected inputs but the clock, by name."""
+        """The connected inputs other than the clock, by name."""
         _, *others = self.inputs.values()
         return {port.name: _Beside(port.reader, self.reader) for port in others if port.readers}
 
@@ -76,7 +76,7 @@ class Join(Transform[P]):
         return min(super().room(streams), self._ready())
 
     def _ready(self) -> int:
-        """Windows of the clock, complete or not, for which no other input is waited for."""
+        """Windows of the clock, complete or not, that need not wait for any other input."""
         until = min((other.until for other in self._others.values()), default=sys.maxsize)
         return max(0, until - self.reader.number)
 
@@ -95,12 +95,12 @@ class Join(Transform[P]):
                 skip = skip or other.skip(reader.number)
             if skip is None:
                 super()._advance(reader, streams, 1)
-            else:  # which was counted where it was skipped
+            else:  # it was counted where it was skipped
                 if reader.gap():
                     self.reset()
                 self.skip(1, skip.reason, streams)
                 reader.release()
-        # At once, or their writers would wait for room that only the clock's next window makes.
+        # Now, or their writers would wait for room that only the clock's next window makes.
         for other in self._others.values():
             other.move_to(reader.number)
         return count
@@ -114,12 +114,12 @@ class Join(Transform[P]):
 class _Beside:
     """An input beside the clock: which of its windows goes with which window of the clock.
 
-    By their nominal places, token `k` of a stream ends `k / rate + length` seconds from the start
-    of the source. The last token that ends no later than window `n` of the clock is therefore
-    number `floor(first + n * step)`, with exact fractions for `first` and `step`.
+    By its nominal place, token `k` of a stream ends `k / rate + length` seconds from the start of
+    the source. The last token that ends no later than window `n` of the clock is therefore number
+    `floor(first + n * step)`, with exact fractions for `first` and `step`.
 
     Attributes:
-        reader: Its reader, whose window numbers begin with the one that ends the earliest.
+        reader: Reader of the input; its window 0 is the one that ends first.
         until: Number of the first window of the clock that has to wait for more tokens.
     """
 
@@ -138,9 +138,10 @@ class _Beside:
         self.move_to(0)
 
     def look(self, streams: dict[str, Stream]) -> None:
-        """See what has come, and carry new gaps over to tokens of `streams`."""
+        """Look for new tokens, and carry new gaps over to the tokens of `streams`."""
         stream = self.reader.stream
-        # In this order, since the writer may be at work: it marks, then commits, then ends.
+        # In this order, since the writer, perhaps on another thread, marks tokens, then commits
+        # them, then ends the stream.
         self._ended = stream.ended
         self._written = stream.written - stream.start
         for mark in self.reader.new_marks():
@@ -152,29 +153,29 @@ class _Beside:
         self.until = sys.maxsize if self._ended else self._reaching(self._written)
 
     def move_to(self, number: int) -> None:
-        """Let go of what windows of the clock from `number` on do not need."""
+        """Release the tokens that no window of the clock from `number` on needs."""
         passed = self._window(number) - self.reader.number
         if passed > 0:
             self.reader.release(passed)
 
     def missing(self, number: int) -> str | None:
-        """Why it has nothing for window `number` of the clock; None if it has."""
+        """Why the input has nothing for window `number` of the clock; None if it has."""
         if self._window(number) < 0:
             return EARLY
         return ENDED if self._last(number) >= self._written else None
 
     def skip(self, number: int) -> Skip | None:
-        """The skip that its window for window `number` of the clock touches."""
+        """The skip touched by the input's window for window `number` of the clock, if any."""
         return self.reader.stretch(1)[1] if self._window(number) == self.reader.number else None
 
     def _last(self, number: int) -> int:
-        """Its last token for window `number` of the clock, counted from its start; -1 for none."""
+        """Number, from 0, of the last token for window `number` of the clock; -1 for none."""
         return max(-1, math.floor(self._first + number * self._step))
 
     def _window(self, number: int) -> int:
-        """Number of its window for window `number` of the clock; negative if there is none."""
+        """Number of the input's window for that of the clock; negative if there is none."""
         return self._last(number) - self.reader.frame_size + 1 + self.reader.before
 
     def _reaching(self, token: int) -> int:
-        """The first window of the clock whose last token is `token`, or later."""
+        """The first window of the clock whose last token is number `token` or later."""
         return max(0, math.ceil((token - self._first) / self._step))

@@ -2,8 +2,8 @@
 
 A *gap* is audio that was never heard. The source writes silence of the same length, so that every
 index stays true, and marks it; each node carries the mark on to the tokens whose window touches it.
-Nodes that remember more than their window forget it there. A *skip* is a window that was not
-computed: its token is there as a place, not as a value.
+Nodes with state beyond their window forget it there. A *skip* is a window that was not computed:
+its token has an index but no value.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Mark:
     """A place in a stream.
 
     Attributes:
-        start: First token of this stream that is concerned.
-        stop: The token after the last one.
+        start: Index of the first token concerned.
+        stop: Index of the token after the last one.
         reason: One of the words of `docs/wire.md`, such as `xrun` or `overload`.
         source: The same place in samples of the source, `(start, stop)`.
     """
@@ -29,7 +29,7 @@ class Mark:
     source: tuple[int, int]
 
     def moved(self, start: int, stop: int) -> Self:
-        """The same mark at other tokens, for a stream further down."""
+        """The same mark at tokens `[start, stop)` of a stream further down."""
         return replace(self, start=start, stop=stop)
 
 

@@ -23,7 +23,7 @@ from auricle.errors import AuricleError, ConfigError, describe_invalid
 
 
 class Status(enum.Enum):
-    """What a call of `process` came to."""
+    """Outcome of a call of `process`."""
 
     OK = "made progress; calling again may make more"
     CAUGHT_UP = "made progress; used all the input there was"
@@ -45,23 +45,28 @@ class Node(Generic[P]):
     """Something that runs in a graph.
 
     The type of its parameters is the type argument of its base: a `class Mel(Transform[MelParams])`
-    has `MelParams`, one without a type argument has the parameters of its base.
+    has `MelParams`; without a type argument it has the parameters of its base.
+
+    One thread at a time runs a node, though not always the same one: it calls `start`, `process`,
+    `reset`, `stop` and `fail`. The control thread calls commands and their changes, `describe`,
+    `settings` and `statistics` at any time between; a node that changes what these touch says at
+    the field how it is kept safe. `Source.interrupt` may be called from any thread.
 
     Args:
-        name: Unique within the graph.
+        name: Name of the node, unique within the graph.
         params: Values of the fields of `Params`.
 
     Attributes:
         name: Name of the node.
-        params: Its parameters, as it was made with them.
+        params: The parameters that it was made with.
         inputs: The declared inputs, by name.
         outputs: The declared outputs, by name.
-        context: What whoever runs the graph shares with it; set before `start`.
-        counts: What was lost or left out, by reason.
-        elsewhere_ns: Time spent in other people's code, by what it was: decoding, inference.
+        context: What the run shares with its nodes; set before `start`.
+        counts: Number of losses and of tokens left out, by reason.
+        elsewhere_ns: Time spent in third-party code, ns by its purpose: decoding, inference.
         began_ns: Monotonic time at which the current call of `process` began; set by the run.
         wake_ns: Monotonic time at which to call `process` again even if nothing arrives.
-        under_way: Tokens that were begun and that other threads are still at.
+        under_way: Tokens that were begun and that other threads still work on.
 
     Raises:
         ConfigError: An unknown or unusable parameter.
@@ -70,13 +75,13 @@ class Node(Generic[P]):
     Params: ClassVar[type[NodeParams]] = NodeParams
 
     stage: ClassVar[str] = ""
-    """Word under which its time appears in a prediction's latency; its name, if empty."""
+    """Word under which its time appears in a prediction's latency; the node's name, if empty."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         for base in vars(cls).get("__orig_bases__", ()):
             for argument in get_args(base):
-                # A base that leaves them open to its subclasses has the least that they may be.
+                # A base that leaves them open to its subclasses takes the bound of the variable.
                 params = getattr(argument, "__bound__", argument)
                 if isinstance(params, type) and issubclass(params, NodeParams):
                     cls.Params = params
@@ -99,51 +104,57 @@ class Node(Generic[P]):
         self.under_way = 0
 
     def add_input(self, port: InputPort) -> InputPort:
-        """Declare an input. For `__init__`."""
+        """Declare an input. To be called in `__init__` only."""
         self.inputs[port.name] = port
         return port
 
     def add_output(self, port: OutputPort) -> OutputPort:
-        """Declare an output. For `__init__`."""
+        """Declare an output. To be called in `__init__` only."""
         self.outputs[port.name] = port
         return port
 
     @property
     def delay_s(self) -> Fraction:
-        """Seconds by which this node holds back what it could say at once, at most; windows not
-        counted.
-        """
+        """Longest time in seconds for which the node holds tokens back, beyond its window."""
         return Fraction(0)
 
     def connected(self) -> None:
         """Check the token types in `offered` of the inputs, now that the graph has connected them.
 
         Raises:
-            ConfigError: A parameter that does not go with what comes in.
+            ConfigError: A parameter that does not suit what comes in.
         """
 
     def start(self) -> None:
-        """Open devices, files, sessions."""
+        """Open devices, files, sessions.
+
+        Raises:
+            AuricleError: Something cannot be opened.
+        """
 
     def process(self) -> Status:
-        """Take what is there and do all that can be done with it. Never sleeps."""
+        """Take the tokens that have arrived and do all that can be done with them. Never sleeps.
+
+        Raises:
+            AuricleError: The node cannot continue; the run ends.
+        """
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Forget what was heard, as after `start`."""
+        """Forget what was heard: return to the state after `start`."""
 
     def stop(self) -> None:
         """Close what `start` opened. May be called twice, and without `start`."""
 
     def fail(self, error: AuricleError) -> None:
-        """Hear that the graph is about to stop because of `error`."""
+        """Take note that the graph is about to stop because of `error`, to report it, say."""
 
     def statistics(self) -> dict[str, Any]:
-        """Figures of interest to whoever watches the stream."""
+        """Figures for those who watch the stream, by name, in the types of JSON."""
         return {}
 
     def describe(self) -> dict[str, Any]:
-        """What a display needs to know of it before the first message, in the types of JSON.
+        """What a display needs to know of the node before the first message, in the types of JSON.
 
         A node that makes predictions gives `predictions`, a list with `head`, `model`,
         `model_version` and `labels` of each.
@@ -151,12 +162,14 @@ class Node(Generic[P]):
         return {}
 
     def commands(self) -> Mapping[str, Command]:
-        """What it can be asked to change while it runs, by name; see `auricle.engine.command`."""
+        """The commands that it takes while it runs, by name; see `auricle.engine.command`."""
         return {}
 
     def settings(self) -> dict[str, Any]:
-        """Its parameters as commands have changed them, in the types of JSON: another node made
-        with them behaves the same."""
+        """The parameters in effect, as commands have changed them, in the types of JSON.
+
+        Another node made with them behaves the same.
+        """
         return self.params.model_dump(mode="json")
 
 
@@ -164,16 +177,16 @@ class Source(Node[P]):
     """A node without inputs, which everything in its graph comes from.
 
     Attributes:
-        clock: Maps the samples of the source to time.
+        clock: Clock that maps samples of the source to time.
         live: Whether it keeps its own time, such as a device's; set by `__init__`.
-        warnings: What was wrong with the source, a line each, where it was no error.
+        warnings: Faults of the source that did not stop it, one line each.
     """
 
     among_others: ClassVar[Mapping[str, Any]] = {}
-    """Parameters that it has by default where other streams run beside it."""
+    """Defaults of its parameters, by name, where other streams run beside it."""
 
     carried_over: ClassVar[frozenset[str]] = frozenset()
-    """Parameters that stay as they are when another source takes its place in a graph."""
+    """Names of parameters that keep their values when another source takes its place in a graph."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
@@ -182,4 +195,4 @@ class Source(Node[P]):
         self.warnings: list[str] = []
 
     def interrupt(self) -> None:
-        """Hear that `stop` is to come, and wait for nothing more. From any thread."""
+        """Stop waiting for anything, since `stop` will follow. Callable from any thread."""

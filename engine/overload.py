@@ -1,16 +1,16 @@
 """What to leave out when windows come faster than they can be served.
 
 One ladder for all streams of an engine, so that all are served alike. On rung 0 every window is
-served in full. Where streams have cheaper ways to serve one, the first rungs above are these; on
-each rung above them a smaller part of the windows is served: every second, every third and so on,
-the longer hop. On any rung a window that could not be begun by its deadline is skipped. Nothing
-else is left out: samples and the tokens of nodes that remember are never dropped, so indices stay
-true, and what was skipped is marked.
+served in full. Where streams have cheaper ways to serve a window, the first rungs above 0 are
+these; on each rung above them fewer windows are served: every second, every third and so on, which
+is a longer hop. On any rung a window that could not be begun by its deadline is skipped. Nothing
+else is left out: samples and the tokens of nodes with memory are never dropped, so indices stay
+true, and every skip is marked.
 
-The ladder goes by how late windows are begun, as a part of their deadline. It climbs while many
-streams are late and not catching up, and steps down after a time on time. A step down that has to
-be taken back doubles that time for its rung, so that the ladder does not swing; one that holds
-halves it.
+The ladder is governed by lateness: how long after its completion a window is begun, as a fraction
+of its deadline. It climbs while many streams are late and not catching up, and steps down after a
+time in which all were on time. A step down that has to be taken back doubles that time for its
+rung, so that the ladder does not oscillate; one that holds halves it.
 """
 
 from __future__ import annotations
@@ -22,89 +22,95 @@ from collections import defaultdict
 from typing import ClassVar
 
 PARTS = (1, 2, 3, 4, 6, 8, 12, 16)
-"""One window in so many is served: on the last of the cheaper rungs, or rung 0, and on those above
-it.
-"""
+"""One window of every `n` is served: the first `n` on the last of the cheaper rungs (rung 0 without
+any), the others on the rungs above it."""
 
 COST = math.lcm(*PARTS)
-"""What serving a window costs."""
+"""Cost of serving a window, in the shares that windows pay (see `Member`)."""
 
 SPREAD = 29
-"""Between what two streams begin with: about the golden section of `COST`, which spreads them
-evenly.
-"""
+"""Difference between the initial sums of two streams: about the golden section of `COST`, which
+spreads them evenly."""
 
 LATE = 0.75
-"""Part of the deadline beyond which a window is late for the ladder: there is still time to act."""
+"""Fraction of the deadline beyond which a window is late for the ladder: there is still time to
+act."""
 
 EARLY = 0.3
 """The same where a cheaper way is left, which costs no window: soon enough that a window that takes
-twice as long as it may makes none of the next too late."""
+twice its time makes none of the next ones too late."""
 
 ON_TIME = 0.2
-"""Part of the deadline below which there is room for more."""
+"""Fraction of the deadline below which there is room for more."""
 
 MANY = 0.2
-"""Part of the streams that have to be late: one bad stream of many must not cost the others
-anything.
-"""
+"""Fraction of the streams that have to be late: one bad stream of many must not cost the others
+anything."""
 
 CATCHING_UP = 0.9
-"""Lateness falling by this from one look to the next: the present rung is enough."""
+"""Ratio of lateness from one look to the next below which the present rung is enough."""
 
 LOOK_S = 0.5
-"""Time between two looks."""
+"""Seconds between two looks."""
 
 SETTLE_S = 3.0
-"""Time for which a step up is given to show its effect: what is late already has to be served
-first, up to a deadline's worth of it."""
+"""Seconds for which a step up is given to show its effect: windows that are late already have to be
+served first, up to a deadline's worth of them."""
 
 HOLD_S = 3.0
-"""Time on time after which a step down is tried."""
+"""Seconds on time after which a step down is tried."""
 
 LONGEST_HOLD_S = 60.0
+"""Most seconds that failed steps down may extend `HOLD_S` to."""
 
 QUIET_S = 30.0
-"""Time without a window after which there is no load."""
+"""Seconds without a window after which there is no load."""
 
 
 class Member:
-    """One stream's place on the ladder. Used by the thread that runs the stream.
+    """One stream's place on the ladder. Used by the thread that runs the stream, but for `offer`.
 
-    Every window pays a part of what serving one costs, by the rung, and the one that completes the
-    sum is served. So streams are served alike over any time and any changes of the rung, and since
-    each begins with another sum, at different windows.
+    Every window pays a share of the cost of serving one, by the rung, and the window that completes
+    the sum is served. So streams are served alike over any time and any changes of the rung, and,
+    since each begins with another sum, at different windows.
 
     Attributes:
-        lateness: Of the latest window until the next look, as a part of its deadline; None if there
-            was none.
-        cheaper: How many cheaper ways it has to serve a window.
+        lateness: Greatest lateness of a window since the last look, as a fraction of its deadline;
+            None if there was no window.
+        cheaper: Number of cheaper ways in which it can serve a window.
     """
 
     def __init__(self, ladder: Ladder, number: int) -> None:
         self.ladder = ladder
+        # Written by the stream's thread; cleared, under the ladder's lock, by whichever thread
+        # looks. One that is lost between the two is one window's of many.
         self.lateness: float | None = None
-        self.cheaper = 0
-        self._paid = number * SPREAD % COST
+        self.cheaper = 0  # written by `offer`, on any thread; one number, read as it is
+        self._paid = number * SPREAD % COST  # of the stream's thread alone
 
     @property
     def level(self) -> int:
-        """Which way to serve the next window: 0, the best, to `cheaper`."""
+        """The way to serve the next window, from 0, the best, to `cheaper`."""
         return min(self.ladder.rung, self.cheaper)
 
     def offer(self, cheaper: int) -> None:
-        """Say how many cheaper ways there are. From any thread."""
+        """Set the number of cheaper ways. Callable from any thread."""
         self.cheaper = cheaper
         self.ladder.count()
 
     @property
     def serves_next(self) -> bool:
-        """Whether the next window is one to serve, in time."""
+        """Whether the next window is to be served, provided that it is in time."""
         return self._paid + COST // self.ladder.part >= COST
 
     def leave_out(self, most: int) -> int:
-        """Leave out the next windows up to the first that is to be served; returns how many, up to
-        `most`.
+        """Leave out the next windows, up to the first that is to be served.
+
+        Args:
+            most: Most windows to leave out.
+
+        Returns:
+            The number of windows left out.
         """
         share = COST // self.ladder.part
         count = min(most, max(0, math.ceil((COST - self._paid) / share) - 1))
@@ -112,17 +118,21 @@ class Member:
         return count
 
     def begin(self, late_s: float, deadline_s: float) -> bool:
-        """Say how long ago the next window, one to serve, was complete; returns whether it is in
-        time.
+        """Take a window that is to be served into account, now that it is begun.
+
+        Args:
+            late_s: Seconds since the window was complete.
+            deadline_s: Seconds after which it is too late to begin it.
+
+        Returns:
+            Whether it is in time.
         """
-        in_time = self.tell(late_s, deadline_s)
+        in_time = self.note(late_s, deadline_s)
         self._paid = max(0, self._paid + COST // self.ladder.part - COST)
         return in_time
 
-    def tell(self, late_s: float, deadline_s: float) -> bool:
-        """Say how long ago a window was complete when it was begun; returns whether that was in
-        time.
-        """
+    def note(self, late_s: float, deadline_s: float) -> bool:
+        """Note how late a window was begun; arguments and result are those of `begin`."""
         lateness = late_s / deadline_s
         self.lateness = max(lateness, self.lateness or 0.0)
         self.ladder.look(time.monotonic())
@@ -132,10 +142,14 @@ class Member:
 class Ladder:
     """The rung that all streams of an engine are on.
 
+    Any thread may use it. All fields are written under the lock. `rung` and `cheaper` are read
+    without it, by every stream for every window: each is one number, and `_count` never lets a
+    rung be seen that is above the top.
+
     Attributes:
-        rung: From 0, in full, up.
-        cheaper: Rungs above 0 on which every window is served, by streams that can in a cheaper
-            way.
+        rung: Present rung, from 0, where every window is served in full.
+        cheaper: Number of rungs above 0 on which every window is served, in a cheaper way by those
+            streams that have one.
     """
 
     member_class: ClassVar[type[Member]] = Member
@@ -153,27 +167,29 @@ class Ladder:
         self._before = 0.0
         self._on_time_since: float | None = None
         self._stepped_up_at = self._stepped_down_at = -math.inf
-        self._holds_s = defaultdict[int, float](
-            lambda: HOLD_S
-        )  # before leaving each rung downwards
+        # Seconds on time before leaving each rung downwards.
+        self._holds_s = defaultdict[int, float](lambda: HOLD_S)
 
     @property
     def part(self) -> int:
-        """One window in so many is served."""
+        """The `n` of the one window in `n` that is served on the present rung."""
         return PARTS[max(0, self.rung - self.cheaper)]
 
     def count(self) -> None:
-        """See which cheaper ways the streams have."""
+        """Adapt the rungs to the number of cheaper ways that the streams have now."""
         with self._lock:
             self._count()
 
     def _count(self) -> None:
-        # Rungs of a longer hop stay what they are, and never come of rungs that left nothing out.
-        hop = max(0, self.rung - self.cheaper)
+        # A rung that leaves windows out keeps its part, and one that leaves none out gets none.
+        leaving_out = max(0, self.rung - self.cheaper)
         cheaper = max((member.cheaper for member in self._members), default=0)
         if cheaper != self.cheaper:
+            rung = cheaper + leaving_out if leaving_out else min(self.rung, cheaper)
+            # Streams read both without the lock: `rung - cheaper` must never exceed `PARTS`.
+            self.rung = min(self.rung, rung)
             self.cheaper = cheaper
-            self.rung = cheaper + hop if hop else min(self.rung, cheaper)
+            self.rung = rung
             self._holds_s.clear()
 
     @property
@@ -181,7 +197,7 @@ class Ladder:
         return self.cheaper + len(PARTS) - 1
 
     def join(self) -> Member:
-        """A place for another stream."""
+        """Make a place for another stream."""
         with self._lock:
             member = self.member_class(self, self._joined)
             self._joined += 1
@@ -189,7 +205,7 @@ class Ladder:
             return member
 
     def leave(self, member: Member) -> None:
-        """Give a place up."""
+        """Give up a place. The ladder starts again at rung 0 when the last one is given up."""
         with self._lock:
             self._members = [each for each in self._members if each is not member]
             self._count()
@@ -197,12 +213,12 @@ class Ladder:
                 self._reset()
 
     def look(self, now: float) -> None:
-        """See how late the streams are, and step up or down.
+        """Look how late the streams are, and step up or down.
 
         Args:
             now: Monotonic time in seconds; nothing happens until `LOOK_S` after the last look.
         """
-        if now < self._look_at:
+        if now < self._look_at:  # without the lock, for speed
             return
         with self._lock:
             if now < self._look_at:
@@ -215,7 +231,7 @@ class Ladder:
                 member.lateness = None
             if found:
                 self._heard_at = now
-                # What the last of the `MANY` latest streams suffers.
+                # The lateness that a fraction `MANY` of the streams reaches or exceeds.
                 self._judge(found[math.ceil(MANY * len(found)) - 1], now)
             elif now - self._heard_at > QUIET_S:
                 self._judge(0.0, now)

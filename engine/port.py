@@ -1,4 +1,4 @@
-"""Ports: what a node says it takes and gives, before anything is connected."""
+"""Ports: what a node declares that it takes and gives, before anything is connected."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class InputPort:
     """A declared input.
 
     Attributes:
-        name: Unique within the node's inputs.
-        doc: One sentence.
+        name: Name, unique among the node's inputs.
+        doc: Description in one sentence.
         dtype: NumPy type or Python class of the tokens; None takes any array.
         axes: Named axes of a token; None takes any.
         rate: Tokens a second; None takes any.
@@ -27,10 +27,10 @@ class InputPort:
         hop_size: Tokens from one window to the next.
         before: Tokens by which the first window begins ahead of the stream; zeros are read there.
         many: Whether several streams may be connected.
-        optional: Whether none may be.
+        optional: Whether it may stay unconnected.
         lag_s: Seconds by which its reader may fall behind before the writer has to wait.
-        origin: What the tokens have to come from, if they say it; None takes any.
-        remedy: What to do about tokens that are refused, at the end of the error message.
+        origin: Origin that tokens must have if theirs is known; None takes any.
+        remedy: Advice at the end of the error message about tokens that are refused.
         offered: Types of the connected streams; set by the graph.
         readers: Readers of the connected streams; set by the graph.
     """
@@ -53,11 +53,11 @@ class InputPort:
 
     @property
     def reader(self) -> Reader:
-        """The reader of a port that has exactly one stream."""
+        """The reader of a port that is connected to exactly one stream."""
         return self.readers[0]
 
     def attach(self, stream: Stream) -> None:
-        """Read `stream` from now on."""
+        """Connect `stream`: make a reader at its start."""
         self.readers.append(Reader(stream, self.frame_size, self.hop_size, self.before))
 
     def refusal(self, offered: TokenType) -> str | None:
@@ -79,16 +79,16 @@ class OutputPort:
     """A declared output.
 
     Attributes:
-        name: Unique within the node's outputs.
-        doc: One sentence.
+        name: Name, unique among the node's outputs.
+        doc: Description in one sentence.
         dtype: NumPy type or Python class of the tokens.
         axes: Named axes of a token.
-        rate: Tokens a second, of a source.
-        follows: The input that gives one token for each of its windows, of any other node.
-        burst_s: Seconds that may be written before a reader has to come round.
-        origin: What the tokens come from, where a reader may insist on it and it is known.
-        labels: What the values of a token stand for, where that is fixed; None if it is not.
-        connected: The stream that the graph made for this port.
+        rate: Tokens a second; for a source, which follows no input.
+        follows: Input of whose windows each gives one token; for any other node.
+        burst_s: Seconds of tokens that may be written before a reader has to take some.
+        origin: Origin of the tokens, where an input may insist on it; None if unknown.
+        labels: Labels of the values of a token, where they are fixed; None if they are not.
+        connected: Stream that the graph made for this port.
     """
 
     name: str
@@ -104,14 +104,22 @@ class OutputPort:
 
     @property
     def stream(self) -> Stream:
-        """The stream that the graph made for this port."""
+        """The stream that the graph made for this port.
+
+        Raises:
+            AuricleError: The graph has not been built.
+        """
         if self.connected is None:
             raise AuricleError(f"output {self.name!r} is used before its graph is built")
         return self.connected
 
     @property
     def token_type(self) -> TokenType:
-        """What comes out; known once the input it follows is connected."""
+        """Type of the tokens; known once the input that the port follows is connected.
+
+        Raises:
+            AuricleError: The port has neither a rate nor an input to follow.
+        """
         rate = self.rate
         if self.follows is not None:
             rate = self.follows.offered[0].rate / self.follows.hop_size

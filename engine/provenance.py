@@ -12,22 +12,22 @@ from auricle.engine.stream import Commit, Stream
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What is known of a token, or of several in a row, whatever node made them.
+    """Where a token, or several in a row, come from, whatever node made them.
 
     Attributes:
         index: Number of the first token in its stream, from 0, skipped ones included.
         span: First sample of the source that the tokens cover, and the one after the last.
-        sample_rate: Rate of the source, in which `span` counts, Hz.
+        sample_rate: Rate of the source, which `span` counts at, Hz.
         start: Beginning of `span`, seconds from the start of the source.
         end: End of `span`, seconds from the start of the source.
         utc: UTC at which the last sample of `span` was heard, seconds since 1970.
-        rung: Rung of the ladder on which they were computed, the highest on the way.
-        level: Variant that computed them, such as a patchout level; None where there is one way.
-        flags: `gap:REASON` for each kind of gap that they touch.
+        rung: Highest rung of the ladder on which any node on the way computed them.
+        level: Variant that computed them, such as a patchout level; None where there is only one.
+        flags: `gap:REASON` for each reason of a gap that they touch.
         latency: Seconds from the last sample of `span` to the last token, by stage: `capture` until
-            the sample was in the engine, `queue` for all waiting from there on, and the own work of
-            each stage. They add up to the whole.
-        done_ns: Monotonic time at which the last token was there.
+            the sample was in the engine, `queue` for all waiting after that, and the work of each
+            stage itself. The sum is the whole latency.
+        done_ns: Monotonic time at which the last token was done.
     """
 
     index: int
@@ -47,9 +47,9 @@ class Provenance:
         """The provenance of tokens of a stream that were not skipped.
 
         Args:
-            reader: Where they are read; it must not have released them.
-            token: Index of the first.
-            count: How many.
+            reader: Reader of the tokens, which must not have released them yet.
+            token: Index of the first token.
+            count: Number of tokens.
         """
         stream, last = reader.stream, token + count - 1
         clock = stream.clock
@@ -74,7 +74,7 @@ class Provenance:
 
 
 def _latency(path: list[tuple[Stream, Commit]], heard_ns: int) -> tuple[dict[str, float], int]:
-    """Seconds by stage, and the monotonic time at which the token was there.
+    """Seconds by stage, and the monotonic time, ns, at which the token was done.
 
     Args:
         path: Streams from that of the token up to the source, each with the commit of the last of
@@ -84,7 +84,7 @@ def _latency(path: list[tuple[Stream, Commit]], heard_ns: int) -> tuple[dict[str
     before_ns = path[-1][1].done_ns
     stages = {"capture": max(0, before_ns - heard_ns) / 1e9, "queue": 0.0}
     for stream, (began_ns, done_ns, *_) in path[-2::-1]:
-        # A node may have begun before the last token came: it works on what is there.
+        # A node may have begun on earlier tokens before the last one came.
         began_ns = max(began_ns, before_ns)
         stages["queue"] += (began_ns - before_ns) / 1e9
         stages[stream.stage] = stages.get(stream.stage, 0.0) + max(0, done_ns - began_ns) / 1e9

@@ -15,8 +15,8 @@ class Reader:
     """One consumer's place in a stream, in windows.
 
     Window number `n` covers the `frame_size` tokens from `stream.start - before + n * hop_size` on.
-    The writer waits for the slowest reader, so a reader that is made and not moved on stops it. A
-    view is dead after `release`: the writer may overwrite it. Copy what is to be kept.
+    The writer waits for the slowest reader, so a reader that is not moved on stops it. A view is
+    dead after `release`, since the writer may overwrite it: copy what is to be kept.
 
     The consumer's loop, which `Transform` and `Sink` follow::
 
@@ -28,8 +28,12 @@ class Reader:
                 use(reader.view(count))
             reader.release(count)
 
+    One thread at a time uses a reader, the consumer's. The writer, perhaps on another thread, reads
+    `position` and `marks_seen` only. Both only grow, so a value that is out of date makes the
+    writer see less room, or keep marks for longer, than it needs to.
+
     Args:
-        stream: What to read, from its start. Nothing may have been written yet.
+        stream: Stream to read, from its start; nothing may have been written to it yet.
         frame_size: Tokens of a window.
         hop_size: Tokens from one window to the next.
         before: Tokens by which the first window begins ahead of the stream's start; zeros are read
@@ -37,7 +41,7 @@ class Reader:
 
     Attributes:
         number: Number of the next window, from 0.
-        position: Index of its first token.
+        position: Index of the first token of the next window.
         gaps: Gaps noted and not yet passed, oldest first.
         marks_seen: Number of marks noted.
     """
@@ -58,35 +62,40 @@ class Reader:
         stream.readers.append(self)
 
     def close(self) -> None:
-        """Stop reading, so that the writer waits for this reader no more. May be called twice."""
-        # A new list: the writer may be going through the old one.
+        """Stop reading: the writer no longer waits for this reader. May be called twice."""
+        # A new list, since the writer may be iterating over the old one.
         self.stream.readers = [each for each in self.stream.readers if each is not self]
 
     def windows(self) -> int:
-        """Complete windows that can be read now."""
+        """Number of complete windows that can be read now."""
         return max(0, (self.stream.written - self.position - self.frame_size) // self.hop_size + 1)
 
     def view(self, windows: int = 1) -> NDArray[Any]:
-        """Tokens of the next `windows` windows, which overlap: `frame_size + (windows - 1) *
-        hop_size`.
+        """View of the tokens of the next windows, which overlap if the hop is shorter.
+
+        Args:
+            windows: Number of windows.
+
+        Returns:
+            Shape `(frame_size + (windows - 1) * hop_size, *axes)`; dead after `release`.
         """
         return self.stream.ring.window(
             self.position, self.frame_size + (windows - 1) * self.hop_size
         )
 
     def rest(self) -> NDArray[Any]:
-        """View of what is there from the next window's beginning on, complete or not."""
+        """View of all tokens from the next window's beginning on, shape `(tokens, *axes)`."""
         return self.stream.ring.window(self.position, max(0, self.stream.written - self.position))
 
     def release(self, windows: int = 1) -> None:
-        """Let go of everything before the window that follows the next `windows` ones."""
+        """Move on by `windows` windows; the writer may overwrite the tokens before the new one."""
         self.number += windows
         self.position += windows * self.hop_size
         while self.gaps and self.gaps[0].stop <= self.position:
             self.gaps.popleft()
 
     def new_marks(self) -> list[Mark]:
-        """Take note of the marks added since the last call; returns them, oldest first."""
+        """Note the marks added since the last call, and return them, oldest first."""
         if self.marks_seen == self.stream.marked:
             return []
         marks = self.stream.marks_since(self.marks_seen)
@@ -101,8 +110,9 @@ class Reader:
         return marks
 
     def gap(self) -> Gap | None:
-        """The gap that the next window is the first to touch, once; the last, of several; None
-        without.
+        """The gap first touched by the next window, reported once.
+
+        If there are several, the last; None if there is none.
         """
         found = None
         while self._gaps_ahead and self._gaps_ahead[0][0] <= self.number:
@@ -110,8 +120,14 @@ class Reader:
         return found
 
     def stretch(self, count: int) -> tuple[int, Skip | None]:
-        """How many of the next `count` windows can be taken together, and the skip they touch, if
-        any.
+        """How many of the next windows can be taken together.
+
+        Args:
+            count: Number of complete windows.
+
+        Returns:
+            The number of windows, up to `count`, before the next gap or change between skipped and
+            not skipped, and the skip that all of them touch, if any.
         """
         if self._gaps_ahead:
             count = max(1, min(count, self._gaps_ahead[0][0] - self.number))
@@ -125,14 +141,14 @@ class Reader:
         return count, None
 
     def gap_reasons(self, start: int, stop: int) -> tuple[str, ...]:
-        """Reasons of the noted gaps that touch tokens `[start, stop)`, each once."""
+        """Reasons, each once, of the gaps noted that touch tokens `[start, stop)`."""
         if not self.gaps:
             return ()
         found = (gap.reason for gap in self.gaps if gap.start < stop and start < gap.stop)
         return tuple(dict.fromkeys(found))
 
     def touching(self, mark: Mark) -> tuple[int, int]:
-        """Numbers `[first, last)` of the windows that touch `mark`."""
+        """Numbers `(first, last)` of the windows that touch `mark`, `last` exclusive."""
         origin = self.stream.start - self.before
         first = -((origin + self.frame_size - 1 - mark.start) // self.hop_size)
         last = (mark.stop - 1 - origin) // self.hop_size + 1

@@ -2,7 +2,7 @@
 
 Storage is twice the capacity: token `i` lies at `i % capacity` and again `capacity` further on, so
 any window of up to `capacity` tokens is one slice, without a copy and without page-size limits.
-Writing costs one extra small copy: 0.9 us a block for a 30 s window at 16 kHz, where `np.roll`
+Writing costs one small extra copy: 0.9 us a block for a 30 s window at 16 kHz, where `np.roll`
 takes 41 us.
 
 The same idea appears as Essentia's phantom buffer (only the tail mirrored) and as GNU Radio's
@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 
 class Ring:
-    """Storage for tokens addressed by absolute index. Knows nothing of writers and readers.
+    """Storage for tokens addressed by absolute index.
+
+    It has no state but its storage, and no lock: the stream sees to it that what the writer writes
+    and what any reader views never overlap.
 
     Args:
         capacity: Tokens that can be held at once, and the longest window.
@@ -33,7 +36,7 @@ class Ring:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of storage, both halves."""
+        """Size of the storage, both halves, in bytes."""
         return self._storage.nbytes
 
     def window(self, start: int, count: int) -> NDArray[Any]:
@@ -42,7 +45,7 @@ class Ring:
         return self._storage[first : first + count]
 
     def mirror(self, start: int, count: int) -> None:
-        """Copy tokens just written to `window(start, count)` into their second place."""
+        """Copy the `count` tokens just written to `window(start, count)` into their other half."""
         capacity, storage = self.capacity, self._storage
         first = start % capacity
         last = first + count

@@ -28,18 +28,19 @@ class State(enum.Enum):
 class Run:
     """Starts the nodes of a graph, moves tokens through them, and stops them.
 
-    One thread at a time calls `start`, `advance` and `close`, in this order; any may call
+    One thread at a time calls `start`, `advance` and `close`, in this order; any thread may call
     `statistics` and `request_stop`. A node that fails ends this run and nothing else.
 
     Args:
-        graph: What to run.
-        context: What the nodes are told of their surroundings.
+        graph: Graph to run.
+        context: Context for the nodes.
 
     Attributes:
-        ending: What `state` will be once the run is closed, as soon as nothing is left to do but
-            that.
-        error: Why the run failed; None unless `ending` is FAILED.
-        spent_ns: Time in `process`, by node.
+        state: Stage of its life.
+        ending: State that the run will have once it is closed, set as soon as nothing else is left
+            to do; None before.
+        error: Error that stopped the run; None unless `ending` is FAILED.
+        spent_ns: Time in `process`, ns by node.
     """
 
     def __init__(self, graph: Graph, context: Context = OFFLINE) -> None:
@@ -47,33 +48,37 @@ class Run:
         self.context = context
         for node in graph.order:
             node.context = context
+        # Written by the thread that runs the graph, read by any. Each is replaced as a whole, and
+        # `error` is set before `ending`, so whoever sees FAILED sees why.
         self.state = State.OPENING
         self.ending: State | None = None
         self.error: AuricleError | None = None
-        self.spent_ns = dict.fromkeys(graph.nodes, 0)
-        self._unfinished: list[Node] = []
-        self._stopping = False
+        self.spent_ns = dict.fromkeys(graph.nodes, 0)  # its keys never change
+        self._unfinished: list[Node] = []  # of the thread that runs the graph alone
+        self._stopping = False  # set by any thread, never cleared; read before every pass
 
     @property
     def over(self) -> bool:
-        """Whether it is closed."""
+        """Whether the run is closed."""
         return self.state in (State.FINISHED, State.FAILED, State.STOPPED)
 
     @property
     def wake_ns(self) -> int | None:
-        """Monotonic time at which a node wants to be called again, if one does."""
+        """Earliest monotonic time, ns, at which a node wants to be called again; None for never."""
         return min(
             (node.wake_ns for node in self._unfinished if node.wake_ns is not None), default=None
         )
 
     @property
     def under_way(self) -> bool:
-        """Whether a node waits for what others do for it, on threads of theirs."""
+        """Whether a node waits for work that other threads do for it."""
         return any(node.under_way for node in self._unfinished)
 
     def start(self) -> None:
-        """Open every node, those that others read from last, so that nothing is heard before all
-        can hear.
+        """Open every node, readers before those they read from.
+
+        So nothing is heard before every node can process it. A node that cannot be opened ends the
+        run: `ending` and `error` say so.
         """
         self._unfinished = list(self.graph.order)
         for node in reversed(self.graph.order):
@@ -85,8 +90,10 @@ class Run:
         self.state = State.RUNNING
 
     def advance(self) -> bool:
-        """Call every node once; returns whether that may be worth while again before anything
-        arrives.
+        """Call every node once.
+
+        Returns:
+            Whether calling again right away, before anything arrives, may make progress.
         """
         again = progress = blocked = False
         if self._stopping:
@@ -112,30 +119,28 @@ class Run:
                 again = True
             elif status is Status.FINISHED:
                 again = True
-                # A new list: the old one is being gone through.
+                # A new list, since this loop iterates over the old one.
                 self._unfinished = [each for each in self._unfinished if each is not node]
         if not self._unfinished:
             self.ending = State.FINISHED
-        # Those behind a node may have made the room that it lacked.
+        # Nodes further down may have made the room that one lacked.
         return again or (blocked and progress)
 
     def request_stop(self) -> None:
-        """Ask that the next `advance` be the last. From any thread."""
+        """Make the next `advance` the last. Callable from any thread."""
         self._stopping = True
         for node in self.graph.order:
             if isinstance(node, Source):
                 node.interrupt()
 
     def close(self) -> None:
-        """Stop every node. What a node waits for is waited for here."""
+        """Stop every node, waiting for whatever a node has to wait for. May be called twice."""
         if self.over:
             return
         for node in self.graph.order:
             try:
                 node.stop()
-            except (
-                Exception
-            ):  # a node that cannot close must not keep the others open, here or elsewhere
+            except Exception:  # a node that cannot close must not keep the others open
                 log.exception("%s: could not be stopped", node.name)
         for stream in self.graph.streams():
             stream.release()
@@ -143,7 +148,10 @@ class Run:
         self.state = self.ending = self.ending or State.STOPPED
 
     def statistics(self) -> dict[str, Any]:
-        """State, and what each node counted; for the control socket and the heartbeat."""
+        """State, error, and the counts of each node; for the control socket and the heartbeat.
+
+        Times are in seconds, in the types of JSON. Callable from any thread.
+        """
         nodes = {}
         for node in self.graph.order:
             streams = {name: port.stream for name, port in node.outputs.items()}
@@ -166,6 +174,6 @@ class Run:
         for each in self.graph.order:
             try:
                 each.fail(self.error)
-            except Exception:  # the first error is the one to tell
-                log.exception("%s: could not hear of the failure", each.name)
+            except Exception:  # the first error is the one to report
+                log.exception("%s: could not be notified of the failure", each.name)
         self.ending = State.FAILED

@@ -1,9 +1,9 @@
-"""Who calls the nodes, and when.
+"""Which thread calls the nodes, and when.
 
-Offline: one graph, from end to end, as fast as it goes. Live: worker threads that each own a set of
-graphs, call those for which something has arrived or whose time has come, in turn, and sleep while
-there is none. Capture has threads of its own, in the input nodes; opening and closing, which may
-wait for a device or a server, have a few of theirs.
+Offline: the caller's thread runs one graph from end to end, as fast as it goes. Live: worker
+threads own a set of graphs each, call in turn those for which something has arrived or whose timer
+has expired, and sleep while there is none. Capture has threads of its own, in the input nodes;
+graphs are opened and closed, which may wait for a device or a server, on a pool of other threads.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from auricle.errors import AuricleError
 log = logging.getLogger(__name__)
 
 IDLE_S = 1.0
-"""Longest time for which a graph is not called, even if nothing asks for it."""
+"""Seconds after which a graph is called even if nothing has asked for it."""
 
 OPENERS = 32
-"""Graphs that are opened or closed at the same time."""
+"""Most graphs that are opened or closed at the same time."""
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Number of CPU cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def passes(graph: Graph, context: Context | None = None) -> Generator[Run, None, None]:
-    """Run `graph` to its end, stopping after every pass over its nodes.
+    """Run `graph` to its end, yielding after every pass over its nodes.
 
-    The source must not wait for time to pass. What nodes have done on other threads is waited for
+    The source must not wait for time to pass. Work that nodes hand to other threads is waited for
     here. Closing the iterator stops the graph.
 
     Args:
-        graph: What to run.
-        context: What its nodes are told of their surroundings, but for `wake`, which is set here;
-            by default the name of the graph and whether it is live.
+        graph: Graph to run, on the thread of whoever iterates.
+        context: Context for its nodes, except `wake`, which is set here; by default the name of the
+            graph and whether it is live.
 
     Yields:
         The run, after each pass.
 
     Raises:
-        AuricleError: What stopped the graph.
+        AuricleError: The error that stopped the graph.
     """
     arrived = threading.Event()
     context = context or Context(graph.name, graph.live)
@@ -62,7 +62,7 @@ def passes(graph: Graph, context: Context | None = None) -> Generator[Run, None,
     run.start()
     try:
         while run.ending is None:
-            arrived.clear()  # before the nodes are called, so that nothing comes unseen
+            arrived.clear()  # before the nodes are called, so that no arrival is missed
             if not run.advance() and run.ending is None:
                 if not run.under_way:
                     raise AuricleError(f"graph {graph.name!r} stands still: no node can go on")
@@ -83,17 +83,19 @@ def run_offline(graph: Graph, context: Context | None = None) -> None:
 class LiveScheduler:
     """Runs graphs on worker threads until they end or are stopped; they come and go while it works.
 
+    Any thread may call its methods.
+
     Args:
-        graphs: To begin with.
-        workers: Threads.
-        ended: Called, on a thread of the scheduler, with each run that is over.
-        outlet: Where the messages of all graphs go; None where nobody listens.
-        opened: Called, on a thread of the scheduler, with each run whose nodes have been opened,
-            before they are called for the first time.
-        ladder: What decides on the windows to leave out; one of its own, by default.
+        graphs: Graphs to begin with.
+        workers: Number of worker threads.
+        ended: Function called, on a thread of the scheduler, with each run that is over.
+        outlet: Destination of the messages of all graphs; None where nobody listens.
+        opened: Function called, on a thread of the scheduler, with each run whose nodes have been
+            opened, before they are called for the first time.
+        ladder: Ladder that decides on the windows to leave out; a new one by default.
 
     Attributes:
-        ladder: What all graphs leave out when they come faster than they can be served.
+        ladder: Ladder that all live graphs are on.
     """
 
     def __init__(
@@ -109,11 +111,13 @@ class LiveScheduler:
         self._ended = ended
         self._opened = opened
         self._outlet = outlet
-        self._tasks: list[_Task] = []
         self._changed = threading.Condition()
+        # Written under `_changed`. The list is replaced, never modified, so that any thread may
+        # iterate over it without the lock.
+        self._tasks: list[_Task] = []
+        self._started = self._closing = False
         self._workers = [_Worker(self._finish, f"worker-{i}") for i in range(workers)]
         self._openers = ThreadPoolExecutor(OPENERS, "opener")
-        self._started = self._closing = False
         for graph in graphs:
             self.add(graph)
 
@@ -124,11 +128,14 @@ class LiveScheduler:
 
     @property
     def workers(self) -> int:
-        """Threads."""
+        """Number of worker threads."""
         return len(self._workers)
 
     def add(self, graph: Graph) -> Run:
         """Run another graph, on the worker that has the fewest.
+
+        Returns:
+            The run, which is opened once the scheduler is started.
 
         Raises:
             AuricleError: The scheduler is being closed.
@@ -146,19 +153,26 @@ class LiveScheduler:
         return task.run
 
     def remove(self, run: Run) -> None:
-        """Forget a run that is over."""
+        """Forget a run, provided that it is over."""
         with self._changed:
             self._tasks = [task for task in self._tasks if task.run is not run or not run.over]
 
     def start(self) -> None:
-        """Start the graphs that are there; those added later start at once."""
+        """Start the graphs added so far; those added later start at once."""
         with self._changed:
             self._started = True
             for task in self._tasks:
                 self._openers.submit(self._open, task)
 
     def stop(self, name: str | None = None) -> bool:
-        """Ask the graph of this name to stop, or all; returns whether there was one."""
+        """Request that graphs stop, without waiting for it.
+
+        Args:
+            name: Name of the graph; None for all.
+
+        Returns:
+            Whether there was such a graph that was not over.
+        """
         found = [
             task
             for task in self._tasks
@@ -171,14 +185,21 @@ class LiveScheduler:
         return bool(found)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until there are runs, and all are over; returns whether that is so."""
+        """Wait until there are runs and all of them are over.
+
+        Args:
+            timeout_s: Most seconds to wait; None waits for ever.
+
+        Returns:
+            Whether that is so, rather than the time being up.
+        """
         with self._changed:
             return self._changed.wait_for(
                 lambda: bool(self._tasks) and all(task.run.over for task in self._tasks), timeout_s
             )
 
     def close(self) -> None:
-        """Stop all graphs that were started, and wait for that. None can be added any more."""
+        """Stop all graphs and wait until they have. No graph can be added after that."""
         with self._changed:
             self._closing = True
         self.stop()
@@ -196,9 +217,7 @@ class LiveScheduler:
             self._close(task)
 
     def _finish(self, task: _Task) -> None:
-        """Close a run that has ended, elsewhere than on its worker, which the others are waiting
-        for.
-        """
+        """Close a run that has ended, on another thread than its worker's, which others need."""
         self._openers.submit(self._close, task)
 
     def _close(self, task: _Task) -> None:
@@ -215,11 +234,11 @@ class LiveScheduler:
         try:
             if listener is not None:
                 listener(run)
-        except Exception:  # whoever listens must not keep the others from being served
+        except Exception:  # a listener's failure must not keep other graphs from being served
             log.exception("%s: its state could not be reported", run.graph.name)
 
     def _balance(self) -> None:
-        """Give a run of the worker that has the most to the one that has the fewest, if that helps."""
+        """Move a run from the worker that owns the most to the one that owns the fewest."""
         owned = Counter(dict.fromkeys(self._workers, 0))
         owned.update(task.owner for task in self._tasks if not task.run.over)
         ranked = owned.most_common()
@@ -231,7 +250,19 @@ class LiveScheduler:
 
 
 class _Task:
-    """A run and its worker."""
+    """A run and its worker.
+
+    Attributes:
+        run: Run to advance.
+        worker: Worker that owns it. Written by the present worker's thread when it hands the run
+            over; a thread that still sees the old worker queues it there, and that passes it on.
+        move_to: Worker that it is to have from its next turn on. Written under the scheduler's
+            lock; cleared by the present worker when it hands the run over.
+        open: Whether it can be advanced: set by the opener's thread once it has started, cleared
+            by its worker when it has ended.
+        queued: Whether it is among a worker's ready runs; written under that worker's lock.
+        wake_ns: Monotonic time of its next timer; written by its worker's thread.
+    """
 
     def __init__(
         self, graph: Graph, worker: _Worker, place: Member | None, outlet: Outlet | None
@@ -240,29 +271,27 @@ class _Task:
         self.run = Run(graph, context)
         self.worker = worker
         self.move_to: _Worker | None = None
-        """The worker that it shall have from its next turn on; handed over by the present one."""
         self.open = False
-        """Whether it can be advanced: from its start to its end."""
         self.queued = False
         self.wake_ns: int | None = None
-        """Time of its next timer."""
 
     @property
     def owner(self) -> _Worker:
-        """The worker that has it, or is about to."""
+        """The worker that owns it, or is about to."""
         return self.move_to or self.worker
 
     def queue(self) -> None:
-        """Advance it as soon as those before it have been. From any thread."""
+        """Advance it as soon as the runs queued before it have been. Callable from any thread."""
         self.worker.queue(self)
 
 
 class _Worker:
-    """Advances the runs it owns, those that have something to do in turn, on a thread while it owns
-    any.
+    """Advances those of its runs that have something to do, in turn.
+
+    It has a thread from the first time that a run is queued until it owns none.
 
     Attributes:
-        owned: Runs it owns.
+        owned: Number of runs that it owns; written under the condition's lock.
     """
 
     def __init__(self, finished: Callable[[_Task], None], name: str) -> None:
@@ -270,25 +299,26 @@ class _Worker:
         self._finished = finished
         self._name = name
         self._condition = threading.Condition()
-        self._ready: deque[_Task] = deque()
-        self._timers: list[tuple[int, int, _Task]] = []
-        self._numbers = itertools.count()
-        self._running = False
+        self._ready: deque[_Task] = deque()  # under the lock
+        self._running = False  # whether there is a thread; under the lock
+        self._timers: list[tuple[int, int, _Task]] = []  # of its own thread alone
+        self._numbers = itertools.count()  # break ties between timers
 
     def adopt(self) -> None:
-        """Own one run more."""
+        """Own one more run."""
         with self._condition:
             self.owned += 1
 
     def release(self) -> None:
-        """Own one run less."""
+        """Own one run less, and end the thread if that was the last."""
         with self._condition:
             self.owned -= 1
             self._condition.notify()
 
     def queue(self, task: _Task) -> None:
         """See `_Task.queue`."""
-        # Without the lock: whoever clears `queued`, or sets `open`, looks at the run after that.
+        # Without the lock: a thread that clears `queued`, or sets `open`, looks at the run, or
+        # queues it, after that, so nothing that came before is missed.
         if task.queued or not task.open:
             return
         with self._condition:
@@ -320,15 +350,15 @@ class _Worker:
                 self._set_timer(task)
 
     def _hand_over(self, task: _Task, other: _Worker) -> None:
-        """Give a run away. Nobody else advances it before `worker` is another."""
+        """Give a run to another worker, which advances it only once `task.worker` is that one."""
         other.adopt()
         task.move_to = task.wake_ns = None
-        task.worker = other  # last: from here on the other one may be at work on it
+        task.worker = other  # last: from here on the other worker may be advancing it
         self.release()
         task.queue()
 
     def _next(self) -> _Task | None:
-        """The next run to advance, when there is one; None when none is left."""
+        """Wait for the next run to advance; None when the worker owns none."""
         with self._condition:
             while self.owned or self._ready:
                 now = time.monotonic_ns()
@@ -349,11 +379,11 @@ class _Worker:
         return None
 
     def _set_timer(self, task: _Task) -> None:
-        """Queue a run when it wants to be, unless something arrives before."""
+        """Queue a run at the time that it asks for, unless something arrives before."""
         at = time.monotonic_ns() + round(IDLE_S * 1e9)
         if (wanted := task.run.wake_ns) is not None:
             at = min(at, wanted)
-        # A timer that is earlier than needed does no harm; setting one anew every time does.
+        # A timer that is too early does no harm; setting another every time would.
         if task.wake_ns is None or at < task.wake_ns:
             task.wake_ns = at
             heapq.heappush(self._timers, (at, next(self._numbers), task))

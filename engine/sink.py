@@ -9,35 +9,35 @@ from auricle.engine.reader import Reader
 
 
 class Sink(Node[P]):
-    """A node with inputs and no output, each of any number of streams.
+    """A node without outputs, whose inputs may each have any number of streams.
 
-    A subclass declares the inputs, takes what they bring, and may look at the marks. Streams are
-    read one by one, in the order of the inputs, each as far as it goes.
+    A subclass declares the inputs, takes their tokens, and may look at the marks. Streams are read
+    one after another, in the order of the inputs, each as far as it has tokens.
     """
 
     def take(self, port: InputPort, reader: Reader, count: int) -> None:
         """Use the next windows of one stream, none of which was skipped.
 
         Args:
-            port: The input.
-            reader: Where in the stream it is: `reader.view(count)` has the tokens, which are dead
-                afterwards, `reader.position` the index of the first, `reader.number` the number of
-                the first window.
-            count: How many windows there are.
+            port: Input that the stream is connected to.
+            reader: Reader of the stream: `reader.view(count)` has the tokens, which are dead after
+                this call, `reader.position` is the index of the first, `reader.number` the number
+                of the first window.
+            count: Number of windows.
         """
         raise NotImplementedError
 
     def marked(self, port: InputPort, reader: Reader, mark: Mark) -> None:
-        """Use a mark, as soon as it is known: maybe long before the first window that touches it.
+        """Use a mark as soon as it is known, maybe long before the first window that touches it.
 
         Args:
-            port: The input.
-            reader: Where in the stream it is.
-            mark: A gap or a skip, in tokens of the stream.
+            port: Input that the stream is connected to.
+            reader: Reader of the stream.
+            mark: Gap or skip, in tokens of the stream.
         """
 
     def ended(self) -> None:
-        """Do what has to be done once all inputs have ended and everything was taken."""
+        """Finish, now that all inputs have ended and every token was taken."""
 
     def process(self) -> Status:
         progress, over = False, True
@@ -54,7 +54,7 @@ class Sink(Node[P]):
         return Status.CAUGHT_UP if progress else Status.NO_INPUT
 
     def _read(self, port: InputPort, reader: Reader) -> bool:
-        """Take what is new in one stream; returns whether there were any windows."""
+        """Take all complete windows of one stream; returns whether there were any."""
         left = ready = reader.windows()
         # After the windows were counted: the writer marks tokens before it commits them.
         for mark in reader.new_marks():

@@ -2,7 +2,7 @@
 
 Indices are absolute Python integers and never wrap. The writer may be on another thread than the
 readers; tokens become visible when `written` moves, after they are in place. A full stream refuses
-tokens: what to do then (wait, or drop and mark) is the writer's decision.
+tokens: whether to wait then, or to drop and mark, is the writer's decision.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from auricle.engine.marks import Mark
 from auricle.engine.ring import Ring
 
 LOG_LENGTH = 512
-"""Commits whose times a stream remembers; at 20 ms a block, ten seconds."""
+"""Number of commits whose times a stream remembers: ten seconds of blocks of 20 ms."""
 
 FIELDS = 5
-"""Numbers that are remembered of each."""
+"""Number of int64 values remembered of each commit."""
 
 
 class Commit(NamedTuple):
@@ -35,9 +35,9 @@ class Commit(NamedTuple):
 
     Attributes:
         began_ns: Monotonic time at which work on them began.
-        done_ns: Monotonic time at which they were there.
-        rung: How far computing them was cut back.
-        level: In which of several ways they were made, for people; empty where there is one.
+        done_ns: Monotonic time at which they were done.
+        rung: Rung of the ladder on which they were computed.
+        level: Name of the variant that computed them; empty where there is only one.
     """
 
     began_ns: int
@@ -62,8 +62,8 @@ class Origin:
     """What tokens come from that mean nothing without it, such as the model that made embeddings.
 
     Attributes:
-        name: For people; a file that was renamed is the same.
-        sha256: Of the file.
+        name: Name of the file for messages; a file that was renamed is the same origin.
+        sha256: Hash of the file, in hexadecimal digits.
     """
 
     name: str = field(compare=False)
@@ -78,11 +78,11 @@ class TokenType:
     """What a stream carries.
 
     Attributes:
-        dtype: A NumPy type, or the Python class of the objects.
-        axes: Named axes of one token; none for a sample or an object.
+        dtype: NumPy type of the values, or Python class of the objects.
+        axes: Named axes of one token; `()` for a sample or an object.
         rate: Tokens a second.
-        origin: What they come from, where a reader may insist on it and it is known.
-        labels: What the values of a token stand for, where that is fixed; None if it is not.
+        origin: Origin of the tokens, where an input may insist on it; None if unknown.
+        labels: Labels of the values of a token, where they are fixed; None if they are not.
     """
 
     dtype: np.dtype[Any] | type
@@ -102,7 +102,7 @@ class TokenType:
 
 
 def format_rate(rate: Fraction) -> str:
-    """A rate for people: `16000 Hz`, `62.5 Hz`, `0.672 Hz`."""
+    """A rate in Hz for messages: `16000 Hz`, `62.5 Hz`, `0.672 Hz`."""
     return f"{float(rate):.6g} Hz"
 
 
@@ -111,36 +111,51 @@ class Lineage:
     """How the tokens of a stream come from those of the stream before it.
 
     Token `k`, counted from the start of its stream, is computed from `size` tokens of `upstream`
-    that begin at its token `k * hop`. Tokens of history before that (half of the first analysis
-    window, say) are left out: they are heard, but no token's place is given by them.
+    that begin at its token `k * hop_size`. Tokens of history before that (half of the first
+    analysis window, say) are not counted: they are heard, but do not move the token's place.
+
+    Attributes:
+        upstream: Stream before this one.
+        hop_size: Tokens of `upstream` from one token of this stream to the next.
+        size: Tokens of `upstream` that one token of this stream covers.
     """
 
     upstream: Stream
-    hop: int
+    hop_size: int
     size: int
 
 
 class Place(Protocol):
-    """What a stream knows of a reader: how far it is."""
+    """What a stream knows of a reader: how far it has come."""
 
     position: int
     """Index of the oldest token that it still needs."""
 
     marks_seen: int
-    """Number of marks that it has taken note of."""
+    """Number of marks that it has noted."""
 
 
 class Stream:
     """A ring with one writer, its readers, its marks and the times of its commits.
 
+    One thread writes and one reads, which may be another; every further thread may read `written`
+    and `ended`. A writer calls `mark`, then `commit`, then at last `end`; so a reader looks in
+    the opposite order: `ended` first, then `written`, then the marks.
+
     Args:
-        name: `node.port`, for messages.
-        token_type: What it carries.
-        capacity: Tokens it holds; at least the longest window of a reader.
-        clock: Of the source everything comes from.
-        lineage: Where its tokens come from; None at the source.
-        start: Index of the first token. Zero but in tests.
+        name: Name for messages, `node.port`.
+        token_type: Type and rate of its tokens.
+        capacity: Tokens that it holds; at least the longest window of a reader.
+        clock: Clock of the source that everything comes from.
+        lineage: How its tokens come from another stream's; None at the source.
+        start: Index of the first token; other than 0 in tests only.
         stage: Word under which the time to make its tokens is reported.
+
+    Attributes:
+        written: Index of the next token to be written; all before it are in place.
+        ended: Whether no token will follow.
+        marked: Number of marks added so far.
+        readers: Readers, of which the slowest decides how much room there is.
     """
 
     def __init__(
@@ -159,17 +174,23 @@ class Stream:
         self.clock = clock
         self.lineage = lineage
         self.start = start
+        # Written by the writer's thread alone; stored after the tokens and their log entry.
         self.written = start
         self.ended = False
+        # Filled before the graph runs. The reader's thread replaces the list to take a reader out,
+        # since the writer's iterates over it.
         self.readers: list[Place] = []
-        self.marked = 0
         dtype = token_type.dtype if isinstance(token_type.dtype, np.dtype) else np.dtype(object)
         self.ring = Ring(capacity, tuple(axis.size for axis in token_type.axes), dtype)
+        # Written by the writer's thread, under the lock. `marked` is read without it, to see
+        # whether there are new marks at all.
+        self.marked = 0
         self._marks: list[Mark] = []
         self._mark_lock = threading.Lock()
-        # Of every commit `written` after it, and the fields of `Commit`, the level by its number.
-        # All of its memory is taken at once, so that an engine with hundreds of streams does not
-        # grow for minutes.
+        # For every commit, `written` after it and the fields of `Commit`, the level by its number.
+        # Written by the writer's thread; others read entries that it is not about to replace. All
+        # memory is taken at once, so that an engine with hundreds of streams does not grow for
+        # minutes.
         self._log = array("q", bytes(LOG_LENGTH * FIELDS * 8))
         self._levels = [""]
         self._logged = 0
@@ -177,16 +198,21 @@ class Stream:
     # -- writing -----------------------------------------------------------------------------------
 
     def room(self) -> int:
-        """Tokens that can be written now."""
+        """Number of tokens that can be written now. On the writer's thread."""
         oldest = written = self.written
         for reader in self.readers:
             if reader.position < oldest:
                 oldest = reader.position
-        return max(0, self.ring.capacity - (written - oldest))  # released: none
+        return max(0, self.ring.capacity - (written - oldest))  # 0 once released
 
     def reserve(self, count: int) -> NDArray[Any]:
-        """View to write the next `count` tokens into, `count <= room()`; they count from `commit`
-        on.
+        """View to write the next tokens into; `commit` makes them visible.
+
+        Args:
+            count: Number of tokens, at most `room()`.
+
+        Returns:
+            Shape `(count, *axes)`; it holds old tokens until it is written.
         """
         return self.ring.window(self.written, count)
 
@@ -201,11 +227,11 @@ class Stream:
         """Publish `count` tokens written to `reserve(count)`.
 
         Args:
-            count: How many.
+            count: Number of tokens.
             began_ns: Monotonic time at which work on them began; now, if left out.
-            rung: How far computing them was cut back.
-            done_ns: Monotonic time at which they were there to be taken; now, if left out.
-            level: In which way they were made.
+            rung: Rung of the ladder on which they were computed.
+            done_ns: Monotonic time at which they were ready; now, if left out.
+            level: Name of the variant that computed them.
         """
         if began_ns is None or done_ns is None:
             now = time.monotonic_ns()
@@ -227,8 +253,15 @@ class Stream:
     def write(
         self, tokens: NDArray[Any], began_ns: int | None = None, done_ns: int | None = None
     ) -> int:
-        """Write as many of `tokens` as there is room for, with times as for `commit`; returns how
-        many.
+        """Write and commit as many tokens as there is room for.
+
+        Args:
+            tokens: Tokens, shape `(tokens, *axes)`.
+            began_ns: Monotonic time at which work on them began; now, if left out.
+            done_ns: Monotonic time at which they were ready; now, if left out.
+
+        Returns:
+            The number of tokens written.
         """
         count = min(len(tokens), self.room())
         if count:
@@ -237,7 +270,7 @@ class Stream:
         return count
 
     def mark(self, mark: Mark) -> None:
-        """Add a mark. To be called before the tokens it concerns are committed."""
+        """Add a mark, before the tokens that it concerns are committed."""
         with self._mark_lock:
             self._marks.append(mark)
             self.marked += 1
@@ -247,29 +280,32 @@ class Stream:
             del self._marks[: len(self._marks) - unseen]
 
     def marks_since(self, seen: int) -> list[Mark]:
-        """Marks from number `seen` on."""
+        """Marks from number `seen` on, oldest first."""
         with self._mark_lock:
             return self._marks[len(self._marks) - (self.marked - seen) :]
 
     def end(self) -> None:
-        """Say that no token will follow."""
+        """Declare that no token will follow."""
         self.ended = True
 
     def release(self) -> None:
-        """Let go of the tokens; counts stay. Nobody reads or writes any more.
+        """Free the memory of the tokens; counts stay. To be called when nobody reads or writes.
 
-        Graphs are cycles of objects, few and large: it may be long until the garbage collector
-            looks at one.
+        Graphs are cycles of objects, few and large: the garbage collector may not visit them for a
+        long time.
         """
         self.ring = Ring(1, (), np.dtype(np.int8))
 
     # -- time --------------------------------------------------------------------------------------
 
     def committed(self, token: int) -> Commit:
-        """When and how `token` was made; that of the oldest one known, if it is older."""
+        """When and how `token` was made; of a token older than the log, what the oldest entry says.
+
+        Callable from any thread.
+        """
         log, logged = self._log, self._logged
         found = (logged - 1) % LOG_LENGTH * FIELDS
-        # All but the oldest one, which the writer may be replacing.
+        # All entries but the oldest, which the writer may be replacing.
         for number in range(logged - 1, max(logged - LOG_LENGTH, -1), -1):
             at = number % LOG_LENGTH * FIELDS
             if log[at] <= token:
@@ -278,7 +314,7 @@ class Stream:
         return Commit(log[found + 1], log[found + 2], log[found + 3], self._levels[log[found + 4]])
 
     def ancestry(self, token: int) -> Iterator[tuple[Stream, int]]:
-        """This stream and those before it, each with the last of its tokens that `token` needs."""
+        """This stream and those before it, each with its last token that `token` needs."""
         stream = self
         while True:
             yield stream, token
@@ -286,16 +322,16 @@ class Stream:
             if lineage is None:
                 return
             upstream = lineage.upstream
-            token = upstream.start + (token - stream.start) * lineage.hop + lineage.size - 1
+            token = upstream.start + (token - stream.start) * lineage.hop_size + lineage.size - 1
             stream = upstream
 
     @functools.cached_property
     def source(self) -> Stream:
-        """The stream that this one comes from by way of all others."""
+        """The first stream of its ancestry, that of the source node."""
         return self if self.lineage is None else self.lineage.upstream.source
 
     def heard_ns(self, token: int) -> int:
-        """Monotonic time at which the last sample that `token` needs was in the engine."""
+        """Monotonic time, ns, at which the last sample that `token` needs was in the engine."""
         *_, (source, sample) = self.ancestry(token)
         return source.committed(sample).done_ns
 
@@ -312,7 +348,7 @@ class Stream:
 
     @functools.cached_property
     def _nominal(self) -> tuple[Fraction, Fraction]:
-        """Rate of the tokens and seconds that each covers."""
+        """Rate of the tokens in Hz, and seconds that each covers."""
         if self.lineage is None:
             return self.token_type.rate, 1 / self.token_type.rate
         _, length = self.lineage.upstream._nominal

@@ -1,8 +1,8 @@
 """For tests of nodes: a source that plays tokens, a sink that keeps them, and checks of promises.
 
-Any node has to keep these: how its input is cut into blocks, at which index streams start, and
-whether a run is live change none of its tokens. `check_promises` tries them. `play` runs a node by
-itself, for tests of what it computes::
+Every node promises that its tokens depend neither on how its input is cut into blocks, nor on the
+index at which streams start, nor on whether the run is live. `check_promises` checks that. `play`
+runs a node by itself, for tests of what it computes::
 
     outputs = play(Loudness("loudness"), samples, rate=16000)
     assert outputs["level"].tokens[0] == pytest.approx(-23)
@@ -30,26 +30,26 @@ from auricle.engine.stream import Axis
 from auricle.errors import AuricleError
 
 CUTS: Sequence[tuple[int, ...]] = ((1,), (7,), (256,), (4096,), (10**9,), (3, 5000, 1, 255, 700))
-"""Sizes of blocks that a stream is cut into, in turn: single tokens, a prime, a power of two, all
-at once, mixed."""
+"""Sizes of the blocks, in tokens, that a stream is cut into, in turn: single tokens, a prime,
+powers of two, all at once, mixed."""
 
 STARTS = (0, 2**31 - 5, 2**53)
-"""Indices at which streams start: as after days, where indices no longer fit into 32 bits or into a
-double."""
+"""Indices at which streams start: 0, and where indices, as after days, no longer fit into 32 bits
+or into a double."""
 
 PATIENCE_S = 60.0
-"""Longest time that a live run may take."""
+"""Most seconds that a live run may take."""
 
 Place = tuple[int, int, str]
-"""A gap: the first token that is missing, how many are, and why."""
+"""A gap: the number of its first token, from 0, how many tokens it has, and its reason."""
 
 
 class PlayerParams(NodeParams):
     """Parameters of `Player`."""
 
-    blocks: tuple[int, ...] = Field((1024,), description="Sizes of the blocks, in turn.")
-    gaps: tuple[Place, ...] = Field((), description="What is missing, in the order of time.")
-    live: bool = Field(False, description="Whether it says that it keeps its own time.")
+    blocks: tuple[int, ...] = Field((1024,), description="Sizes of the blocks, tokens, in turn.")
+    gaps: tuple[Place, ...] = Field((), description="Gaps, in the order of time.")
+    live: bool = Field(False, description="Whether it claims to keep its own time.")
     rate: Fraction = Field(Fraction(16000), description="Tokens a second.")
 
 
@@ -61,23 +61,23 @@ class Player(Source[PlayerP]):
 
     Args:
         name: Name of the node.
-        tokens: What to play, shape `(tokens, *axes)`; objects as an array of objects. Numbers that
-            lie in a gap are played as zeros.
-        blocks: Sizes of the blocks, in turn.
-        gaps: What is missing, in the order of time.
-        live: Whether it says that it keeps its own time.
+        tokens: Tokens to play, shape `(tokens, *axes)`; objects as an array of objects. Numbers
+            that lie in a gap are played as zeros.
+        blocks: Sizes of the blocks, in tokens, in turn.
+        gaps: Gaps, in the order of time.
+        live: Whether it claims to keep its own time.
         dtype: Type of the tokens; the array's, if left out.
         axes: Named axes of a token; found from the shape, if left out.
         params: Other parameters.
 
     Attributes:
-        tokens: What is played.
-        given: Tokens played so far.
-        output: The output.
+        tokens: Copy of the tokens to play, with zeros in the gaps.
+        given: Number of tokens played so far.
+        output: Port of the tokens.
     """
 
     burst_s: ClassVar[float] = 4.0
-    """Seconds that can wait in the ring."""
+    """Seconds of tokens that can wait in the ring."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Player(Source[PlayerP]):
         self._gaps = list(self.params.gaps)
 
     def next_block(self, most: int) -> NDArray[Any]:
-        """The next tokens, at most `most`; none at the end."""
+        """The next tokens, shape `(tokens, *axes)`: at most `most`, and 0 at the end."""
         return self.tokens[self.given : self.given + most]
 
     def process(self) -> Status:
@@ -143,7 +143,7 @@ class Recorder(Sink):
         params: Parameters of a subclass.
 
     Attributes:
-        port: The input.
+        port: Port of the tokens.
         tokens: Tokens that were not skipped, by number from 0: copies of arrays, objects as they
             are.
         marks: Gaps and skips, in the order in which they came; their places are indices.
@@ -166,7 +166,14 @@ class Recorder(Sink):
         self.marks.append(mark)
 
     def places(self, kind: type[Mark]) -> set[tuple[int, str]]:
-        """Tokens that gaps touch, or that were skipped, each by its number with the reason."""
+        """The tokens that marks of one kind touch.
+
+        Args:
+            kind: `Gap` or `Skip`.
+
+        Returns:
+            The number of each token, from 0, with the reason.
+        """
         start = self.port.reader.stream.start
         return {
             (index - start, mark.reason)
@@ -189,19 +196,19 @@ def play(
     """Play tokens through a node with one input.
 
     Args:
-        node: What to test; it is started, run to the end, and stopped.
-        tokens: What it is given; see `Player`.
-        blocks: Sizes of the blocks, in turn.
-        gaps: What is missing, in the order of time.
-        rate: Tokens a second, where the node's input says none.
+        node: Node to test; it is started, run to the end, and stopped.
+        tokens: Tokens for its input, shape `(tokens, *axes)`; see `Player`.
+        blocks: Sizes of the blocks, in tokens, in turn.
+        gaps: Gaps, in the order of time.
+        rate: Tokens a second, where the node's input does not fix a rate.
         start: Index at which every stream starts.
         live: Whether it runs on the live scheduler, as fast as the node can.
 
     Returns:
-        By output, what came out.
+        The tokens and marks of each output, by its name.
 
     Raises:
-        AuricleError: What stopped the graph.
+        AuricleError: The error that stopped the graph.
     """
     (port,) = node.inputs.values()
     player = Player(
@@ -229,7 +236,7 @@ def run_live(graph: Graph) -> None:
     """Run `graph` to its end on the live scheduler.
 
     Raises:
-        AuricleError: What stopped the graph, or it has not ended in time.
+        AuricleError: The error that stopped the graph, or it has not ended in `PATIENCE_S` seconds.
     """
     scheduler = LiveScheduler([graph])
     scheduler.start()
@@ -254,17 +261,17 @@ def check_promises(
     """Check that a node gives the same however its input is cut, wherever it starts, and live.
 
     Args:
-        make: Makes the node, again for every run.
-        tokens: What it is given; see `Player`.
-        gaps: What is missing, in the order of time.
-        rate: Tokens a second, where the node's input says none.
-        same: Whether two tokens are the same: to the bit, if left out.
+        make: Function that makes the node; called again for every run.
+        tokens: Tokens for its input, shape `(tokens, *axes)`; see `Player`.
+        gaps: Gaps, in the order of time.
+        rate: Tokens a second, where the node's input does not fix a rate.
+        same: Function that compares two tokens; to the bit, if left out.
 
     Returns:
-        By output, what came out.
+        The tokens and marks of each output, by its name.
 
     Raises:
-        AssertionError: A promise that the node does not keep, with the first token that differs.
+        AssertionError: The node breaks a promise; the message names the first token that differs.
     """
     whole = play(make(), tokens, (10**9,), gaps, rate=rate)
     for start in STARTS:

@@ -1,4 +1,4 @@
-"""The node that most nodes are: windows of one stream in, a token of each output for every window."""
+"""The usual kind of node: windows of one stream in, a token of each output for every window."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from auricle.engine.stream import Stream
 class Transform(Node[P]):
     """A node with one input, whose windows each give one token of every output.
 
-    A subclass declares the ports, the input first, and computes. What travels beside the tokens is
-    looked after here: marks go to every token whose window they touch, state is forgotten at gaps,
-    windows over skipped tokens are skipped, and the end is handed on when all is done.
+    A subclass declares the ports, the input first, and computes. All that travels beside the tokens
+    is handled here: marks go to every token whose window they touch, state is forgotten at gaps,
+    windows over skipped tokens are skipped, and the end is passed on when everything is done.
 
     Attributes:
         rung: Rung of the ladder on which windows are computed; stamped on their tokens.
@@ -26,7 +26,7 @@ class Transform(Node[P]):
     """
 
     rest: ClassVar[int] = 0
-    """Tokens that `flush` may add."""
+    """Most tokens that `flush` may add."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
@@ -39,71 +39,88 @@ class Transform(Node[P]):
         return next(iter(self.inputs.values())).reader
 
     def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
-        """Turn windows into tokens.
+        """Turn `count` windows into tokens.
 
         Args:
-            windows: The tokens of `count` windows, which overlap where the hop is shorter than the
-                frame.
-            outputs: By port, room for `count` tokens.
+            windows: Tokens of the windows, which overlap where the hop is shorter than the frame,
+                shape `(frame_size + (count - 1) * hop_size, *axes)`; dead after this call.
+            outputs: Room for the tokens of each port by name, shape `(count, *axes)`.
         """
         raise NotImplementedError
 
     def flush(self, rest: NDArray[Any], write: dict[str, Stream]) -> None:
-        """Hand on what the end of the stream completes, at most `rest` tokens an output.
+        """Write the tokens that the end of the stream completes, at most `rest` to each output.
 
         Args:
-            rest: Tokens of the input from the next window's beginning to the end.
-            write: By port, the streams to write to.
+            rest: Tokens of the input from the next window's beginning to the end, shape
+                `(tokens, *axes)`.
+            write: Streams to write to, by port.
         """
 
     def declined(self, count: int) -> tuple[int, str | None]:
-        """Decide whether to leave out the next windows, of which `count` could be done.
+        """Decide whether to leave out the next windows.
+
+        Args:
+            count: Number of windows that could be computed now.
 
         Returns:
-            How many to take, and the reason if they are to be skipped.
+            The number of windows to take, and the reason if they are to be skipped.
         """
         return count, None
 
     def anticipate(self) -> bool:
-        """Do ahead, while the next window is incomplete, what can be done of it; returns whether
-        there was anything to do."""
+        """Compute ahead what can be computed of the next window, which is incomplete.
+
+        Returns:
+            Whether there was anything to do.
+        """
         return False
 
     def room(self, streams: dict[str, Stream]) -> int:
-        """Windows that may be begun now."""
+        """Number of windows that may be begun now, going by the room in the outputs."""
         return min(stream.room() for stream in streams.values())
 
     def process(self) -> Status:
         reader = self.reader
-        # In this order, since the writer may be at work: it marks, then commits, then ends.
+        # In this order, since the writer, perhaps on another thread, marks tokens, then commits
+        # them, then ends the stream.
         ended = reader.stream.ended
         available = reader.windows()
         if not (available or ended) and reader.marks_seen == reader.stream.marked:
             # Most calls, with hundreds of streams.
             return Status.OK if self.anticipate() else Status.NO_INPUT
         streams = {name: port.stream for name, port in self.outputs.items()}
-        for mark in reader.new_marks():
-            if isinstance(mark, Gap):
-                first, last = reader.touching(mark)
-                for stream in streams.values():
-                    stream.mark(mark.moved(stream.start + first, stream.start + last))
+        if reader.marks_seen != reader.stream.marked:
+            self._carry_gaps(reader, streams)
         room = self.room(streams)
         if available and room:
             taken = self._advance(reader, streams, min(available, room))
             return Status.CAUGHT_UP if taken == available and not ended else Status.OK
         if ended and not available:
-            if self.under_way:
-                return Status.NO_INPUT
-            if room < self.rest:
-                return Status.NO_ROOM
-            self.flush(reader.rest(), streams)
-            for stream in streams.values():
-                stream.end()
-            return Status.FINISHED
+            return self._finish(reader, streams, room)
         return Status.NO_ROOM if available else Status.NO_INPUT
 
+    def _carry_gaps(self, reader: Reader, streams: dict[str, Stream]) -> None:
+        """Mark the tokens of every output whose windows touch new gaps of the input."""
+        for mark in reader.new_marks():
+            if isinstance(mark, Gap):
+                first, last = reader.touching(mark)
+                for stream in streams.values():
+                    stream.mark(mark.moved(stream.start + first, stream.start + last))
+
+    def _finish(self, reader: Reader, streams: dict[str, Stream], room: int) -> Status:
+        """End the outputs, once nothing is under way and there is room for the last tokens."""
+        if self.under_way:
+            return Status.NO_INPUT
+        if room < self.rest:
+            return Status.NO_ROOM
+        self.flush(reader.rest(), streams)
+        for stream in streams.values():
+            stream.end()
+        return Status.FINISHED
+
     def _advance(self, reader: Reader, streams: dict[str, Stream], count: int) -> int:
-        """Do or skip up to `count` windows; returns how many."""
+        """Compute or skip up to `count` windows; returns how many."""
         if reader.gap():
             self.reset()
         count, skip = reader.stretch(count)
@@ -129,14 +146,14 @@ class Transform(Node[P]):
             stream.commit(count, self.began_ns, self.rung, level=self.level)
 
     def skip(self, count: int, reason: str, streams: dict[str, Stream]) -> None:
-        """Leave the next `count` tokens out."""
+        """Leave out the next `count` tokens, for a reason of the wire such as `overload`."""
         mark_skipped(streams, count, reason)
         for stream in streams.values():
             stream.commit(count, self.began_ns, self.rung, level=self.level)
 
 
 def mark_skipped(streams: dict[str, Stream], count: int, reason: str) -> None:
-    """Mark the next `count` tokens of each stream as left out; they are still to be committed."""
+    """Mark the next `count` tokens of each stream as skipped; they are still to be committed."""
     for stream in streams.values():
         start, stop = stream.written, stream.written + count
         source = (stream.span(start)[0], stream.span(stop - 1)[1])

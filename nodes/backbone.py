@@ -261,7 +261,7 @@ class Backbone(Deferring[BackboneParams]):
         if job.expires_ns is not None and (place := self.context.place) is not None:
             # Where it is begun is where it is late, however soon it was handed out.
             begun_ns = job.began_ns or time.monotonic_ns()
-            place.tell(self.deadline_s + (begun_ns - job.expires_ns) / 1e9, self.deadline_s)
+            place.note(self.deadline_s + (begun_ns - job.expires_ns) / 1e9, self.deadline_s)
         if job.expired:
             return "overload"
         if job.results is None:
