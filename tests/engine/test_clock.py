@@ -42,9 +42,7 @@ def test_no_drift_is_stated_too_early() -> None:
     delays_ms=st.lists(st.floats(0, 30), min_size=50, max_size=50),
 )
 def test_drift_is_found_under_jitter(ppm: float, first: int, delays_ms: list[float]) -> None:
-    """Ten minutes of 20 ms blocks of a source that is `ppm` fast; one block a second is not
-    delayed.
-    """
+    """Ten minutes of 20 ms blocks of a source that is `ppm` fast; one a second is not delayed."""
     clock = SourceClock(48000, first)
     start_ns = 10**15
     for block in range(1, 600 * 50):

@@ -1,6 +1,4 @@
-"""Windows that others compute: the same tokens, marks and end as of a node that computes them
-itself.
-"""
+"""Windows computed on other threads: the same tokens, marks and end as on the node's own."""
 
 from __future__ import annotations
 

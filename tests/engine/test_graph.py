@@ -121,7 +121,7 @@ def test_ports_that_do_not_fit(wanted: dict[str, Any], refusal: str) -> None:
 def test_a_refusal_ends_with_what_to_do_about_it() -> None:
     wants = Wants("b", rate=Fraction(50))
     wants.inputs["in"].remedy = "; slow it down"
-    with pytest.raises(GraphError, match="takes 50 Hz, not 100 Hz; slow it down$"):
+    with pytest.raises(GraphError, match=r"takes 50 Hz, not 100 Hz; slow it down$"):
         Graph("g", [Counter("a"), wants], [("a", "b")])
 
 

@@ -11,8 +11,7 @@ from auricle.engine.overload import HOLD_S, LONGEST_HOLD_S, PARTS, QUIET_S, Ladd
 
 
 class Machine:
-    """Serves the windows of streams one after the other, on a clock that only work and waiting
-    move.
+    """Serves windows of streams one after the other, on a clock that only work and waiting move.
 
     Every stream has a window every second, due to be begun within a second.
     """

@@ -59,7 +59,7 @@ def test_live_equals_offline() -> None:
 @pytest.mark.parametrize("blocks", CUTS)
 @pytest.mark.parametrize("start", STARTS)
 def test_gap_resets_and_marks_what_touches_it(blocks: tuple[int, ...], start: int) -> None:
-    """Numbers 41 to 47 are missing: windows 8, 9 and 10 (tokens 35..44, 40..49, 45..54) touch them."""
+    """Numbers 41 to 47 are missing; windows 8 to 10 (tokens 35..44, 40..49, 45..54) touch them."""
     g, sink, sums = graph(
         start, sums={"remembers": True}, total=100, blocks=blocks, gaps=[(40, 7, "xrun")]
     )

@@ -83,9 +83,7 @@ def test_full_stream_refuses_and_loses_nothing(
 
 
 def test_threads_hammer_a_stream() -> None:
-    """The writer on one thread, the reader on another: every token once, in order, and marks before
-    them.
-    """
+    """Writer and reader on two threads: every token once, in order, and marks before them."""
     s = stream(64, 2**31 - 5)
     reader = Reader(s)
     total, heard, marked = 20_000, [], set()
@@ -161,8 +159,9 @@ def test_stretches_stop_at_gaps_and_skips() -> None:
 
 @pytest.mark.parametrize("start", STARTS)
 def test_places_in_the_source(start: int) -> None:
-    """Mel frames of 512 samples every 256, the first centred on sample 0; segments of 187 frames
-    every 93.
+    """Mel frames of 512 samples every 256, the first centred on sample 0; segments of 187 every 93.
+
+    Segments count frames.
     """
     audio = stream(1024, start)
     mel = stream(400, start, Lineage(audio, 256, 512 - 256), Fraction(16000, 256))

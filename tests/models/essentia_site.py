@@ -1,6 +1,4 @@
-"""A site like Essentia's on a local port: small models with its tensor names, and JSON files of its
-form.
-"""
+"""A site like Essentia's on a local port: small models with its tensor names and JSON files."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ EMBEDDING = 12
 
 
 class Site:
-    """What is served, by path; a value is the content, or a function that answers the request
-    itself.
-    """
+    """What is served, by path: the content, or a function that answers the request itself."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes | Callable[[BaseHTTPRequestHandler], None]] = {}
@@ -144,7 +140,7 @@ def musicnn() -> tuple[bytes, dict[str, Any]]:
 
 
 def yamnet() -> tuple[bytes, dict[str, Any]]:
-    """`audioset-yamnet`, whose JSON and file use the same names, and whose embeddings come first."""
+    """`audioset-yamnet`, whose JSON and file use the same names; its embeddings come first."""
     said = card(
         "YAMNet",
         [tensor("melspectrogram", [96, 64])],
@@ -173,9 +169,7 @@ def plain_backbone(
 
 
 def maest(frames: int) -> tuple[bytes, dict[str, Any]]:
-    """`discogs-maest-*`: every frame a token, activations of their mean; the sizes of the tokens
-    are open.
-    """
+    """`discogs-maest-*`: every frame a token, activations of their mean, open sizes of tokens."""
     nodes = [
         helper.make_node("MatMul", ["melspectrogram", "to_token"], ["layer_07_embeddings"]),
         helper.make_node("ReduceMean", ["layer_07_embeddings"], ["means"], axes=[1], keepdims=0),

@@ -23,7 +23,7 @@ VGG_NORMS = (1, 128, 128, 128, 128, 128)
 
 
 def random_weights(network: str, seed: int = 0) -> dict[str, np.ndarray]:
-    """Weights that keep the signal's size from layer to layer; scales of the norms have both signs."""
+    """Weights that keep the signal's size from layer to layer; norms have scales of both signs."""
     rng = np.random.default_rng(seed)
     kernels: dict[str, tuple[int, ...]]
     norms: tuple[int, ...]

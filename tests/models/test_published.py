@@ -1,6 +1,4 @@
-"""Models of Essentia's site, from a local one: what is installed runs, what is wrong is said and
-not kept.
-"""
+"""Models of Essentia's site, from a local one: installed ones run, bad ones are refused."""
 
 from __future__ import annotations
 
@@ -44,9 +42,7 @@ REGRESSION = "deam-msd-musicnn"
 
 @pytest.fixture
 def site(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A site with a backbone of each family and a head, and an empty cache that is to be filled
-    from it.
-    """
+    """A site with a backbone of each family and a head, and an empty cache to be filled from it."""
     # The small models cannot have the hashes of the true ones.
     for name, model in PUBLISHED.items():
         monkeypatch.setitem(PUBLISHED, name, replace(model, sha256=None))

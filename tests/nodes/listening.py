@@ -27,7 +27,7 @@ needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is 
 
 
 class Listener(Recorder):
-    """A recorder that can be waited for, and that keeps its reader from moving while `deaf` is set."""
+    """A recorder that can be waited for, and whose reader does not move while `deaf` is set."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, np.dtype(np.float32))

@@ -1,6 +1,4 @@
-"""Backbones whose segments are run together with those of other streams: the numbers of one by
-itself.
-"""
+"""Backbones whose segments run together with those of other streams: the numbers of one alone."""
 
 from __future__ import annotations
 
@@ -268,7 +266,7 @@ def test_statistics_say_how_segments_were_batched(folders: dict[str, Path]) -> N
 
 
 def test_one_file_fills_its_batches(folders: dict[str, Path]) -> None:
-    """Its streams have room for what is under way, or each batch would wait for its time instead."""
+    """Its streams have room for what is under way; otherwise each batch would wait its time out."""
     bench = NoiseStream(0, model=str(folders["plain"]), batch=16, batch_wait_s=1.0, hop_size=5)
     bench.backbone.start()
     assert bench.backbone._seat is not None
@@ -281,9 +279,7 @@ def test_one_file_fills_its_batches(folders: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize("model", ["plain", "patches"])
 def test_a_segment_that_is_no_music_changes_no_other(folders: dict[str, Path], model: str) -> None:
-    """Whatever a stream hands in, zeros or no numbers at all, those beside it get what they get
-    alone.
-    """
+    """Whatever a stream hands in, zeros or NaN, its neighbours get what they get alone."""
     backbone = NoiseStream(0, model=str(folders[model])).backbone
     names = backbone._outputs.names
     runner = batches.open_runner(folders[model], ("CPUExecutionProvider",), 1, names)

@@ -1,6 +1,4 @@
-"""Models on a GPU: the numbers of the CPU, in batches, and compiled once. Skipped where there is
-none.
-"""
+"""Models on a GPU: the numbers of the CPU, in batches, and compiled once. Skipped without a GPU."""
 
 from __future__ import annotations
 

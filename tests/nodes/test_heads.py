@@ -174,7 +174,8 @@ def test_head_trained_on_another_backbone_of_the_same_size(folder: Path) -> None
         graph_of(folder, Heads("heads", heads=[str(strange)]))
 
     heads = Heads("heads", heads=[str(mine)])
-    here = rf"head 'strange' takes embeddings of tiny \(5{{12}}\), here they are of tiny \({own[:12]}\)"
+    takes = r"head 'strange' takes embeddings of tiny \(5{12}\)"
+    here = rf"{takes}, here they are of tiny \({own[:12]}\)"
     with pytest.raises(ConfigError, match=here):
         heads.add_head(str(strange))
     graph_of(folder, heads)

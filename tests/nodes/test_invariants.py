@@ -1,6 +1,4 @@
-"""The promises that hold for every node: cuts, starts, liveness, gaps and bad neighbours change
-nothing.
-"""
+"""Promises of every node: cuts, starts, liveness, gaps and bad neighbours change nothing."""
 
 import resource
 import sys
@@ -226,8 +224,9 @@ def test_reset_forgets_everything(samples: NDArray[np.float32], folder: Path) ->
 def test_overloaded_live_source_skips_segments_and_no_samples(
     samples: NDArray[np.float32], folder: Path
 ) -> None:
-    """With no delay allowed nothing is on time: all is skipped, counted, marked, and the stream
-    goes on.
+    """No delay is allowed, so nothing is on time: all is skipped, counted and marked.
+
+    The stream ends as any other does.
     """
     bench = Bench(Player("player", samples, (320,), live=True), folder)
     backbone = bench.graph.nodes["backbone"]

@@ -126,9 +126,11 @@ def test_real_checkpoints(
     ],
 )
 def test_real_models_agree_with_essentia(real_wheel: Path, name: str, network: str) -> None:
-    """From Essentia's own mel frames, so that only the network is compared. Both compute in
-    float32; the activations, sigmoids of sums of a few thousand products, came within 2e-6 of each
-    other."""
+    """From Essentia's own mel frames, so that only the network is compared.
+
+    Both compute in float32; the activations, sigmoids of sums of a few thousand products, came
+    within 2e-6 of each other.
+    """
     reference = np.load(Path(__file__).parents[2] / "data/reference.npz")
     mel = reference["mel_musicnn"]
     segments = np.stack([mel[start : start + 187] for start in range(0, len(mel) - 186, 93)])

@@ -1,6 +1,4 @@
-"""Networks as model folders: the file gives what the network gives, whatever is kept; so does the
-engine.
-"""
+"""Networks as model folders: file and engine give what the network gives, whatever is kept."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Heads: what is loaded computes what the file says, and what is not a plain MLP is refused by
-name.
-"""
+"""Heads: they compute what their file says, and what is not a plain MLP is refused by name."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""The owner of a session: what it runs together, when, in which shapes, and whom a failure
-concerns.
-"""
+"""The owner of a session: what it batches, when, in which shapes, and whom a failure concerns."""
 
 from __future__ import annotations
 
@@ -26,12 +24,11 @@ B: Kept = ((0, 2), (0, 1))
 
 
 class Summing:
-    """Sums and negative sums of segments, times the number of kept columns; fails where a value is
-    NaN.
+    """Sums and negative sums of segments, times the number of kept columns; fails on NaN.
 
     Attributes:
-        ran: Every batch, a copy, with what was kept.
-        gate: Closed, it holds up whoever runs.
+        ran: Copies of every batch, with what was kept.
+        gate: Event that, while cleared, holds up whichever thread runs.
     """
 
     def __init__(self) -> None:

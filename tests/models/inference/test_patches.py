@@ -1,6 +1,4 @@
-"""Transformers whose patches are left out: the same numbers as the whole model given the same
-patches.
-"""
+"""Transformers with patches left out: the numbers of the whole model given the same patches."""
 
 from __future__ import annotations
 

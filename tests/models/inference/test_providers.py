@@ -223,8 +223,8 @@ def test_a_session_without_its_gpu_is_told_and_runs_on_the_next(
         backbone.start()
     assert len(outputs_of(backbone)) == 2
     assert caplog.messages == [
-        f"tiny: {providers.CUDA} failed, and {CPU} is next: tiny: {folder}/model.onnx cannot be loaded: no "
-        f"{providers.CUDA} in its session"
+        f"tiny: {providers.CUDA} failed, and {CPU} is next: tiny: {folder}/model.onnx cannot be "
+        f"loaded: no {providers.CUDA} in its session"
     ]
     with (
         pytest.warns(UserWarning, match="CUDAExecutionProvider"),
@@ -290,7 +290,8 @@ def test_a_cache_that_cannot_be_written_leaves_the_cpu(
     Backbone("b", model=str(folder), providers=["tensorrt", "cpu"]).start()
     (line,) = caplog.messages
     assert line.startswith(
-        f"tiny: {providers.TENSORRT} failed, and {CPU} is next: tiny: compiled programs cannot be kept"
+        f"tiny: {providers.TENSORRT} failed, and {CPU} is next: "
+        "tiny: compiled programs cannot be kept"
     )
 
 
@@ -302,8 +303,8 @@ def test_a_build_for_gpus_without_a_gpu(
     pretended |= {providers.CUDA: "its libraries or a GPU are missing"}
     assert usable(folder, ("cuda", "cpu")) == (CPU,)
     assert caplog.messages == [
-        f"tiny: {folder}/model.onnx: no CUDAExecutionProvider (its libraries or a GPU are missing) here; it "
-        f"runs on {CPU}"
+        f"tiny: {folder}/model.onnx: no CUDAExecutionProvider (its libraries or a GPU are missing) "
+        f"here; it runs on {CPU}"
     ]
     with pytest.raises(
         ConfigError, match=r"^providers: no 'cuda' here: its libraries or a GPU are missing;"
@@ -340,9 +341,7 @@ def test_a_provider_is_tried_with_a_model_that_does_nothing() -> None:
 
 @pytest.fixture
 def gpu_build(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str]]:
-    """ONNX Runtime as if built for GPUs: takes what is in all its sessions, gives what was called
-    of it.
-    """
+    """ONNX Runtime as if built for GPUs: takes its sessions' providers, returns the calls made."""
 
     def pretend(there: list[str]) -> list[str]:
         calls: list[str] = []

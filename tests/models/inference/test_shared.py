@@ -1,6 +1,4 @@
-"""A model that is replaced while the process runs: new streams get the new one, others keep the old
-one.
-"""
+"""A model replaced while the process runs: new streams get the new one, others keep the old."""
 
 from __future__ import annotations
 

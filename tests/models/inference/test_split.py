@@ -74,9 +74,7 @@ def test_frames_before_the_segment_do_not_matter(musicnn: Path, mel: np.ndarray)
 def test_layers_are_shared_where_segments_overlap_enough(
     musicnn: Path, hop_size: int, history: int, channels: int
 ) -> None:
-    """A layer of k frames has 187 - k + 1 inner outputs; shared are 7, 32, 64 and 128 frames, in
-    turn.
-    """
+    """A layer of k frames has 187 - k + 1 inner outputs; 7, 32, 64 and 128 frames are shared."""
     parts = split(musicnn, hop_size)
     assert parts is not None
     assert (parts.history, parts.channels, parts.width) == (history, channels, 181)

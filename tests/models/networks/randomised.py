@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 
 def noise(batch: int, frames: int, bands: int, seed: int = 0) -> Tensor:
-    """Something like log-mel, (batch, frames, bands): values between 0 and 4, changing slowly in
-    time.
-    """
+    """Something like log-mel, (batch, frames, bands): from 0 to 4, changing slowly in time."""
     generator = torch.Generator().manual_seed(seed)
     slow = 3 * torch.rand(batch, -(-frames // 16), bands, generator=generator).repeat_interleave(
         16, dim=1
@@ -24,8 +22,7 @@ def parameters(module: nn.Module) -> int:
 
 
 def settle(network: nn.Module, mel: Tensor) -> nn.Module:
-    """Give each batch norm a scale and shift of its own, and the statistics of `mel`; then eval
-    mode.
+    """Give each batch norm its own scale and shift, and the statistics of `mel`; then eval mode.
 
     New norms are all alike and change nothing, so a wrong epsilon or a missing norm would not be
     seen; and with random statistics the signal would be lost, or overflow, behind fifty layers.
@@ -42,8 +39,10 @@ def settle(network: nn.Module, mel: Tensor) -> nn.Module:
 
 
 def copy_in_order(source: nn.Module, target: nn.Module) -> None:
-    """Copy all parameters and statistics to a network that has the same ones, in the same order, by
-    other names."""
+    """Copy all parameters and statistics to a network that has them in the same order.
+
+    Their names may differ.
+    """
     ours, theirs = source.state_dict(), target.state_dict()
     assert [value.shape for value in ours.values()] == [value.shape for value in theirs.values()]
     target.load_state_dict(dict(zip(theirs, ours.values(), strict=True)))

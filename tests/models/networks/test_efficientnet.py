@@ -4,8 +4,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
 
-from auricle.models.networks.efficientnet import EfficientNetB0
-from tests.models.networks.randomised import copy_in_order, noise, parameters, settle, trained_parts
+from auricle.models.networks.efficientnet import EfficientNetB0  # noqa: E402
+from tests.models.networks.randomised import (  # noqa: E402
+    copy_in_order,
+    noise,
+    parameters,
+    settle,
+    trained_parts,
+)
 
 # Both sides compute in float32, in the same order but for the padding; embeddings of size 1, behind
 # 81 convolutions of rounding, came within 2e-5. PyTorch's padding in the strided ones makes
@@ -77,9 +83,7 @@ def test_all_parameters_are_trained() -> None:
 
 
 def test_residual_blocks_are_dropped_in_training_only() -> None:
-    """With a rate of 0.999, the last residual block, 15th of 16, gives its input back for nearly
-    all.
-    """
+    """With a rate of 0.999, the last residual block, 15th of 16, mostly returns its input."""
     network = EfficientNetB0(n_classes=5, drop_path=0.999)
     residual = [block for block in network.features if getattr(block, "residual", False)]
     rates = [block.drop_path for block in residual]

@@ -13,7 +13,8 @@ for package in map(importlib.import_module, ("auricle.engine", "auricle.nodes"))
         importlib.import_module(module.name)
 import auricle.service.service, auricle.models.registry
 {more}
-print("torch" in sys.modules, *(name for name in sys.modules if name.startswith("auricle.models.networks")))
+networks = (name for name in sys.modules if name.startswith("auricle.models.networks"))
+print("torch" in sys.modules, *networks)
 """
 
 

@@ -26,9 +26,7 @@ end.
 
 
 def randomise(model: Any, seed: int = 0) -> Any:
-    """Weights under which everything matters: no zeros, no ones, streams that grow from block to
-    block.
-    """
+    """Weights under which everything matters: no zeros, no ones, a signal that grows by block."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -1,5 +1,4 @@
-"""Files that become a MAEST: every published form, and for each way to be wrong a line that says
-so.
+"""Files that become a MAEST: every published form, and an error for each way to be wrong.
 
 The files are made here, small, in the forms of the published ones.
 """
@@ -430,7 +429,8 @@ class TestErrors:
             load_maest(write(maest.Maest(passt).state_dict()))
 
     def test_objects_are_not_unpickled(self, state: State, write: Any, tmp_path: Path) -> None:
-        words = r"not loaded: it holds more than plain weights, or is no checkpoint; save its state_dict alone$"
+        what = "not loaded: it holds more than plain weights, or is no checkpoint"
+        words = rf"{what}; save its state_dict alone$"
         with pytest.raises(ModelError, match=words):
             load_maest(write({"state_dict": state, "hyper_parameters": Outsider()}))
         (tmp_path / "bare.pkl").write_bytes(pickle.dumps(Outsider(), protocol=2))  # as torch's own
@@ -510,8 +510,8 @@ class TestErrors:
         state["blocks.0.attn.qkv.weight"] = convert(state["blocks.0.attn.qkv.weight"])
         path = write(state)
         for read in (load_maest, lambda path: initialise(model, path)):
-            words = rf"maest\.ckpt: 'blocks\.0\.attn\.qkv\.weight' is {kind}; a MAEST's are strided of a float"
-            with pytest.raises(ModelError, match=words):
+            what = rf"maest\.ckpt: 'blocks\.0\.attn\.qkv\.weight' is {kind}"
+            with pytest.raises(ModelError, match=f"{what}; a MAEST's are strided of a float"):
                 read(path)
 
     def test_values_that_are_no_arrays(self, state: State, write: Any) -> None:

@@ -1,6 +1,4 @@
-"""MusiCNN in PyTorch, against the ONNX graph and the plain numpy network, with random and real
-weights.
-"""
+"""MusiCNN in PyTorch against the ONNX graph and the numpy network, with random and real weights."""
 
 from pathlib import Path
 

@@ -4,8 +4,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'auricle[train]'")
 
-from auricle.models.networks.resnet import ResNet50
-from tests.models.networks.randomised import copy_in_order, noise, parameters, settle, trained_parts
+from auricle.models.networks.resnet import ResNet50  # noqa: E402
+from tests.models.networks.randomised import (  # noqa: E402
+    copy_in_order,
+    noise,
+    parameters,
+    settle,
+    trained_parts,
+)
 
 # The same operations in float32 on values up to 10, which came out equal; another machine may sum
 # the means in another order. A stride in the first convolution of a block instead of the second, or

@@ -1,4 +1,4 @@
-"""VGG in PyTorch, against the ONNX graph and the plain numpy network, with random and real weights."""
+"""VGG in PyTorch against the ONNX graph and the numpy network, with random and real weights."""
 
 from pathlib import Path
 

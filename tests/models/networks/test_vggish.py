@@ -21,8 +21,9 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def peer() -> ModuleType:
-    """VGGish of torch_vggish_yamnet. The package as a whole wants torchaudio, which its network
-    does not.
+    """VGGish of torch_vggish_yamnet.
+
+    The package as a whole needs torchaudio, which its network does not.
     """
     spec = importlib.util.find_spec("torch_vggish_yamnet")
     if spec is None or not spec.submodule_search_locations:
@@ -70,9 +71,7 @@ def test_agrees_with_torch_vggish_yamnet(peer: ModuleType) -> None:
 
 
 def test_playlist_form_is_the_audioset_form_but_for_the_first_pooling(peer: ModuleType) -> None:
-    """The same layers in both: a peer whose first pooling is exchanged gives what our other form
-    gives.
-    """
+    """The same layers in both: with its first pooling exchanged, a peer gives our other form."""
     network = VGGish(n_classes=1, **PLAYLISTS)
     reference = peer.VGGish()
     reference.features[2] = torch.nn.MaxPool2d(4)

@@ -266,7 +266,7 @@ def test_truncated_file_is_used_as_far_as_it_goes(encode: Encode, name: str) -> 
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["a.mp3", "a.aac"])
 def test_guessed_length_is_no_promise(tmp_path: Path, name: str) -> None:
-    """Loud at the end only: the packets grow, and FFmpeg guesses far too long from the first ones."""
+    """Loud at the end only: packets grow, and FFmpeg guesses far too long from the first ones."""
     silent_then_loud = "aevalsrc='0.9*random(0)*gt(t,5)':d=6:s=44100"
     header = ("-write_xing", "0") if name == "a.mp3" else ()
     ffmpeg("-f", "lavfi", "-i", silent_then_loud, "-q:a", "2", *header, tmp_path / name)

@@ -1,6 +1,4 @@
-"""The sound card: PulseAudio's null sink for the real path, a callback by hand for what cards do
-wrong.
-"""
+"""The sound card: PulseAudio's null sink for the real path, a callback by hand for its faults."""
 
 from __future__ import annotations
 
@@ -130,7 +128,10 @@ def test_devices_are_listed(sound: dict[str, str]) -> None:
 
 
 def test_no_such_device_lists_those_there_are(sound: dict[str, str]) -> None:
-    code = "from auricle.nodes.inputs.microphone import Microphone; Microphone('mic', device='Foo 9').start()"
+    code = (
+        "from auricle.nodes.inputs.microphone import Microphone\n"
+        "Microphone('mic', device='Foo 9').start()"
+    )
     done = program(sound, "-c", code)
     assert done.returncode != 0
     last = one_line(done.stderr.strip().splitlines()[-1])
@@ -197,7 +198,7 @@ def audio(monkeypatch: pytest.MonkeyPatch) -> FakeAudio:
 
 
 class Card:
-    """A microphone of 16 kHz whose callback and worker are called by hand. Sample `n` is about `n`."""
+    """A microphone of 16 kHz whose callback and worker are called by hand; sample `n` is `n`."""
 
     def __init__(self, audio: FakeAudio, start: int = 0, **params: Any) -> None:
         self.node = Microphone("mic", device="Line", **params)

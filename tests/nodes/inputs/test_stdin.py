@@ -30,9 +30,7 @@ def pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
 
 
 def fed(data: bytes, pipe: tuple[BinaryIO, BinaryIO], sizes: tuple[int, ...] = (4096,)) -> BinaryIO:
-    """The reading end of a pipe into which a thread writes `data`, in writes of the given sizes in
-    turn.
-    """
+    """The reading end of a pipe to which a thread writes `data` in the given sizes, in turn."""
     source, sink = pipe
 
     def feed() -> None:
@@ -100,7 +98,8 @@ def test_stop_does_not_wait_for_the_sender(pipe: tuple[BinaryIO, BinaryIO]) -> N
 
 def test_standard_input_itself() -> None:
     program = (
-        "from tests.nodes.listening import heard_live; from auricle.nodes.inputs.stdin import StdinInput\n"
+        "from tests.nodes.listening import heard_live\n"
+        "from auricle.nodes.inputs.stdin import StdinInput\n"
         "print(len(heard_live(StdinInput('stdin', rate=16000, channels=1, format='u8')).samples))"
     )
     command = [sys.executable, "-c", program]

@@ -1,6 +1,4 @@
-"""Radio from real servers on the loopback interface, which go on for ever, end, hang, die and come
-back.
-"""
+"""Radio from real servers on the loopback interface, which never end, or end, hang, die, return."""
 
 from __future__ import annotations
 
@@ -319,7 +317,7 @@ def test_stop_while_connecting_again(radio: Radio, monkeypatch: pytest.MonkeyPat
 
 
 # Icecast
-# ---------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 
 ICECAST = """<icecast>
 <authentication><source-password>secret</source-password><admin-password>secret</admin-password>

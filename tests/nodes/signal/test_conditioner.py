@@ -1,4 +1,4 @@
-"""Resampling, downmixing and conversion. Cuts: no tolerance; the same code sees the same numbers."""
+"""Resampling, downmixing and conversion. Cuts: no tolerance, since the code sees equal numbers."""
 
 from __future__ import annotations
 

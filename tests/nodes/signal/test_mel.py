@@ -1,5 +1,4 @@
-"""Mel frames against numbers from Essentia, a plain float64 form, and other cuts of the same
-signal.
+"""Mel frames against numbers of Essentia, a plain float64 form, and other cuts of the signal.
 
 Tolerances. To the table of numbers 5e-4: they have 5 digits and come from another float32 program.
 To the float64 form: rounding in a float32 transform reaches 1.5e-7 of the strongest bin in every
@@ -48,7 +47,7 @@ both_front_ends = pytest.mark.parametrize(
 
 
 # Signals
-# ---------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 
 
 def lcg(size: int) -> Float64:
