@@ -1,4 +1,4 @@
-"""Finding the classes that a graph file names, and making the graph that it describes."""
+"""Building the graph that a graph file describes."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ from auricle.nodes import CLASSES
 from auricle.service.graph_file import GraphFile, NodeSpec
 
 NodeClasses = Mapping[str, str]
-"""Where each class of nodes is found: short name to `module:Class`."""
+"""The node classes that have a short name: from that name to `module:Class`."""
 
 
 def build_graph(
     file: GraphFile, folder: Path, classes: NodeClasses = CLASSES, start: int = 0
 ) -> Graph:
-    """Make the graph that a file describes.
+    """Build the graph that a file describes.
 
     Args:
-        file: The graph file.
+        file: Graph file to build from.
         folder: Folder that paths in parameters are relative to.
-        classes: Classes that have a short name.
-        start: Index at which every stream begins. Zero but in tests.
+        classes: Node classes that have a short name.
+        start: Index of the first token of every stream; 0 except in tests.
 
     Raises:
-        ConfigError: An unknown class or parameter, or nodes that do not fit each other.
+        ConfigError: An unknown class, an invalid parameter, or nodes that do not fit together.
+        ModelError: A model is missing or damaged.
     """
     nodes = [build_node(spec, folder, classes) for spec in file.nodes]
     return Graph(file.stream, nodes, _split_chains(file.edges, nodes), start)
 
 
 def build_node(spec: NodeSpec, folder: Path, classes: NodeClasses = CLASSES) -> Node:
-    """Make one node of a graph file. Arguments and errors are those of `build_graph`."""
+    """Build one node of a graph file; arguments and errors are as in `build_graph`."""
     node_class = find_class(spec.class_, classes, spec.id)
     return node_class(spec.id, **_resolve_paths(spec.params, node_class, folder))
 
 
 def find_class(name: str, classes: NodeClasses = CLASSES, node: str | None = None) -> type[Node]:
-    """The class of nodes with the short name `name`, or found at `module:Class`.
+    """Find a node class.
 
     Args:
-        name: As a graph file has it.
-        classes: Classes that have a short name.
-        node: Name of the node that it is for, for the error message.
+        name: Short name of the class, or `module:Class`.
+        classes: Node classes that have a short name.
+        node: Name of the node that needs the class, for error messages.
 
     Raises:
-        ConfigError: An unknown class, one that cannot be imported, or not one of nodes.
+        ConfigError: The class is unknown, cannot be imported, or is not a node class.
     """
     place = classes.get(name, name)
     module_name, _, class_name = place.partition(":")
@@ -68,10 +69,10 @@ def find_class(name: str, classes: NodeClasses = CLASSES, node: str | None = Non
 
 
 def _split_chains(edges: list[str], nodes: list[Node]) -> list[tuple[str, str]]:
-    """The edges as pairs of ends, each `node` or `node.port`.
+    """Split chains into pairs of ends, each `node` or `node.port`.
 
-    Inside a chain, `node.port` may name the input or the output of the node; where it is only one
-    of them, the other side is left to the ports that fit.
+    In the middle of a chain, `node.port` may name an input or an output of the node. If it is only
+    one of them, the port on the other side is left open, for `Graph` to choose the one that fits.
     """
     outputs = {f"{node.name}.{port}" for node in nodes for port in node.outputs}
     inputs = {f"{node.name}.{port}" for node in nodes for port in node.inputs}
@@ -91,7 +92,7 @@ def _split_chains(edges: list[str], nodes: list[Node]) -> list[tuple[str, str]]:
 def _resolve_paths(
     params: Mapping[str, Any], node_class: type[Node], folder: Path
 ) -> dict[str, Any]:
-    """Parameters with paths made relative to `folder`, and folders of models found there."""
+    """The parameters of a node, with paths and folders of models resolved in `folder`."""
     return dict(_resolved(params, node_class, folder))
 
 
@@ -107,7 +108,7 @@ def _resolved(
 
 
 def _beside(value: Any, folder: Path) -> Any:
-    """Text with a slash in it may name a folder, which may lie beside the graph file."""
+    """Resolve text with a slash if it names a folder beside the graph file, such as a model's."""
     if isinstance(value, list | tuple):
         return [_beside(each, folder) for each in value]
     if (

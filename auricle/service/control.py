@@ -1,4 +1,4 @@
-"""What the control socket answers: questions about the streams, and the commands of their nodes."""
+"""The commands of the control socket: those of the service, and those of the nodes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,28 @@ from auricle.wire.commands import Command
 from auricle.wire.server import Server
 
 STREAM = {
-    "about": "Stream whose nodes it is for; all, and those to come, if left out.",
+    "about": "Stream whose nodes get the command; all streams, later ones included, by default.",
     "type": {"anyOf": [{"type": "string"}, {"type": "null"}]},
     "required": False,
     "default": None,
 }
-"""Description of the argument `stream` that every command of a node has beside its own."""
+"""Description of the argument `stream`, which every command of a node has beside its own."""
 
 
 class Control:
     """Answers the control socket of a server.
 
-    A command that nodes offer goes to one stream, to all, or to those to come, in all of these or
-    in none: every node checks it first, and then every change is made.
+    A command of nodes takes effect in all nodes that it is for or in none: first every node checks
+    it, then every change is made. Without a stream, it is for all streams and for later ones.
+
+    The server calls the methods on its control thread; a program may call them on any other. They
+    change streams and the template only under the lock of the streams, so a command never meets a
+    stream that is half added.
 
     Args:
-        template: What streams to come are made from.
+        template: Template of later streams.
         streams: The streams.
-        server: Whose control socket is answered.
+        server: Server whose control socket is answered.
     """
 
     def __init__(self, template: StreamTemplate, streams: Streams, server: Server) -> None:
@@ -56,14 +60,14 @@ class Control:
         self._offer(template.nodes)
 
     def list_streams(self) -> dict[str, Any]:
-        """Say how each stream is, in a few words."""
+        """Report the state of each stream, the audio it has heard in seconds, and its losses."""
         return {stream.name: stream.summary() for stream in self._streams.all}
 
     def statistics(self, stream: str | None = None) -> dict[str, Any]:
-        """Say what every node has counted, and latencies by stage, by stream.
+        """Report the counts of every node and the latencies by stage in seconds, by stream.
 
         Args:
-            stream: Only of this one.
+            stream: Name of the only stream to report.
         """
         return {
             each.name: {
@@ -75,13 +79,15 @@ class Control:
         }
 
     def describe(self, stream: str | None = None) -> dict[str, Any]:
-        """Say which labels, models, hops, settings and commands there are.
+        """Describe the labels, models, hops, settings and commands of the streams.
 
         Args:
-            stream: Only of this one; with hundreds of streams the answer would be too long.
+            stream: Name of the only stream to describe; with hundreds of streams, the answer for
+                all would be too long.
 
         Returns:
-            `commands` by name, and `streams` by name with `state` and what `describe_graph` says.
+            `commands` by name, and `streams` by name, each with its `state` and the result of
+            `describe_graph`.
         """
         chosen = self._streams.choose(stream)
         return {
@@ -96,10 +102,10 @@ class Control:
         """Stop streams; they stay in the list.
 
         Args:
-            stream: Only this one.
+            stream: Name of the only stream to stop.
 
         Returns:
-            Their names.
+            The names of the streams that were asked to stop.
         """
         return self._streams.stop(stream)
 
@@ -107,15 +113,17 @@ class Control:
         """Run the graph for another stream, or again for one that has ended.
 
         Args:
-            stream: Its name.
-            input: What it listens to: a file, a URL, mic:NAME, zmq:ADDRESS.
+            stream: Name of the stream.
+            input: Source to listen to: a file, a URL, mic:NAME or zmq:ADDRESS.
             values: Parameters that differ from the graph's, by `node.param`.
 
         Returns:
-            Its name.
+            The name of the stream.
 
         Raises:
-            ConfigError: A stream of this name is running, or something cannot be used.
+            ConfigError: A stream of this name is running, or the name, the source or a parameter is
+                invalid.
+            ModelError: A model is missing or damaged.
         """
         try:
             spec = StreamSpec(name=stream, input=input, values=dict(values or {}))
@@ -125,32 +133,35 @@ class Control:
         return stream
 
     def remove_stream(self, stream: str) -> str:
-        """Stop a stream, and forget it when it has ended.
+        """Stop a stream, and remove it from the list when it has ended.
 
         Args:
-            stream: Its name.
+            stream: Name of the stream.
 
         Returns:
-            Its name.
+            The name of the stream.
+
+        Raises:
+            ConfigError: There is no stream of this name.
         """
         return self._streams.remove(stream)
 
     def command(
         self, name: str, stream: str | None = None, **arguments: Any
     ) -> dict[str, dict[str, Any]]:
-        """Give a command to the nodes that offer it: in all of them, or in none.
+        """Give a command to all nodes that offer it, with effect in all of them or in none.
 
         Args:
             name: Name of the command.
-            stream: Only to this stream; to all, and those to come, if None.
+            stream: Name of the only stream that gets it; None for all streams and later ones.
             arguments: Arguments of the command.
 
         Returns:
-            What each node answered, by stream and name of the node.
+            The answers, by stream and name of the node.
 
         Raises:
-            ConfigError: An unknown stream, or arguments that one of the nodes cannot use.
-            WireError: Arguments that the command does not have, or of another type.
+            ConfigError: The stream is unknown, or one of the nodes cannot use the arguments.
+            WireError: An argument is missing, unknown, or of another type.
         """
         with self._streams.lock:
             changes: list[tuple[str | None, Node, Change]] = []
@@ -174,7 +185,7 @@ class Control:
             return answers
 
     def _list_nodes(self, command: str, stream: str | None) -> Iterator[tuple[str | None, Node]]:
-        """The nodes that have a command, with their stream; None for those to come."""
+        """The nodes that have a command, with their streams' names; None for later streams."""
         for each in self._streams.choose(stream):
             for node in each.run.graph.order:
                 if command in node.commands():
@@ -184,7 +195,7 @@ class Control:
                 yield None, node
 
     def _offer(self, nodes: Iterable[Node]) -> None:
-        """Answer the commands that nodes have, from now on. Names of our own come first."""
+        """Answer the commands of nodes from now on; the service's own win over equal names."""
         for node in nodes:
             for name in node.commands():
                 if name not in self._server.commands:
@@ -197,7 +208,7 @@ class Control:
         return handle
 
     def _describe_commands(self) -> dict[str, Any]:
-        """What every command does and takes, by its name."""
+        """The descriptions of all commands, by name."""
         commands = {name: self._server.commands[name].describe() for name in sorted(self._own)}
         graphs = [each.run.graph.order for each in self._streams.all]
         for node in (node for nodes in (self._template.nodes, *graphs) for node in nodes):
@@ -208,6 +219,6 @@ class Control:
 
 
 def _describe_command(name: str, function: Callable[..., Any]) -> dict[str, Any]:
-    """What a command of a node does and takes; `stream` comes beside its own arguments."""
-    said = Command(name, function).describe()
-    return {**said, "arguments": {**said["arguments"], "stream": STREAM}}
+    """The description of a command of a node, with `stream` added to its arguments."""
+    description = Command(name, function).describe()
+    return {**description, "arguments": {**description["arguments"], "stream": STREAM}}

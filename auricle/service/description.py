@@ -1,4 +1,4 @@
-"""What a display needs to know of a stream before its first message."""
+"""Describing a stream to a display before its first message."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ def describe_graph(graph: Graph) -> dict[str, Any]:
     """Describe the predictions that a graph makes, and its nodes.
 
     Returns:
-        `predictions`, a list: `node` that makes it, `head`, `model`, `model_version`, `labels`,
-        `segment_size` and `hop_size` in frames, `segment_s` and `hop_s` in seconds. `nodes`, by
-        name: `class`, `settings`, names of `commands`, `inputs` and `outputs` with their rates, and
-        what the node says of itself. All in the types of JSON.
+        A mapping in the types of JSON. `predictions` is a list of `node` (the one that makes it),
+        `head`, `model`, `model_version`, `labels`, `segment_size` and `hop_size` in frames, and
+        `segment_s` and `hop_s` in seconds. `nodes`, by name, have `class`, `settings`, the names of
+        `commands`, `inputs` and `outputs` with their rates in Hz, and the node's own description.
     """
     nodes = {}
     predictions = []
     for node in graph.order:
-        said = node.describe()
-        for each in said.pop("predictions", ()):
+        own = node.describe()
+        for each in own.pop("predictions", ()):
             predictions.append({"node": node.name, **each, **_describe_segments(graph, node)})
         nodes[node.name] = {
             "class": type(node).__name__,
@@ -29,13 +29,13 @@ def describe_graph(graph: Graph) -> dict[str, Any]:
             "commands": list(node.commands()),
             "inputs": _describe_inputs(graph, node),
             "outputs": _describe_outputs(node),
-            **said,
+            **own,
         }
     return {"predictions": predictions, "nodes": nodes}
 
 
 def _describe_segments(graph: Graph, node: Node) -> dict[str, Any]:
-    """Length and hop of the segments that the tokens of a node are computed from."""
+    """Length and hop of the segments from which a node computes its tokens."""
     stream = next(iter(node.outputs.values())).stream
     start, end = stream.seconds(stream.start)
     window = _find_window(graph, node)
@@ -48,7 +48,7 @@ def _describe_segments(graph: Graph, node: Node) -> dict[str, Any]:
 
 
 def _find_window(graph: Graph, node: Node) -> Edge | None:
-    """The nearest edge up from a node over which several tokens are read at once."""
+    """The nearest edge upstream of a node over which several tokens are read at once."""
     for edge in graph.edges:
         if edge.target is node:
             several = edge.input.frame_size > 1
@@ -57,7 +57,7 @@ def _find_window(graph: Graph, node: Node) -> Edge | None:
 
 
 def _describe_inputs(graph: Graph, node: Node) -> dict[str, list[dict[str, Any]]]:
-    """What each input of a node reads, by its name."""
+    """The streams that each input of a node reads, by its name; sizes in tokens."""
     inputs: dict[str, list[dict[str, Any]]] = {name: [] for name in node.inputs}
     for edge in graph.edges:
         if edge.target is node:
@@ -74,7 +74,7 @@ def _describe_inputs(graph: Graph, node: Node) -> dict[str, list[dict[str, Any]]
 
 
 def _describe_outputs(node: Node) -> dict[str, dict[str, Any]]:
-    """What each output of a node gives, by its name."""
+    """The token type, rate in Hz and axes of each output of a node, by its name."""
     outputs = {}
     for name, port in node.outputs.items():
         token_type = port.stream.token_type

@@ -1,7 +1,7 @@
-"""The form of graph files, and reading one.
+"""The format of graph files, and reading one.
 
 A graph file is YAML with the name of the stream, its nodes, the edges between them and the
-addresses it speaks on.
+addresses of its sockets.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ class NodeSpec(Form):
         pattern=r"^[A-Za-z0-9_-]+$", description="Name of the node, unique within the graph."
     )
     class_: str = Field(
-        alias="class", description="Class of the node, or module:Class of your own."
+        alias="class", description="Class of the node: a short name, or module:Class."
     )
-    params: dict[str, Any] = Field(default_factory=dict, description="Its parameters.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Parameters of the node.")
 
 
 class GraphFile(Form):
-    """A graph file as read."""
+    """A graph file, checked."""
 
     stream: str = Field(
         pattern=f"^{NAME}$", description="Name of the stream, first part of its topics."
     )
-    description: str = Field("", description="What the graph is for.")
+    description: str = Field("", description="Purpose of the graph.")
     nodes: list[NodeSpec] = Field(min_length=1, description="The nodes, in any order.")
     edges: list[str] = Field(
         description="Chains such as 'input -> mel -> backbone'; 'node.port' where several ports "
-        "fit."
+        "would fit."
     )
-    wire: WireSpec = Field(default_factory=WireSpec, description="The addresses it speaks on.")
+    wire: WireSpec = Field(default_factory=WireSpec, description="Addresses of its sockets.")
     streams: Streams | None = Field(
         None,
-        description="Run the graph once for each of these, instead of once for its own source.",
+        description="Streams to run the graph for, instead of once for its own source.",
     )
     restart: Restart = Field(
         "never",
-        description="When a stream that has ended is started again: a word, or more with pauses.",
+        description="Policy for starting streams again that have ended: a word, or with pauses.",
     )
     workers: int | None = Field(
-        None, gt=0, description="Threads that share the streams; one a core, if left out."
+        None, gt=0, description="Threads that share the streams; by default one per core."
     )
 
     @field_validator("edges")
@@ -66,10 +66,14 @@ class GraphFile(Form):
 
 
 def read_graph_file(path: Path) -> GraphFile:
-    """Read a graph file. The paths of its keys are made relative to the working folder.
+    """Read a graph file.
+
+    Args:
+        path: Path of the file. Paths of CURVE keys in it, which are relative to its folder, are
+            resolved.
 
     Raises:
-        ConfigError: It cannot be read, is not YAML, or not of the form of a graph.
+        ConfigError: The file cannot be read, is not YAML, or does not describe a graph.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

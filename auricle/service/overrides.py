@@ -1,4 +1,4 @@
-"""A graph file with other parameters, another source, other addresses."""
+"""Changing a graph file: its parameters, its source, its addresses."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from auricle.service.stream_list import StreamSpec
 from auricle.wire.settings import WireSpec
 
 WIRE = "wire"
-"""Settings of this name are addresses of the graph, not parameters of a node."""
+"""Prefix of the settings that are addresses of the graph, not parameters of a node."""
 
 
 def load_graph(
     path: str | Path, values: Mapping[str, Any] | None = None, source: str | None = None
 ) -> GraphFile:
-    """Read a graph file and change it as a command line asks.
+    """Read a graph file and apply the changes of a command line.
 
     Args:
-        path: The file.
+        path: Path of the graph file.
         values: Parameters to change, by `node.param`, and addresses, by `wire.name`.
-        source: What to listen to instead of the file's own source; see
-            `auricle.nodes.inputs.choice.input_for`.
+        source: Source to listen to instead of the file's own, in a form that
+            `auricle.nodes.inputs.choice.input_for` reads.
 
     Raises:
-        ConfigError: A file or a change that cannot be used.
+        ConfigError: The file or a change is invalid.
     """
     file = read_graph_file(Path(path))
     if source is not None:
         if file.streams is not None:
-            raise ConfigError(f"{path}: it has streams of its own, so another input has no place")
+            raise ConfigError(f"{path}: another input cannot replace the streams of this graph")
         file = _with_input(file, source)
     values = dict(values or {})
     addresses = {}
@@ -47,14 +47,14 @@ def load_graph(
 
 
 def with_values(file: GraphFile, values: Mapping[str, Any]) -> GraphFile:
-    """The same file with other parameters.
+    """Copy a graph file with other parameters.
 
     Args:
-        file: The graph file; it is left alone.
+        file: Graph file to copy.
         values: Parameters to change, by `node.param`.
 
     Raises:
-        ConfigError: A name that is not of this form, or an unknown node.
+        ConfigError: A name is not of this form, or names an unknown node.
     """
     changed: dict[str, dict[str, Any]] = {spec.id: {} for spec in file.nodes}
     for name, value in values.items():
@@ -69,10 +69,15 @@ def with_values(file: GraphFile, values: Mapping[str, Any]) -> GraphFile:
 
 
 def for_stream(file: GraphFile, spec: StreamSpec, folder: Path) -> GraphFile:
-    """The same graph for one of its streams.
+    """Copy a graph file for one of its streams.
+
+    Args:
+        file: Graph file to copy.
+        spec: Stream to run the graph for.
+        folder: Folder that the path of a source is relative to.
 
     Raises:
-        ConfigError: A source or a parameter that cannot be used.
+        ConfigError: The source or a parameter is invalid; the message names the stream.
     """
     try:
         file = _with_input(file, spec.input, folder, among_others=True)
@@ -83,7 +88,7 @@ def for_stream(file: GraphFile, spec: StreamSpec, folder: Path) -> GraphFile:
 
 
 def with_settings(file: GraphFile, settings: Mapping[str, Mapping[str, Any]]) -> GraphFile:
-    """The same file with other parameters, by node."""
+    """Copy a graph file with other parameters, by node and parameter; the others are kept."""
     nodes = [
         spec.model_copy(update={"params": {**spec.params, **settings.get(spec.id, {})}})
         for spec in file.nodes
@@ -94,18 +99,18 @@ def with_settings(file: GraphFile, settings: Mapping[str, Mapping[str, Any]]) ->
 def _with_input(
     file: GraphFile, source: str, folder: Path = Path(), *, among_others: bool = False
 ) -> GraphFile:
-    """The same graph with another source in the place of its only one.
+    """Copy a graph file with another source in place of its only one.
 
     Args:
-        file: The graph file.
-        source: What to listen to.
+        file: Graph file to copy.
+        source: Source to listen to.
         folder: Folder that the path of a file is relative to.
-        among_others: Whether other streams run beside it.
+        among_others: Whether other streams run beside this one.
     """
     sources = [spec for spec in file.nodes if _source_class(spec.class_, spec.id)]
     if len(sources) != 1:
         raise ConfigError(
-            f"another input replaces the source of a graph that has one; this has {len(sources)}"
+            f"another input replaces the only source of a graph; this graph has {len(sources)}"
         )
     (old,) = sources
     class_name, params = input_for(source, folder)
@@ -119,7 +124,7 @@ def _with_input(
 
 
 def _source_class(name: str, node: str) -> type[Source] | None:
-    """The class of nodes called `name`, if it is one of sources."""
+    """The node class of a name; None if it is not a source."""
     found = find_class(name, node=node)
     return found if issubclass(found, Source) else None
 
@@ -129,7 +134,7 @@ def _is_address(name: str) -> bool:
 
 
 def _with_addresses(file: GraphFile, values: Mapping[str, Any]) -> GraphFile:
-    """The same file with other addresses, by `wire.name`."""
+    """Copy a graph file with other addresses, by `wire.name`."""
     given = {name.partition(".")[2]: value for name, value in values.items()}
     try:
         wire = WireSpec.model_validate({**dict(file.wire), **given})

@@ -1,4 +1,4 @@
-"""When a stream that has ended is started again, and after which pause."""
+"""The policy for starting streams again that have ended."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from auricle.service.stream_list import Form
 RestartWhen = Literal["never", "on-error", "always"]
 
 LONGEST_GROWTH = 60
-"""Doublings of the pause after which it certainly is as long as it may become."""
+"""Most doublings of the pause: by then it has reached its longest, and more might overflow."""
 
 
 class RestartPolicy(Form):
-    """When a stream that has ended is started again, and after which pause."""
+    """When a stream that has ended is started again, and after how long a pause."""
 
     when: RestartWhen = Field(
         "never",
-        description="never; on-error: after an error, unless it is in the graph itself; always: "
+        description="never; on-error: after an error, unless the graph itself is invalid; always: "
         "also after the end of the input.",
     )
-    first_pause_s: float = Field(1.0, gt=0, description="Seconds before the first new try.")
+    first_pause_s: float = Field(1.0, gt=0, description="Seconds before the first restart.")
     longest_pause_s: float = Field(
-        60.0, gt=0, description="Seconds that the pause, which doubles with each try, has at most."
+        60.0, gt=0, description="Longest pause in seconds; pauses double from try to try."
     )
     good_after_s: float = Field(
-        10.0, ge=0, description="Seconds of audio after which the pause falls back to the first."
+        10.0, ge=0, description="Seconds of audio after which pauses start over with the first."
     )
 
     @model_validator(mode="after")
@@ -40,9 +40,9 @@ class RestartPolicy(Form):
         return self
 
     def wants(self, run: Run) -> bool:
-        """Whether a run that is over is to be followed by another one.
+        """Whether a run that is over should be followed by another one.
 
-        One that was stopped is not, nor one whose graph or parameters cannot be used.
+        Not if it was stopped, or if it failed because its graph or a parameter is invalid.
         """
         if run.state is State.FAILED:
             return self.when != "never" and not isinstance(run.error, ConfigError)
@@ -52,14 +52,15 @@ class RestartPolicy(Form):
         """Seconds to wait before the next try.
 
         Args:
-            tries: Tries since the stream last ran well.
-            chance: From 0 to 1: streams that failed together do not all come back together.
+            tries: Number of tries since the stream last ran well.
+            chance: Random number from 0 to 1, which spreads the restarts of streams that failed
+                together; 0 halves the pause.
         """
         longest = min(self.longest_pause_s, self.first_pause_s * 2.0 ** min(tries, LONGEST_GROWTH))
         return longest * (1 + chance) / 2
 
 
-# Chosen by the form of the value, so that pydantic's error is about one branch of the union.
+# Discriminated by form, so that pydantic reports the errors of one branch of the union only.
 Restart = Annotated[
     Annotated[RestartWhen, Tag("word")] | Annotated[RestartPolicy, Tag("policy")],
     Discriminator(lambda value: "policy" if isinstance(value, dict | RestartPolicy) else "word"),
@@ -67,5 +68,5 @@ Restart = Annotated[
 
 
 def policy_of(restart: Any) -> RestartPolicy:
-    """The policy that `restart` of a graph file stands for: a word, or all of it."""
+    """The policy that the field `restart` of a graph file stands for: a word, or a policy."""
     return restart if isinstance(restart, RestartPolicy) else RestartPolicy(when=restart)

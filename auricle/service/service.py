@@ -1,4 +1,4 @@
-"""A graph at work, for one stream or many, with its sockets open."""
+"""The service: a graph that runs for one stream or many, with its sockets open."""
 
 from __future__ import annotations
 
@@ -25,32 +25,35 @@ from auricle.wire.server import EngineStatus, Server
 
 
 def _ignore(stream: Stream) -> None:
-    """What is done with a change of state where nobody listens."""
+    """Ignore a change of state: the default of `Service`."""
 
 
 class Service:
     """Runs a graph, for one stream or for many, and serves its sockets.
 
-    Streams come and go while it runs; sessions of models are shared between them.
+    Streams can be added and removed while it runs; they share the sessions of models. Besides the
+    caller's thread there are workers and openers (of the scheduler), `wire` and `control` (of the
+    server) and `timers`. The state of streams changes under the lock of `streams` only. Whoever
+    holds it may take the locks of scheduler, server and timers, and these call back with their own
+    locks released, so locks are always taken in this order.
 
     Args:
-        file: The graph file.
-        folder: Folder that paths in it are relative to.
-        changed: Called whenever a stream comes into another state, on the thread that brought it
-            there; it must not wait.
-        after: Calls a function later, for streams that are started again; a thread of the
-            service's own, if left out.
-        ladder: Decides what streams leave out when there is not enough time; one of the service's
-            own, if left out.
+        file: Graph file to run.
+        folder: Folder that paths in the file are relative to.
+        changed: Function to call whenever a stream enters another state, on the thread that caused
+            it and with the lock of the streams held; it must not wait.
+        after: Function that schedules restarts; by default on a thread of the service's own.
+        ladder: Overload ladder, which decides what streams leave out when time runs short; by
+            default one of the service's own.
 
     Attributes:
-        server: Its sockets.
-        streams: Its streams.
-        control: What its control socket answers.
+        server: Sockets of the service.
+        streams: Streams of the service.
+        control: Commands of the control socket.
 
     Raises:
-        ConfigError: A graph that cannot be built.
-        ModelError: A model that is not there or damaged.
+        ConfigError: The graph cannot be built.
+        ModelError: A model is missing or damaged.
 
     Example:
         >>> file = load_graph("graphs/demo.yaml")                   # doctest: +SKIP
@@ -67,6 +70,7 @@ class Service:
         ladder: Ladder | None = None,
     ) -> None:
         self._listener = changed
+        # Under the lock of the streams: before the start, states are not published.
         self._started = False
         self._timers = Timers()
         self.server = Server(file.wire, __version__)
@@ -91,7 +95,7 @@ class Service:
 
     @property
     def ladder(self) -> Ladder:
-        """What the streams leave out, or do more cheaply, when there is not enough time."""
+        """The overload ladder: what streams leave out or do more cheaply when time runs short."""
         return self._scheduler.ladder
 
     @property
@@ -101,7 +105,7 @@ class Service:
 
     @property
     def runs(self) -> list[Run]:
-        """The present run of every stream."""
+        """The current run of every stream."""
         return [stream.run for stream in self.streams.all]
 
     @property
@@ -111,20 +115,20 @@ class Service:
 
     @property
     def heard(self) -> bool:
-        """Whether any source has given anything yet."""
+        """Whether any source has delivered samples yet."""
         return any(heard_s(run) for run in self.runs)
 
     def start(self) -> None:
         """Open the sockets, then the streams.
 
         Raises:
-            WireError: An address that cannot be bound.
+            WireError: An address cannot be bound.
         """
         self.server.start()
         self.start_streams()
 
     def start_streams(self) -> None:
-        """Open the streams only, where the sockets are open already."""
+        """Open the streams, after `server.start` has opened the sockets."""
         with self.streams.lock:
             self._started = True
             for stream in self.streams.all:
@@ -132,25 +136,31 @@ class Service:
         self._scheduler.start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for all streams to end; returns whether they have.
+        """Wait until there are streams and all have ended for good.
 
-        While there are none, or one is to be started again, more is to come.
+        A stream that is waiting for its restart has not ended.
+
+        Args:
+            timeout_s: Longest wait in seconds; None waits forever.
+
+        Returns:
+            Whether they have ended.
         """
         return self.streams.wait(timeout_s)
 
     def stop(self) -> None:
-        """Stop all streams, send what is left, close the sockets."""
-        self.streams.stop()  # none is started again from here on
+        """Stop all streams, send the messages that are left, and close the sockets."""
+        self.streams.stop()  # first, so that no stream is started again
         self._timers.close()
         self._scheduler.close()
         self.server.stop()
 
     def add_stream(self, stream: str, input: str, values: Mapping[str, Any] | None = None) -> str:
-        """As `Control.add_stream`; from any thread."""
+        """Add a stream, as `Control.add_stream` does; from any thread."""
         return self.control.add_stream(stream, input, dict(values or {}))
 
     def remove_stream(self, stream: str) -> str:
-        """As `Control.remove_stream`; from any thread."""
+        """Remove a stream, as `Control.remove_stream` does; from any thread."""
         return self.control.remove_stream(stream)
 
     def __enter__(self) -> Self:
@@ -169,7 +179,7 @@ class Service:
         self._supervisor.note(run)
 
     def _report(self, stream: Stream) -> None:
-        """Report a stream that has come into another state. Under the lock of the streams."""
+        """Publish the new state of a stream; called with the lock of the streams held."""
         if self._started:
             self._publish_state(stream)
         self._listener(stream)
@@ -186,8 +196,12 @@ class Service:
         )
 
     def _status(self) -> EngineStatus:
-        """What every heartbeat says. On the thread that sends; it takes no lock of the streams."""
-        # While no stream has anything to serve, nobody else looks whether there is room for more.
+        """The status for a heartbeat; called on the thread that sends.
+
+        Takes no lock of the streams, which may be held for long while a graph is built: the table
+        of streams is replaced, never changed, and a state is one attribute.
+        """
+        # While no stream has work to do, nothing else lets the ladder recover.
         self.ladder.look(time.monotonic())
         counts = Counter(stream.state for stream in self.streams.all)
         return EngineStatus(self.ladder.rung, dict(counts))

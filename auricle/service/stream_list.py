@@ -1,4 +1,4 @@
-"""The streams that a graph is run for: each with its own source, one by one or as a text file."""
+"""The streams that a graph file lists: one by one, or as a text file of sources."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from auricle.errors import ConfigError, describe_invalid
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
-"""Pattern of a stream's name, the first part of its topics."""
+"""Pattern of the name of a stream, the first part of its topics."""
 
 
 class Form(BaseModel):
-    """Part of a graph file. Unknown fields are refused."""
+    """Base class of the parts of a graph file; they refuse unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class StreamSpec(Form):
-    """One of the streams that a graph is run for, each with its own source."""
+    """One of the streams that a graph is run for."""
 
     name: str = Field(
         pattern=f"^{NAME}$", description="Name of the stream, first part of its topics."
     )
     input: str = Field(
-        description="What it listens to, in the place of the graph's own source: a file, a URL, "
-        "mic:NAME, zmq:ADDRESS."
-    )
-    values: dict[str, Any] = Field(
-        default_factory=dict, description="Parameters that differ, by node.param."
-    )
-
-
-class StreamList(Form):
-    """Streams as a text file with a source on each line."""
-
-    name: str = Field(
-        description="Pattern of their names: {number} is the line's number from 1, {stem} the last "
-        "part of the source without its ending."
-    )
-    sources: Path = Field(
-        description="Text file, relative to the graph file; empty lines and lines that begin with "
-        "# are left out."
+        description="Source to listen to instead of the graph's own: a file, a URL, mic:NAME, "
+        "zmq:ADDRESS."
     )
     values: dict[str, Any] = Field(
         default_factory=dict, description="Parameters that differ from the graph's, by node.param."
     )
 
 
-# Chosen by the form of the value, so that pydantic's error is about one branch of the union.
+class StreamList(Form):
+    """Streams listed in a text file, one source per line."""
+
+    name: str = Field(
+        description="Pattern of their names: {number} is the number of the line from 1, {stem} the "
+        "last part of the source without its suffix."
+    )
+    sources: Path = Field(
+        description="Text file, relative to the graph file; empty lines and lines that begin with "
+        "# are ignored."
+    )
+    values: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters that differ from the graph's, by node.param."
+    )
+
+
+# Discriminated by form, so that pydantic reports the errors of one branch of the union only.
 Streams = Annotated[
     Annotated[list[StreamSpec], Tag("list")] | Annotated[StreamList, Tag("file")],
     Discriminator(lambda value: "file" if isinstance(value, dict | StreamList) else "list"),
@@ -60,14 +60,14 @@ Streams = Annotated[
 
 
 def list_streams(streams: list[StreamSpec] | StreamList | None, folder: Path) -> list[StreamSpec]:
-    """The streams of a graph file, one by one.
+    """List the streams of a graph file one by one.
 
     Args:
-        streams: The file's `streams`; None gives none.
+        streams: Field `streams` of the file; None gives an empty list.
         folder: Folder that the path of a text file is relative to.
 
     Raises:
-        ConfigError: A text file that cannot be read, an invalid name, or one that two streams have.
+        ConfigError: A text file cannot be read, or a name is invalid or not unique.
     """
     specs = _read_list(streams, folder) if isinstance(streams, StreamList) else streams or []
     names = Counter(spec.name for spec in specs)
@@ -97,7 +97,7 @@ def _read_list(streams: StreamList, folder: Path) -> list[StreamSpec]:
 
 
 def _fill_in(pattern: str, number: int, source: str) -> str:
-    """The name of the stream on a line: `{number}` and `{stem}` replaced in `pattern`."""
+    """The name of the stream on a line: the pattern with `{number}` and `{stem}` replaced."""
     last_part = PurePosixPath(source.partition("?")[0]).stem
     stem = re.sub(r"[^A-Za-z0-9_.:-]+", "-", last_part).strip("-.")
     try:

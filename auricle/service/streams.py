@@ -18,22 +18,22 @@ from auricle.service.template import StreamTemplate
 from auricle.service.timers import Cancel
 
 WAITING = "waiting"
-"""State of a stream that is to be started again; the others are those of its run."""
+"""State of a stream that waits for its restart; all other states are those of its run."""
 
 OVER = {State.FINISHED.value, State.FAILED.value, State.STOPPED.value}
-"""States of streams that nothing more comes from."""
+"""States of streams that have ended for good."""
 
 SHOWN_NAMES = 10
-"""Names that an error message lists, at most."""
+"""Most names that an error message lists."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """The next try of a stream that is waiting.
+    """The scheduled restart of a stream that is waiting.
 
     Attributes:
-        at: UTC, in seconds.
-        cancel: Takes it back.
+        at: UTC of the restart, in seconds.
+        cancel: Function that cancels it.
     """
 
     at: float
@@ -42,20 +42,21 @@ class Retry:
 
 @dataclass(eq=False)
 class Stream:
-    """One stream: what it is made from, its present run, and how it is.
+    """One stream: its specification, its current run and its state.
 
-    Any thread may read an attribute; they change under the lock of `Streams`.
+    Attributes are written only under `Streams.lock`. Any thread may read one without it, since each
+    is replaced as a whole; two that belong together, such as `state` and `error`, need the lock.
 
     Attributes:
-        spec: What it is made from; None for the graph with its own source.
-        run: Its present run, or the last one.
-        state: State that was last reported: the run's, or `waiting`.
-        since: UTC at which it came into that state, in seconds.
-        error: Why it failed, or why it waits.
-        retry: The next try, while it waits.
-        tries: Tries since it last ran well.
-        wanted: Whether it is to be started again when it ends: nobody has stopped it.
-        removed: Whether it is to be forgotten when it ends.
+        spec: Specification of the stream; None for the graph with its own source.
+        run: Current run, or the last one.
+        state: State last reported, that of the run or `waiting`.
+        since: UTC at which it entered that state, in seconds.
+        error: Reason why it failed or is waiting.
+        retry: Scheduled restart, while it is waiting.
+        tries: Number of tries since it last ran well.
+        wanted: Whether it may be started again when it ends; False once it was stopped.
+        removed: Whether it is removed from the list when it ends.
     """
 
     spec: StreamSpec | None
@@ -70,16 +71,21 @@ class Stream:
 
     @property
     def name(self) -> str:
-        """Its name, the first part of its topics."""
+        """Name of the stream, the first part of its topics."""
         return self.run.graph.name
 
     @property
     def over(self) -> bool:
-        """Whether nothing more comes from it."""
+        """Whether it has ended for good."""
         return self.state in OVER
 
     def summary(self) -> dict[str, Any]:
-        """How it is, in a few words, in the types of JSON."""
+        """Summarise the stream in the types of JSON.
+
+        Returns:
+            `state`, `since` and `retry_at` in UTC seconds, `error`, `seconds` of audio heard,
+            `counts` of all its nodes by reason, and `drift_ppm` of the source's clock.
+        """
         counts: Counter[str] = Counter()
         for node in self.run.graph.order:
             counts.update(dict(node.counts))
@@ -98,18 +104,19 @@ class Stream:
 class Streams:
     """The streams of a service, by name.
 
-    Any thread may call any method. What changes a stream or the template holds `lock`; the table is
-    replaced, never changed, so that reading it needs no lock.
+    Any thread may call any method. Whatever changes a stream, the table of streams or the template
+    holds `lock`, which is reentrant. Reading the table needs no lock, since it is replaced as a
+    whole, never changed.
 
     Args:
-        template: What the graph of a stream is made from.
-        scheduler: What runs the graphs.
-        changed: Called, with the lock held, whenever a stream comes into another state.
-        forgotten: Called, with the lock held, with the name of a stream that is in no list now.
-        utc: UTC in seconds; another clock in tests.
+        template: Template that the graphs of streams are built from.
+        scheduler: Scheduler that runs the graphs.
+        changed: Function to call, with the lock held, when a stream has entered another state.
+        forgotten: Function to call, with the lock held, with the name of a stream that was removed.
+        utc: Function that returns UTC in seconds; tests pass another clock.
 
     Attributes:
-        lock: Held while a stream or the template changes.
+        lock: Lock that is held while a stream, the table or the template changes.
     """
 
     def __init__(
@@ -126,8 +133,8 @@ class Streams:
         self._changed = changed
         self._forgotten = forgotten
         self._utc = utc
-        self._table: dict[str, Stream] = {}
-        self._condition = threading.Condition(self.lock)
+        self._table: dict[str, Stream] = {}  # replaced under the lock, never changed
+        self._condition = threading.Condition(self.lock)  # notified at every change of state
 
     @property
     def all(self) -> list[Stream]:
@@ -135,10 +142,10 @@ class Streams:
         return list(self._table.values())
 
     def choose(self, name: str | None) -> list[Stream]:
-        """The stream of this name, or all.
+        """The stream of this name in a list, or all streams for None.
 
         Raises:
-            ConfigError: An unknown name.
+            ConfigError: There is no stream of this name.
         """
         table = self._table
         if name is None:
@@ -149,13 +156,14 @@ class Streams:
         return [table[name]]
 
     def add(self, spec: StreamSpec | None) -> Stream:
-        """Run the graph for another stream, or again for one that is over.
+        """Run the graph for another stream, or again for one that has ended.
 
         Args:
-            spec: The stream; None for the graph with its own source.
+            spec: Specification of the stream; None for the graph with its own source.
 
         Raises:
-            ConfigError: A name that is in use, or something that cannot be used.
+            ConfigError: The name is in use, or the source or a parameter is invalid.
+            ModelError: A model is missing or damaged.
             AuricleError: The service is stopping.
         """
         with self.lock:
@@ -175,10 +183,10 @@ class Streams:
         return stream
 
     def run_again(self, stream: Stream) -> None:
-        """Start another run of a stream that is waiting, with what commands have changed of it.
+        """Start another run of a stream that is waiting, with the settings that commands gave it.
 
         Raises:
-            AuricleError: The graph cannot be built any more, or the service is stopping.
+            AuricleError: The graph can no longer be built, or the service is stopping.
         """
         with self.lock:
             stream.retry = None
@@ -190,13 +198,13 @@ class Streams:
             self.report(stream, State.OPENING.value)
 
     def stop(self, name: str | None = None) -> list[str]:
-        """Stop the stream of this name, or all; they stay in the list.
+        """Ask the stream of this name, or all streams, to stop; they stay in the list.
 
         Returns:
-            The names of the streams that this was asked of.
+            The names of the streams that were asked to stop.
 
         Raises:
-            ConfigError: An unknown name.
+            ConfigError: There is no stream of this name.
         """
         with self.lock:
             chosen = self.choose(name)
@@ -205,10 +213,13 @@ class Streams:
         return [stream.name for stream in chosen]
 
     def remove(self, name: str) -> str:
-        """Stop the stream of this name, and forget it when it is over; returns its name.
+        """Stop the stream of this name, and remove it from the list when it has ended.
+
+        Returns:
+            The name.
 
         Raises:
-            ConfigError: An unknown name.
+            ConfigError: There is no stream of this name.
         """
         with self.lock:
             (stream,) = self.choose(name)
@@ -219,12 +230,12 @@ class Streams:
         return name
 
     def find(self, run: Run) -> Stream | None:
-        """The stream whose present run this is; None if it has another, or was forgotten."""
+        """The stream whose current run this is; None if it has another run, or was removed."""
         stream = self._table.get(run.graph.name)
         return stream if stream is not None and stream.run is run else None
 
     def forget(self, stream: Stream) -> None:
-        """Take a stream that is over out of the list."""
+        """Remove a stream that has ended from the list."""
         with self.lock:
             self._scheduler.remove(stream.run)
             self._table = {name: each for name, each in self._table.items() if each is not stream}
@@ -232,22 +243,39 @@ class Streams:
             self._condition.notify_all()
 
     def report(self, stream: Stream, state: str, error: AuricleError | None = None) -> None:
-        """Let everybody know that a stream has come into another state."""
+        """Set the state of a stream, and notify all that wait or listen.
+
+        Args:
+            stream: Stream that has entered another state.
+            state: The new state.
+            error: Reason for `failed` or `waiting`.
+        """
         with self.lock:
             stream.state, stream.error, stream.since = state, error, self._utc()
             self._changed(stream)
             self._condition.notify_all()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until there are streams and all are over; returns whether that is so."""
+        """Wait until there are streams and all have ended for good.
+
+        Args:
+            timeout_s: Longest wait in seconds; None waits forever.
+
+        Returns:
+            Whether they have.
+        """
         return self.wait_for(self._all_over, timeout_s)
 
     def wait_for(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
-        """Wait until `condition`, which is about states of streams, holds; returns whether it does.
+        """Wait until a condition about the states of streams holds.
 
         Args:
-            condition: Looked at again whenever a stream changes its state, comes or goes.
-            timeout_s: Longest wait in seconds; None waits for ever.
+            condition: Function to call, with the lock held, whenever a stream changes its state, is
+                added or is removed.
+            timeout_s: Longest wait in seconds; None waits forever.
+
+        Returns:
+            Whether the condition holds.
         """
         with self.lock:
             return self._condition.wait_for(condition, timeout_s)
@@ -266,20 +294,20 @@ class Streams:
 
 
 def heard_s(run: Run) -> float:
-    """Seconds of audio that the source of a run has given."""
+    """Seconds of audio that the source of a run has delivered."""
     source = next(node for node in run.graph.order if isinstance(node, Source))
     audio = next((port.stream for port in source.outputs.values()), None)
     return float((audio.written - audio.start) / audio.token_type.rate) if audio else 0.0
 
 
 def list_warnings(run: Run) -> list[str]:
-    """What was wrong with the source of a run, a line each, where it was no error."""
+    """The warnings of the sources of a run, one line each."""
     sources = (node for node in run.graph.order if isinstance(node, Source))
     return [text for source in sources for text in source.warnings]
 
 
 def _join_few(names: list[str]) -> str:
-    """Names for an error message; not hundreds."""
+    """The first names of a list for an error message, and how many more there are."""
     shown = ", ".join(names[:SHOWN_NAMES]) or "none"
     more = len(names) - SHOWN_NAMES
     return f"{shown} and {more} more" if more > 0 else shown

@@ -1,4 +1,4 @@
-"""Watching the runs of a service: telling what became of them, and starting them again."""
+"""Supervising the runs of a service: reporting their states, and starting them again."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from auricle.service.timers import After
 
 
 class Supervisor:
-    """Brings streams into the state of their runs, and starts those again that the policy wants.
+    """Gives streams the states of their runs, and starts them again if the policy says so.
+
+    It has no state of its own: everything that it changes belongs to a stream and is changed under
+    the lock of the streams.
 
     Args:
-        streams: The streams.
-        policy: When a stream that has ended is started again.
-        after: Calls a function later.
-        chance: Numbers from 0 to 1, for the length of pauses.
-        utc: UTC in seconds.
+        streams: Streams to supervise.
+        policy: Policy for starting streams again that have ended.
+        after: Function that calls another one later.
+        chance: Function that returns random numbers from 0 to 1, which spread the pauses.
+        utc: Function that returns UTC in seconds.
     """
 
     def __init__(
@@ -40,9 +43,10 @@ class Supervisor:
         self._utc = utc
 
     def note(self, run: Run) -> None:
-        """Take note of a run that was opened, or that is over.
+        """Report a run that has been opened or is over, and schedule its restart if wanted.
 
-        Called on threads of the scheduler, for each run in this order.
+        The scheduler calls this on its opener threads, holding no lock of its own, and for each run
+        in this order. A run that is no longer the current one of a stream is ignored.
         """
         with self._streams.lock:
             stream = self._streams.find(run)
@@ -65,9 +69,9 @@ class Supervisor:
         self._streams.report(stream, WAITING, stream.run.error)
 
     def _try_again(self, stream: Stream) -> None:
-        """Start a stream again, unless it was stopped while it waited. On the timers' thread."""
+        """Start a stream again; called on the thread of the timers."""
         with self._streams.lock:
-            if stream.retry is None:
+            if stream.retry is None:  # stopped while it was waiting
                 return
             try:
                 self._streams.run_again(stream)

@@ -1,4 +1,4 @@
-"""What streams are made from: a graph file, as commands have changed it since."""
+"""The template of streams: a graph file, as changed by commands since."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ from auricle.service.stream_list import StreamSpec, list_streams
 
 
 class StreamTemplate:
-    """What a graph file says of each of its streams, as commands have changed it since.
+    """Builds the graphs of streams from a graph file, as changed by commands since.
 
-    Commands given to streams to come are given to the nodes of a graph that is built and never run:
-    so the same checks hold, and the settings of these nodes are the parameters of later streams.
-    Not thread-safe; a service uses it under the lock of its streams.
+    Commands for later streams are given to the nodes of a graph that is built but never run: the
+    same checks apply, and the settings of these nodes become the parameters of later streams.
+    Nothing here is locked; a service uses it only under the lock of its streams.
 
     Args:
-        file: The graph file.
-        folder: Folder that paths in it are relative to.
+        file: Graph file to build from.
+        folder: Folder that paths in the file are relative to.
 
     Attributes:
-        nodes: The nodes that stand for those of streams to come; none if the graph cannot be built
-            without what its streams differ in.
+        nodes: Nodes that stand for those of later streams; empty if the graph cannot be built
+            without the parameters in which its streams differ.
+
+    Raises:
+        AuricleError: The graph cannot be built, and has no streams that could complete it.
     """
 
     def __init__(self, file: GraphFile, folder: Path) -> None:
         self._file = file
-        # The settings of nodes name what they found with its whole path, or by this folder's.
+        # Absolute, so that resolving the paths in the settings of nodes again changes nothing.
         self._folder = folder.absolute()
         self.nodes: list[Node] = []
         try:
@@ -44,10 +47,10 @@ class StreamTemplate:
 
     @property
     def specs(self) -> list[StreamSpec | None]:
-        """The streams to begin with; None is the graph with its own source.
+        """The streams to start with; None stands for the graph with its own source.
 
         Raises:
-            ConfigError: As `list_streams`.
+            ConfigError: The list of streams is invalid.
         """
         if self._file.streams is None:
             return [None]
@@ -56,19 +59,19 @@ class StreamTemplate:
     def build(
         self, spec: StreamSpec | None, settings: Mapping[str, Mapping[str, Any]] | None = None
     ) -> Graph:
-        """Make the graph of a stream.
+        """Build the graph of a stream.
 
         Args:
-            spec: The stream; None for the graph with its own source.
-            settings: Parameters, by node, that come before those of file and stream.
+            spec: Specification of the stream; None for the graph with its own source.
+            settings: Parameters by node, which override those of the file and the stream.
 
         Raises:
-            ConfigError: A source or a parameter that cannot be used.
-            ModelError: A model that is not there or damaged.
+            ConfigError: The source or a parameter is invalid.
+            ModelError: A model is missing or damaged.
         """
         file = self._file if spec is None else for_stream(self._file, spec, self._folder)
         return build_graph(with_settings(file, settings or {}), self._folder)
 
     def keep_settings(self, nodes: Iterable[Node]) -> None:
-        """Let streams to come have the settings that some of `nodes` have now."""
+        """Make the current settings of some of `nodes` the parameters of later streams."""
         self._file = with_settings(self._file, {node.name: node.settings() for node in nodes})

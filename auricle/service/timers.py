@@ -1,4 +1,4 @@
-"""Calling functions later, on one thread for all of them."""
+"""Timers: calling functions later, on one thread for all of them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 Cancel = Callable[[], None]
-"""Takes a timer back; does nothing if it has gone off."""
+"""Function that cancels a timer; does nothing if it has gone off."""
 
 
 class After(Protocol):
-    """Calls a function later; `Timers.after` in a service, a list in a test."""
+    """Function that calls another one later: `Timers.after` in a service, a list in tests."""
 
     def __call__(self, seconds: float, function: Callable[[], None]) -> Cancel:
-        """Call `function` after so many seconds, unless it is cancelled before."""
+        """Call `function` after so many seconds, unless it is cancelled first."""
 
 
 class Timers:
-    """Functions to call, each at its time, on a thread that runs while there are any.
+    """Calls functions, each at its time, on a thread that runs while any are waiting.
 
-    Any thread may set a timer, cancel one, or close. The lock guards the heap; functions are called
-    without it.
+    Any thread may set or cancel a timer, or close them all. The lock of the condition guards every
+    field; functions are called with it released, so they may set timers themselves.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,15 @@ class Timers:
         self._closed = False
 
     def after(self, seconds: float, function: Callable[[], None]) -> Cancel:
-        """Call `function` after so many seconds, unless it is cancelled, or this closed, before."""
+        """Call `function` after so many seconds, unless it is cancelled or all are closed first.
+
+        Args:
+            seconds: Time to wait, in seconds.
+            function: Function to call, on the thread of the timers; it must not wait for long.
+
+        Returns:
+            A function that cancels the timer.
+        """
         with self._condition:
             number = next(self._numbers)
             heapq.heappush(self._heap, (time.monotonic() + seconds, number, function))
@@ -49,7 +57,7 @@ class Timers:
         return lambda: self._cancel(number)
 
     def close(self) -> None:
-        """Call nothing more, and wait for the function that is being called."""
+        """Drop all timers, and wait for the function that is being called, if any."""
         with self._condition:
             self._closed = True
             self._condition.notify()
@@ -67,11 +75,11 @@ class Timers:
         while (function := self._next()) is not None:
             try:
                 function()
-            except Exception:  # one that fails must not keep the others from being called
+            except Exception:  # a failing function must not prevent the others
                 log.exception("a timer failed")
 
     def _next(self) -> Callable[[], None] | None:
-        """Wait for the next timer; None if there is none left, or this was closed."""
+        """Wait for the next timer; None if none is left, or all were closed."""
         with self._condition:
             while self._heap and not self._closed:
                 wait_s = self._heap[0][0] - time.monotonic()

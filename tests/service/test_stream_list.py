@@ -70,5 +70,5 @@ def test_check_looks_at_every_stream(folder: Path) -> None:
 
 def test_another_input_has_no_place(folder: Path) -> None:
     path = write_graph(folder, "[{name: x, input: a.wav}]", "one.yaml")
-    with pytest.raises(ConfigError, match="it has streams of its own"):
+    with pytest.raises(ConfigError, match="another input cannot replace the streams of this graph"):
         load_graph(path, source="a.wav")
