@@ -44,15 +44,15 @@ def _rows(schema: Schema, definitions: Schema) -> list[str]:
     if not properties:
         return ["No parameters."]
     required = schema.get("required", [])
-    lines = ["| parameter | type | default | range | |", "|---|---|---|---|---|"]
+    lines = ["| parameter | meaning | type | default | range |", "|---|---|---|---|---|"]
     for name, each in properties.items():
         default = "required" if name in required else _default(each)
         cells = (
             f"`{name}`",
+            each.get("description", ""),
             kind_of(each, definitions),
             default,
             range_of(each),
-            each.get("description", ""),
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines

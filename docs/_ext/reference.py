@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 from parameters import table
 from sphinx.application import Sphinx
 from sphinx.ext.autodoc.mock import mock
@@ -44,6 +45,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Have the pages written when a build begins."""
     app.connect("builder-inited", write_pages)
     app.connect("source-read", link_within)
+    app.connect("autodoc-process-signature", without_fields)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -101,11 +103,11 @@ def _node_section(name: str, node_class: type[Node]) -> Iterator[str]:
     yield ""
     yield f"In Python: `{node_class.__module__}.{node_class.__qualname__}`."
     yield ""
-    yield "| port | | tokens | |"
+    yield "| port | meaning | side | tokens |"
     yield "|---|---|---|---|"
     for port in (*node.inputs.values(), *node.outputs.values()):
         side = "input" if isinstance(port, InputPort) else "output"
-        yield f"| `{port.name}` | {side} | {_tokens(port)} | {port.doc} |"
+        yield f"| `{port.name}` | {port.doc} | {side} | {_tokens(port)} |"
     yield ""
     yield from table(node_class.Params)
 
@@ -201,23 +203,47 @@ def _help(
 
 def python_page() -> list[str]:
     """The page of what `import auricle` offers, from its docstrings."""
+    names = sorted((name for name in auricle.__all__ if name[0] != "_"), key=str.lower)
+    errors = [name for name in names if _is_error(getattr(auricle, name))]
     lines = [
         "# Python API",
         "",
         "What `import auricle` offers. Other modules can be imported, too, and may change from one",
-        "version to the next.",
-        "",
-        "```{eval-rst}",
-        ".. currentmodule:: auricle",
+        "version to the next. A message has the fields of its type, as attributes: see",
+        "[The wire](../wire.md). An error becomes one line and an exit code on the command line:",
+        "see [Operations](../operations.md#exit-codes).",
     ]
-    for name in sorted(auricle.__all__, key=str.lower):
-        item = getattr(auricle, name)
-        if inspect.isclass(item):
-            kind = "autoexception" if issubclass(item, BaseException) else "autoclass"
-            lines += ["", f".. {kind}:: {name}", "   :members:", "   :inherited-members: object"]
-        elif callable(item):
-            lines += ["", f".. autofunction:: {name}"]
-    return [*lines, "```"]
+    for title, found in (
+        ("Functions and classes", [name for name in names if name not in errors]),
+        ("Errors", errors),
+    ):
+        lines += ["", f"## {title}", "", "```{eval-rst}", ".. currentmodule:: auricle"]
+        for name in found:
+            lines += ["", *_directive(name, getattr(auricle, name))]
+        lines += ["```"]
+    return lines
+
+
+def _is_error(item: object) -> bool:
+    return inspect.isclass(item) and issubclass(item, BaseException)
+
+
+def _directive(name: str, item: object) -> list[str]:
+    """The directive of autodoc that describes a public name."""
+    if _is_error(item):
+        return [f".. autoexception:: {name}", "   :show-inheritance:"]
+    if inspect.isclass(item):
+        return [f".. autoclass:: {name}", "   :members:", "   :inherited-members: object,Struct"]
+    return [f".. autofunction:: {name}"]
+
+
+def without_fields(
+    app: Sphinx, what: str, name: str, item: object, options: object, *signature: str | None
+) -> tuple[str | None, str | None] | None:
+    """Leave out the signature of a message, whose fields are in tables on another page."""
+    if inspect.isclass(item) and issubclass(item, Struct):
+        return "", None
+    return None
 
 
 # -- measurements ----------------------------------------------------------------------------------
