@@ -30,12 +30,7 @@ from auricle.train import cli as train
 from tests.docs.blocks import ROOT, Block, blocks, pages
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
-PENDING = ("docs/wire.md", "docs/training.md")
-RUN = [
-    block
-    for block in BLOCKS
-    if block.language in ("sh", "python") and block.mark != "not run" and block.page not in PENDING
-]
+RUN = [block for block in BLOCKS if block.language in ("sh", "python") and block.mark != "not run"]
 COMMANDS = {"auricle": cli, "auricle-train": train}
 ENDLESS = "run until it prints, beside"
 BESIDE = ("run beside", ENDLESS)

@@ -19,7 +19,9 @@ import click
     help="Of the weights in the file.",
 )
 @click.option(
-    "--hop", type=click.IntRange(1), help="Frames between segments.  [default: about a second's]"
+    "--hop-size",
+    type=click.IntRange(1),
+    help="Mel frames from one segment to the next.  [default: about one second]",
 )
 @click.option("--licence", help="For the card, as SPDX has it.")
 @click.option("--description", help="For the card.  [default: the recipe's]")
@@ -28,14 +30,14 @@ def export(
     folder: Path,
     name: str | None,
     precision: str,
-    hop: int | None,
+    hop_size: int | None,
     licence: str | None,
     description: str | None,
 ) -> None:
     """Make a model FOLDER of a finished RUN, which auricle run and auricle tag take at once."""
     from auricle.training.run.export import export_run
 
-    card = export_run(run, folder, name or folder.name, precision, hop, licence, description)  # type: ignore[arg-type]  # click has looked
+    card = export_run(run, folder, name or folder.name, precision, hop_size, licence, description)  # type: ignore[arg-type]  # click has looked
     deviation = f", {card.deviation}" if card.deviation else ""
     click.echo(f"{card.name}: {folder}{deviation}")
     click.echo(f"try it: auricle tag song.mp3 --model {folder}")

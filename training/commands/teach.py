@@ -23,7 +23,9 @@ from auricle.training.data.manifest import Manifest
     help="Folder; each model has one in it.",
 )
 @click.option(
-    "--hop", type=click.IntRange(1), help="Frames between segments.  [default: the model's]"
+    "--hop-size",
+    type=click.IntRange(1),
+    help="Mel frames from one segment to the next.  [default: the model card's]",
 )
 @click.option("--workers", type=click.IntRange(1), help="Tracks at a time.  [default: one a core]")
 def teach(
@@ -31,7 +33,7 @@ def teach(
     features: Path,
     models: tuple[str, ...],
     out: Path,
-    hop: int | None,
+    hop_size: int | None,
     workers: int | None,
 ) -> None:
     """Store activations and embeddings of MODELs, names or folders, over segments of the corpus.
@@ -46,6 +48,6 @@ def teach(
         name = Path(model).name
         with Tracks(name, durations_s) as progress:
             store_outputs(
-                features, list(durations_s), model, out / name, hop, workers, progress.finished
+                features, list(durations_s), model, out / name, hop_size, workers, progress.finished
             )
         click.echo(f"{name}: {out / name}")
