@@ -156,6 +156,11 @@ class Maest(nn.Module):
         self.head_dist = nn.Linear(width, config.n_classes)
         self._initialise()
 
+    @property
+    def embedding_size(self) -> int:
+        """Values of an embedding."""
+        return self.config.width
+
     def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):

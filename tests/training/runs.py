@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from auricle.models.front_end import FRONT_ENDS
 from auricle.training.data.manifest import Manifest, Part, Track
+from auricle.training.data.material import Material
 from auricle.training.data.outputs import Outputs
 from auricle.training.data.store import Store, StoreWriter
-from auricle.training.run.recipe import Recipe
-from auricle.training.sampling.loaders import Material
+from auricle.training.objectives import find_objective
+from auricle.training.objectives.objective import Objective
+from auricle.training.recipe import Recipe
+from auricle.training.run.recipes import make_recipe
 
 GENRES = ("ambient", "techno", "folk")
 PARTS: tuple[Part, ...] = ("train", "train", "validation")
@@ -38,9 +41,14 @@ MAEST = {
 TAGS = {"kind": "tags", "least_tracks": 1}
 
 
+def objective(chosen: Recipe, whole: Material) -> Objective[Any]:
+    """The objective of a recipe, as `auricle.training.run.fit` makes it."""
+    return find_objective(chosen.objective.kind)(chosen, whole)
+
+
 def recipe(objective: dict[str, Any], network: dict[str, Any] = RESNET, **more: Any) -> Recipe:
     """Three epochs of batches of four, unless more is said."""
-    return Recipe.model_validate({**BASE, "objective": objective, "network": network, **more})
+    return make_recipe({**BASE, "objective": objective, "network": network, **more})
 
 
 def tracks(artists: int = 6) -> list[Track]:

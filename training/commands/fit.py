@@ -55,14 +55,14 @@ def fit(
     Where OUT has a run that was interrupted, it goes on behind its last epoch. Over several
     processes: torchrun --nproc-per-node 2 -m auricle.train fit ...
     """
-    from auricle.training.run.recipe import load_recipe
+    from auricle.training.run.recipes import load_recipe
 
     chosen = load_recipe(recipe, dict(_change(each) for each in changes))
     from auricle.training.data.features import open_features
     from auricle.training.data.manifest import Manifest
+    from auricle.training.data.material import Material
     from auricle.training.data.outputs import Outputs
     from auricle.training.run.fit import fit as train
-    from auricle.training.sampling.loaders import Material
 
     # One called manifest.parquet, as corpus game-music writes it, has its name from its folder.
     file = manifest.resolve()
@@ -73,8 +73,8 @@ def fit(
         file.parent.name if file.stem == "manifest" else file.stem,
     )
     try:
-        tell = functools.partial(click.echo, err=True)
-        figures = train(chosen, material, out, workers, accelerator, sys.stderr.isatty(), tell)
+        report = functools.partial(click.echo, err=True)
+        figures = train(chosen, material, out, workers, accelerator, sys.stderr.isatty(), report)
     except KeyboardInterrupt:
         click.echo("interrupted; the same command continues behind the last whole epoch", err=True)
         raise

@@ -9,7 +9,7 @@ import click
 @click.argument("name", required=False)
 def recipes(name: str | None) -> None:
     """List the recipes that come with Auricle, or show one with all its fields."""
-    from auricle.training.run.recipe import load_recipe, recipe_names
+    from auricle.training.run.recipes import load_recipe, recipe_names, recipe_summary
 
     if name is not None:
         click.echo(load_recipe(name).to_yaml(), nl=False)
@@ -17,6 +17,4 @@ def recipes(name: str | None) -> None:
     names = recipe_names()
     width = max(map(len, names))
     for each in names:
-        click.echo(
-            f"{each:<{width}}  {' '.join(load_recipe(each).about.split()).partition('. ')[0].rstrip('.')}"
-        )
+        click.echo(f"{each:<{width}}  {recipe_summary(each)}")

@@ -138,9 +138,10 @@ def _row(track: Track, folder: Path) -> dict[str, Any]:
 
 def _track(row: dict[str, Any], folder: Path) -> Track:
     # A column that an older manifest lacks is read as nulls.
-    known = {name: value for name, value in row.items() if value is not None}
-    values = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in known.items()
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in row.items()
+        if value is not None
     }
     values["part"] = values.pop("split")
     values["path"] = folder / row["path"]

@@ -63,6 +63,21 @@ class Outputs:
         return self.card.segment_size
 
 
+def joint_classes(teachers: Sequence[Outputs]) -> tuple[str, ...]:
+    """Names of the classes of several models, side by side.
+
+    A class that an earlier model has, too, carries the name of the model.
+    """
+    names: list[str] = []
+    for teacher in teachers:
+        known = set(names)
+        names += [
+            f"{name} ({teacher.card.name})" if name in known else name
+            for name in teacher.card.classes
+        ]
+    return tuple(names)
+
+
 class _Columns(Mapping[str, Rows]):
     """Some columns of a store."""
 

@@ -22,7 +22,7 @@ from auricle.models.front_end import FRONT_ENDS, FrontEnd
 from auricle.training.data.features import open_features
 from auricle.training.data.manifest import Manifest, Track
 from auricle.training.data.store import Rows, StoreWriter
-from auricle.training.sampling.batches import random_of
+from auricle.training.seeds import seeded_generator
 
 Powers = NDArray[np.float32]
 
@@ -122,7 +122,7 @@ def vary(
         for number in range(times):
             for index, track in enumerate(tracks):
                 name = f"{track.track_id}~{seed}.{number}"
-                rng = random_of(seed, number, index)
+                rng = seeded_generator(seed, number, index)
                 variation = Variation.draw(rng, front_end.n_mels, len(tracks))
                 if name not in writer.done:
                     writer.add(name, _varied(store, tracks, track, variation, front_end))

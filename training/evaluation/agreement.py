@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import TrainingError
-from auricle.training.data.outputs import Outputs
+from auricle.training.data.outputs import Outputs, joint_classes
 from auricle.training.data.store import Rows, missing
 from auricle.training.evaluation.metrics import Agreement, agreement
-from auricle.training.sampling.loaders import side_by_side
 
 ALL: Final = "all together"
 
@@ -28,7 +27,7 @@ def agreements(
 
     Args:
         student: Whose classes are those of all teachers, as
-            `auricle.training.sampling.loaders.side_by_side` names them.
+            `auricle.training.data.outputs.joint_classes` names them.
         teachers: In any order.
         track_ids: On which tracks.
         least_prevalence: See `auricle.training.evaluation.metrics.agreement`.
@@ -36,7 +35,7 @@ def agreements(
     Raises:
         TrainingError: Outputs of other segments, tracks or classes.
     """
-    classes = side_by_side(teachers)
+    classes = joint_classes(teachers)
     if set(classes) - set(student.card.classes):
         lacking = next(name for name in classes if name not in student.card.classes)
         raise TrainingError(f"{student.folder}: {student.card.name} has no class {lacking!r}")

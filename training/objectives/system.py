@@ -1,4 +1,4 @@
-"""What all systems that are trained have in common."""
+"""What all trained systems have in common: normalisation, augmentation, optimizers."""
 
 from __future__ import annotations
 
@@ -14,57 +14,65 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from auricle.training.run import recipe
-from auricle.training.run.schedules import warm_up_cosine, warm_up_hold_decay
+from auricle.training.objectives.schedules import warm_up_cosine, warm_up_hold_decay
+from auricle.training.recipe import Constant, Cosine, Plateau, Recipe, WarmUpLinear
 from auricle.training.sampling import augment
-from auricle.training.sampling.batches import Batch, random_of
+from auricle.training.sampling.batches import Batch
+from auricle.training.seeds import seeded_generator
 
 
 class System(lightning.LightningModule):
-    """A network with an objective.
+    """A network with the loss of an objective, as Lightning trains it.
+
+    A subclass gives `loss`, and in `validation_step` logs "validation/loss" and `goal`.
 
     Args:
-        chosen: The recipe.
-        network: From mel frames (batch, frames, bands), normalised, to (logits, embeddings).
+        recipe: The recipe.
+        network: From mel frames (batch, frames, bands), normalised, to logits (batch, classes) and
+            embeddings (batch, embedding_size).
     """
 
     goal: str
-    """The figure of the validation part that says which epoch was the best, logged in every one."""
+    """Figure of the validation part, logged in every epoch, by which the best epoch is chosen."""
 
     goal_mode: str = "min"
-    """Whether the least or the greatest is the best."""
+    """"min" if the lowest figure is the best, "max" if the highest is."""
 
-    def __init__(self, chosen: recipe.Recipe, network: nn.Module) -> None:
+    def __init__(self, recipe: Recipe, network: nn.Module) -> None:
         super().__init__()
-        self.recipe = chosen
+        self.recipe = recipe
         self.network = network
         self._draws = torch.Generator()
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """The loss of a batch, whose parts it logs."""
+        """The loss of a batch, a scalar."""
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """See Lightning."""
-        self._draw_anew(number * self.trainer.world_size + self.global_rank)
+        self._seed_draws(number * self.trainer.world_size + self.global_rank)
         loss = self.loss(batch)
         self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=1)
         return loss
 
-    def _draw_anew(self, number: int) -> None:
-        """Random numbers that go by the batch, whichever process has it, and whenever the run was
-        begun.
-        """
-        seeds = random_of(self.recipe.seed, self.current_epoch, number).integers(2**63, size=2)
+    def _seed_draws(self, number: int) -> None:
+        """Seed the draws by the batch, so that they depend on no process and on no restart."""
+        rng = seeded_generator(self.recipe.seed, self.current_epoch, number)
+        seeds = rng.integers(2**63, size=2)
         torch.manual_seed(int(seeds[0]))
         self._draws.manual_seed(int(seeds[1]))
 
     def normalised(self, mel: Tensor) -> Tensor:
-        """As the network takes it."""
+        """Mel frames (batch, frames, bands) as the network takes them: (mel - mean) / std."""
         return (mel - self.recipe.mean) / self.recipe.std
 
     def augmented(self, mel: Tensor, *targets: Tensor) -> tuple[Tensor, ...]:
-        """Normalised frames and targets, in training mixed and masked as the recipe says."""
+        """Normalised frames and targets, in training mixed and masked as the recipe says.
+
+        Args:
+            mel: (batch, frames, bands).
+            targets: (batch, ...) each, mixed as the frames are.
+        """
         mel = self.normalised(mel)
         if not self.training:
             return (mel, *targets)
@@ -83,27 +91,31 @@ class System(lightning.LightningModule):
         kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
         optimizer = kind(self.parameters(), settings.lr, weight_decay=settings.weight_decay)
         match self.recipe.schedule:
-            case recipe.Constant():
+            case Constant():
                 return optimizer
-            case recipe.Plateau() as plateau:
+            case Plateau() as plateau:
                 scheduler = ReduceLROnPlateau(optimizer, "min", plateau.factor, plateau.patience)
                 return {
                     "optimizer": optimizer,
                     "lr_scheduler": {"scheduler": scheduler, "monitor": "validation/loss"},
                 }
-            case recipe.Cosine() as curve:
+            case Cosine() as curve:
                 steps = int(self.trainer.estimated_stepping_batches)
                 warm_up = math.ceil(steps * curve.warm_up / self.recipe.epochs)
-                return _by(optimizer, partial(warm_up_cosine, warm_up=warm_up, total=steps), "step")
-            case recipe.WarmUpLinear() as line:
-                return _by(
+                return _scheduled(
+                    optimizer, partial(warm_up_cosine, warm_up=warm_up, total=steps), "step"
+                )
+            case WarmUpLinear() as line:
+                return _scheduled(
                     optimizer,
                     partial(warm_up_hold_decay, **line.model_dump(exclude={"name"})),
                     "epoch",
                 )
 
 
-def _by(optimizer: Optimizer, multiplier: Callable[[int], float], interval: str) -> dict[str, Any]:
+def _scheduled(
+    optimizer: Optimizer, multiplier: Callable[[int], float], interval: str
+) -> dict[str, Any]:
     return {
         "optimizer": optimizer,
         "lr_scheduler": {"scheduler": LambdaLR(optimizer, multiplier), "interval": interval},

@@ -13,9 +13,9 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 from torch.optim.swa_utils import AveragedModel
 
+from auricle.training.objectives.schedules import is_averaged
 from auricle.training.objectives.system import System
-from auricle.training.run.recipe import Averaging
-from auricle.training.run.schedules import is_averaged
+from auricle.training.recipe import Averaging
 
 
 class Averages(Callback):

@@ -11,7 +11,7 @@ from auricle.models.networks.maest import Maest, MaestConfig, RandomPatchout
 from auricle.models.networks.musicnn import MusiCNN
 from auricle.models.networks.resnet import ResNet50
 from auricle.models.networks.resnet10 import ResNet10
-from auricle.training.run import recipe
+from auricle.training import recipe
 
 N_MELS: Final = 96
 
@@ -20,9 +20,9 @@ def build(spec: recipe.Network, n_classes: int, segment_size: int) -> nn.Module:
     """The network of a recipe: from mel frames (batch, frames, 96) to (logits, embeddings).
 
     Args:
-        spec: Of the recipe.
+        spec: The network's fields in a recipe.
         n_classes: Number of logits.
-        segment_size: Frames; those of which MAEST has positions.
+        segment_size: Frames of a segment, for which MAEST has positions.
     """
     match spec:
         case recipe.EfficientNetB0():
@@ -35,11 +35,6 @@ def build(spec: recipe.Network, n_classes: int, segment_size: int) -> nn.Module:
             return MusiCNN(n_classes)
         case recipe.Maest():
             return _maest(spec, n_classes, segment_size)
-
-
-def embedding_size(network: nn.Module) -> int:
-    """Values of the embeddings that a network gives."""
-    return network.config.width if isinstance(network, Maest) else int(network.embedding_size)
 
 
 def _maest(spec: recipe.Maest, n_classes: int, segment_size: int) -> Maest:

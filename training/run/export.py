@@ -15,8 +15,8 @@ from auricle.models.export.modules import segment_size
 from auricle.models.export.options import Export
 from auricle.models.networks.maest import EMBEDDING_BLOCK, Maest
 from auricle.training.data.features import open_features
-from auricle.training.run import recipe
-from auricle.training.run.fit import load_run
+from auricle.training.recipe import Recipe
+from auricle.training.run.folder import load_run
 from auricle.training.sampling.batches import cut
 
 HOP_SIZE: Final = 62
@@ -86,7 +86,7 @@ def export_run(
     return write_model_folder(network, folder, export, segments, tried_on)
 
 
-def _source(chosen: recipe.Recipe, notes: dict[str, Any]) -> str:
+def _source(chosen: Recipe, notes: dict[str, Any]) -> str:
     taught = f" by {' and '.join(notes['teachers'])}" if notes["teachers"] else ""
     what = f"{chosen.network.name}, {notes['parameters']:,} parameters, trained{taught}"
     return f"{what}; auricle {notes['versions']['auricle']}, commit {notes['commit']}, seed {chosen.seed}"

@@ -1,27 +1,12 @@
-"""A training run: a folder with its recipe, its course and what came of it.
-
-- `recipe.yaml`: the recipe with all defaults.
-- `run.json`: when, on what, from which commit, with which versions; the classes; what came of it in
-  figures.
-- `last.ckpt`: after every epoch, all that is needed to go on.
-- `best.safetensors`: all weights of the best epoch.
-- `network.safetensors`: the network of the best epoch, or the mean of several if the recipe says
-  so.
-- `metrics.csv`: a row an epoch; and events for TensorBoard in `logs/`.
-"""
+"""Training: a recipe and material become the folder of a run."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
-import platform
-import subprocess
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,64 +18,130 @@ from safetensors.torch import load_file
 from torch import nn
 
 from auricle.errors import TrainingError
-from auricle.models.files import write_atomically
 from auricle.models.networks.maest import Maest
 from auricle.models.networks.maest_weights import initialise
-from auricle.training.objectives.contrast import Contrast
-from auricle.training.objectives.distillation import Distillation
+from auricle.training.data.material import Material
+from auricle.training.objectives import find_objective
+from auricle.training.objectives.objective import Objective
 from auricle.training.objectives.system import System
-from auricle.training.objectives.tagging import Tagging
-from auricle.training.run import recipe
+from auricle.training.recipe import Recipe
 from auricle.training.run.averaging import Averages
-from auricle.training.run.backbones import build, embedding_size
+from auricle.training.run.backbones import build
 from auricle.training.run.checkpoints import BEST, LAST, Checkpoints, WholeFiles, write_weights
-from auricle.training.sampling.loaders import PARTS, Loaders, Material
-
-RECIPE, RUN, NETWORK = "recipe.yaml", "run.json", "network.safetensors"
+from auricle.training.run.folder import NETWORK, RUN, begin_run, load_run, note
+from auricle.training.run.loaders import Loaders
 
 SHOWN: Final = 5
-"""Tags, of those that validation cannot measure, in a line; `run.json` has all."""
-
-PACKAGES: Final = ("auricle", "lightning", "numpy", "torch")
+"""Classes, of those that validation cannot measure, in a line; `run.json` has all."""
 
 
 def fit(
-    chosen: recipe.Recipe,
+    recipe: Recipe,
     material: Material,
     folder: Path,
     workers: int = 0,
     accelerator: str = "auto",
     progress: bool = True,
-    tell: Callable[[str], object] = lambda line: None,
+    report: Callable[[str], object] = lambda line: None,
 ) -> dict[str, float]:
-    """Train, or go on with a run that was interrupted.
+    """Train, or continue a run that was interrupted.
 
-    Over several processes it is started by torchrun; each makes its share of every step's batches.
+    For several processes start it with torchrun; each makes its share of every step's batches.
 
     Args:
-        chosen: The recipe.
+        recipe: The recipe.
         material: What it learns from.
-        folder: Of the run. One that is there must be of the same recipe.
-        workers: Processes that make batches, beside each of training.
-        accelerator: As Lightning names them: "cpu", "gpu", "auto".
+        folder: Folder of the run (see `auricle.training.run.folder`). One that exists must be of
+            the same recipe and material.
+        workers: Processes that make batches, beside each process that trains.
+        accelerator: Name as in Lightning: "cpu", "gpu", "auto".
         progress: Whether to show a bar.
-        tell: Called with a line on what validation cannot measure, before training.
+        report: Called with a line on what validation cannot measure, before training.
 
     Returns:
-        The figures of the best epoch in the validation part.
+        The figures of the best epoch in the validation part, by name.
 
     Raises:
         TrainingError: The material is not enough, or the folder has another run.
         OSError: The run cannot be written; its last checkpoint stays.
     """
     _quieten()
-    loaders = Loaders(chosen, material, workers)
-    system = make_system(chosen, material, loaders.classes)
-    averages = Averages(chosen.averaging) if chosen.averaging else None
+    objective = find_objective(recipe.objective.kind)(recipe, material)
+    loaders = Loaders(objective, workers)
+    system = make_system(objective)
+    averages = Averages(recipe.averaging) if recipe.averaging else None
     callbacks: list[Callback] = [Checkpoints(folder), *([averages] if averages else [])]
-    if progress:
-        callbacks.append(RichProgressBar(leave=True, console_kwargs={"stderr": True}))
-    # As torchrun says it; without it there is one process, however many devices there are.
+    trainer = _make_trainer(recipe, folder, accelerator, progress, callbacks)
+    if trainer.is_global_zero:
+        network = system.network
+        begin_run(folder, recipe, material, objective.classes, loaders.unmeasured, network)
+        if loaders.unmeasured:
+            report(f"{folder / RUN}: {_unmeasured_line(loaders.unmeasured, objective.classes)}")
+    began = time.monotonic()
+    if recipe.epochs:
+        _train(trainer, system, loaders, folder)
+    _take_best(system, averages, folder, trained=recipe.epochs > 0)
+    trainer.validate(system, loaders, verbose=False)
+    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    if trainer.is_global_zero:
+        write_weights(folder / NETWORK, system.network)
+        took_s = round(time.monotonic() - began, 1)
+        note(folder, {"figures": figures, "trained_s": took_s, "epochs": recipe.epochs})
+    return figures
+
+
+def make_system(objective: Objective[Any]) -> System:
+    """The network of a recipe as it begins, with the loss of the objective.
+
+    Raises:
+        TrainingError, ModelError: The initial weights cannot be read, or are of another network.
+    """
+    recipe, classes = objective.recipe, objective.classes
+    torch.manual_seed(recipe.seed)
+    # Some objectives need no logits; the fewest are one.
+    network = build(recipe.network, max(1, len(classes)), recipe.segment_size)
+    if recipe.initial is not None:
+        _load_initial(network, recipe.initial, classes)
+    return objective.system(network)
+
+
+# -- initial weights -------------------------------------------------------------------------------
+
+
+def _load_initial(network: nn.Module, initial: Path, classes: Sequence[str]) -> None:
+    """Take the weights of a run, or, for MAEST, of a checkpoint.
+
+    Those of the classifier are taken if the run has the same classes.
+    """
+    if isinstance(network, Maest):
+        initialise(network, initial / NETWORK if initial.is_dir() else initial)
+        return
+    _, other, notes = load_run(initial)
+    weights, own = other.state_dict(), network.state_dict()
+    if notes["classes"] != list(classes):
+        weights, own = _without_classifier(weights), _without_classifier(own)
+    for name in weights.keys() | own.keys():
+        if name not in weights or name not in own or weights[name].shape != own[name].shape:
+            raise TrainingError(f"{initial}: initial: of another network; they differ in {name}")
+    network.load_state_dict(weights, strict=False)
+
+
+def _without_classifier(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in weights.items() if not name.startswith("classifier")}
+
+
+# -- Lightning -------------------------------------------------------------------------------------
+
+
+def _make_trainer(
+    recipe: Recipe,
+    folder: Path,
+    accelerator: str,
+    progress: bool,
+    callbacks: Sequence[Callback],
+) -> lightning.Trainer:
+    bar = [RichProgressBar(leave=True, console_kwargs={"stderr": True})] if progress else []
+    # torchrun sets these; without it there is one process, however many devices there are.
     processes, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     trainer = lightning.Trainer(
         accelerator=accelerator,
@@ -99,9 +150,9 @@ def fit(
         # A contrast leaves the classifier out, and labels alone the head of the distillation token.
         strategy="ddp_find_unused_parameters_true" if processes > 1 else "auto",
         plugins=[WholeFiles()],
-        precision=chosen.precision,
-        max_epochs=chosen.epochs,
-        callbacks=callbacks,
+        precision=recipe.precision,
+        max_epochs=recipe.epochs,
+        callbacks=[*callbacks, *bar],
         logger=TensorBoardLogger(folder, name="logs", version=""),
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -110,34 +161,13 @@ def fit(
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,
     )
-    if chosen.batches_per_step % trainer.world_size:
+    if recipe.batches_per_step % trainer.world_size:
         raise TrainingError(
-            f"batches_per_step={chosen.batches_per_step} cannot be shared by {trainer.world_size} processes"
+            f"batches_per_step={recipe.batches_per_step} cannot be shared by "
+            f"{trainer.world_size} processes"
         )
-    trainer.accumulate_grad_batches = chosen.batches_per_step // trainer.world_size
-    if trainer.is_global_zero:
-        _begin(folder, chosen, material, loaders, system)
-        if loaders.unmeasured:
-            count, total = len(loaders.unmeasured), len(loaders.classes)
-            names = ", ".join([*loaders.unmeasured[:SHOWN], *(["..."] if count > SHOWN else [])])
-            tell(
-                f"{folder / RUN}: unmeasured: {count} of {total} tags, which all tracks of the validation "
-                f"part have, or none: {names}"
-            )
-    began = time.monotonic()
-    if chosen.epochs:
-        _train(trainer, system, loaders, folder)
-    if averages is not None and averages.mean is not None and averages.mean.n_averaged:
-        system.network.load_state_dict(averages.mean.module.state_dict())
-    elif chosen.epochs:
-        system.load_state_dict(load_file(folder / BEST))
-    trainer.validate(system, loaders, verbose=False)
-    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    if trainer.is_global_zero:
-        write_weights(folder / NETWORK, system.network)
-        took_s = round(time.monotonic() - began, 1)
-        _note(folder, {"figures": figures, "trained_s": took_s, "epochs": chosen.epochs})
-    return figures
+    trainer.accumulate_grad_batches = recipe.batches_per_step // trainer.world_size
+    return trainer
 
 
 def _train(trainer: lightning.Trainer, system: System, loaders: Loaders, folder: Path) -> None:
@@ -156,153 +186,24 @@ def _train(trainer: lightning.Trainer, system: System, loaders: Loaders, folder:
         raise
 
 
-def make_system(chosen: recipe.Recipe, material: Material, classes: Sequence[str]) -> System:
-    """What a recipe trains.
-
-    Raises:
-        TrainingError, ModelError: What it begins with cannot be read, or is of another network.
-    """
-    torch.manual_seed(chosen.seed)
-    # A contrast needs no logits; the fewest are one.
-    network = build(chosen.network, max(1, len(classes)), chosen.segment_size)
-    if chosen.initial is not None:
-        _begin_with(network, chosen.initial, classes)
-    match chosen.objective:
-        case recipe.Tags():
-            return Tagging(chosen, network)
-        case recipe.Associations():
-            return Contrast(chosen, network, embedding_size(network))
-        case recipe.Teachers():
-            sizes = [teacher.card.embedding_size or 0 for teacher in material.teachers]
-            return Distillation(chosen, network, embedding_size(network), sizes)
+def _take_best(system: System, averages: Averages | None, folder: Path, trained: bool) -> None:
+    """Load the mean of the epochs that count, if there is one, or the weights of the best epoch."""
+    if averages is not None and averages.mean is not None and averages.mean.n_averaged:
+        system.network.load_state_dict(averages.mean.module.state_dict())
+    elif trained:
+        system.load_state_dict(load_file(folder / BEST))
 
 
-def _begin_with(network: nn.Module, initial: Path, classes: Sequence[str]) -> None:
-    """The weights of a run, or of a checkpoint for MAEST; the classifier's if a run has the same
-    classes.
-    """
-    if isinstance(network, Maest):
-        initialise(network, initial / NETWORK if initial.is_dir() else initial)
-        return
-    _, other, notes = load_run(initial)
-    weights, own = other.state_dict(), network.state_dict()
-    if notes["classes"] != list(classes):
-        weights, own = (
-            {name: value for name, value in each.items() if not name.startswith("classifier")}
-            for each in (weights, own)
-        )
-    for name in weights.keys() | own.keys():
-        if name not in weights or name not in own or weights[name].shape != own[name].shape:
-            raise TrainingError(f"{initial}: initial: of another network; they differ in {name}")
-    network.load_state_dict(weights, strict=False)
-
-
-def load_run(folder: Path) -> tuple[recipe.Recipe, nn.Module, dict[str, Any]]:
-    """The recipe of a finished run, its network with its weights, in evaluation, and what
-    `run.json` says.
-
-    Raises:
-        TrainingError: The folder has no run, or one that is not finished.
-        RecipeError: Its recipe cannot be used.
-    """
-    try:
-        notes = json.loads((folder / RUN).read_bytes())
-        weights = load_file(folder / NETWORK)
-    except (OSError, ValueError) as error:
-        what = getattr(error, "strerror", None) or error
-        raise TrainingError(
-            f"{folder}: not a finished run: {what}; auricle-train fit goes on with it"
-        ) from error
-    chosen = recipe.load_recipe(folder / RECIPE)
-    network = build(chosen.network, max(1, len(notes["classes"])), chosen.segment_size)
-    network.load_state_dict(weights)
-    return chosen, network.eval(), notes
-
-
-def _begin(
-    folder: Path, chosen: recipe.Recipe, material: Material, loaders: Loaders, system: System
-) -> None:
-    """Say what the run is; or, where there is one, make sure that it is the same."""
-    text, identity = chosen.to_yaml(), _identity(material)
-    if (folder / RECIPE).exists():
-        if (folder / RECIPE).read_text(encoding="utf-8") != text:
-            raise TrainingError(f"{folder}: has a run of another recipe; choose another folder")
-        notes = json.loads((folder / RUN).read_bytes())
-        if notes["classes"] != list(loaders.classes):
-            raise TrainingError(f"{folder}: has a run of other classes; choose another folder")
-        # Runs of earlier versions do not say it.
-        if notes.get("material", identity) != identity:
-            raise TrainingError(
-                f"{folder}: has a run on other tracks or parts, mel frames or teachers; choose another folder"
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    _note(
-        folder,
-        {
-            "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "commit": _commit(),
-            "versions": {name: _version(name) for name in PACKAGES},
-            "machine": platform.platform(),
-            "seed": chosen.seed,
-            "corpus": material.name,
-            "material": identity,
-            "features": str(material.features.folder),
-            "front_end": material.features.about["front_end"]["name"],
-            "teachers": [teacher.card.name for teacher in material.teachers],
-            "tracks": {split: len(material.tracks(split)) for split in PARTS},
-            "parameters": sum(weights.numel() for weights in system.network.parameters()),
-            "classes": loaders.classes,
-            "unmeasured": loaders.unmeasured,
-        },
+def _unmeasured_line(unmeasured: Sequence[str], classes: Sequence[str]) -> str:
+    names = ", ".join([*unmeasured[:SHOWN], *(["..."] if len(unmeasured) > SHOWN else [])])
+    return (
+        f"unmeasured: {len(unmeasured)} of {len(classes)} tags, which all tracks of the "
+        f"validation part have, or none: {names}"
     )
-    write_atomically(folder / RECIPE, text.encode())
-
-
-def _identity(material: Material) -> str:
-    """A hash of what a run learns from: its tracks in their parts, the kind of mel frames, who
-    teaches.
-    """
-    tracks = [[track.track_id, track.part] for part in PARTS for track in material.tracks(part)]
-    teachers = [[each.card.name, each.card.sha256, each.hop_size] for each in material.teachers]
-    content = json.dumps([tracks, material.features.about, teachers])
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _note(folder: Path, notes: dict[str, Any]) -> None:
-    """Add to `run.json`."""
-    file = folder / RUN
-    known = json.loads(file.read_bytes()) if file.exists() else {}
-    write_atomically(file, json.dumps({**known, **notes}, indent=2).encode())
-
-
-def _version(package: str) -> str:
-    """Of a package; a checkout of ours need not be installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _commit() -> str:
-    """Of the checkout that this module is in, with a plus if it is changed; empty if it is in none."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty=+",
-        "--abbrev=12",
-    ]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
 
 
 def _quieten() -> None:
-    """Without what Lightning says of itself and advises."""
+    """Silence Lightning's advice and its notes on itself."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

@@ -17,14 +17,14 @@ pytest.importorskip("pyarrow", reason="manifests are Parquet")
 import torch
 from torch import Tensor, nn
 
-from auricle.training.objectives.contrast import Contrast
-from auricle.training.objectives.distillation import Distillation
+from auricle.training.objectives.contrast import ContrastiveSystem
+from auricle.training.objectives.distillation import Student
 from auricle.training.objectives.losses import contrastive_loss, multi_label_loss, teacher_labels
 from auricle.training.objectives.system import System
-from auricle.training.objectives.tagging import Tagging
-from auricle.training.run.backbones import build, embedding_size
+from auricle.training.objectives.tags import Tagging
+from auricle.training.recipe import Recipe
+from auricle.training.run.backbones import build
 from auricle.training.run.fit import fit
-from auricle.training.run.recipe import Recipe
 from tests.training.runs import MAEST, RESNET, TAGS, material, recipe
 
 CLASSES = 3
@@ -78,9 +78,9 @@ def system_of(chosen: Recipe, network: nn.Module | None = None) -> System:
         case "tags":
             made = Tagging(chosen, network)
         case "associations":
-            made = Contrast(chosen, network, embedding_size(network))
+            made = ContrastiveSystem(chosen, network)
         case "teachers":
-            made = Distillation(chosen, network, embedding_size(network), (5, 7))
+            made = Student(chosen, network, (5, 7))
     made._trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0)  # type: ignore[assignment]
     made.log = made.log_dict = lambda *args, **options: None  # type: ignore[method-assign]
     return made
@@ -154,7 +154,7 @@ def test_gradients_of_the_shared_encoder_are_the_weighted_sum() -> None:
 
 def test_the_contrast_is_of_anchors_to_positives() -> None:
     system = system_of(recipe(associations(artist=1.0), mean=0.5, std=0.25)).eval()
-    assert isinstance(system, Contrast)
+    assert isinstance(system, ContrastiveSystem)
     # Far apart, or which side is which would not be seen.
     alike = torch.eye(6, dtype=torch.bool)
     alike[4, 1] = True
@@ -189,11 +189,11 @@ def test_augmentation_changes_what_is_trained_on_and_nothing_else() -> None:
     torch.testing.assert_close(mel, (batch["mel"] - 0.5) / 0.25)
     assert torch.equal(targets, batch["targets"])
     system.train()
-    system._draw_anew(3)
+    system._seed_draws(3)
     first = system.augmented(batch["mel"], batch["targets"])
-    system._draw_anew(3)
+    system._seed_draws(3)
     again = system.augmented(batch["mel"], batch["targets"])
-    system._draw_anew(4)
+    system._seed_draws(4)
     other = system.augmented(batch["mel"], batch["targets"])
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
@@ -210,7 +210,7 @@ def test_the_networks_of_recipes() -> None:
         with torch.no_grad():
             logits, embeddings = made(torch.zeros(1, size, 96))
         assert logits.shape == (1, CLASSES)
-        assert embeddings.shape == (1, embedding_size(made))
+        assert embeddings.shape == (1, made.embedding_size)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])

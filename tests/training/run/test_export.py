@@ -26,9 +26,10 @@ from auricle.nodes.signal.mel import mel_spectrogram
 from auricle.nodes.signal.reading import read_samples
 from auricle.tagging import FileTagger
 from auricle.train import cli
+from auricle.training.recipe import Recipe
 from auricle.training.run.export import export_run
-from auricle.training.run.fit import fit, load_run
-from auricle.training.run.recipe import Recipe
+from auricle.training.run.fit import fit
+from auricle.training.run.folder import load_run
 from tests.training.runs import MAEST, RESNET, TAGS, material, recipe
 
 DEMO = Path(__file__).parents[3] / "graphs" / "demo" / "demo.ogg"

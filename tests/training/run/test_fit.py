@@ -28,13 +28,15 @@ from safetensors.torch import load_file
 from auricle.errors import TrainingError
 from auricle.train import cli
 from auricle.training.data.manifest import Manifest
+from auricle.training.data.material import Material
 from auricle.training.data.store import Rows, Store
+from auricle.training.recipe import Recipe
 from auricle.training.run import checkpoints
-from auricle.training.run.fit import fit, load_run, make_system
-from auricle.training.run.recipe import Recipe
+from auricle.training.run.fit import fit, make_system
+from auricle.training.run.folder import load_run
+from auricle.training.run.loaders import Loaders
 from auricle.training.sampling.batches import VALIDATION_EPOCH
-from auricle.training.sampling.loaders import Loaders, Material
-from tests.training.runs import MAEST, RESNET, TAGS, material, recipe
+from tests.training.runs import MAEST, RESNET, TAGS, material, objective, recipe
 
 ROOT = Path(__file__).parents[3]
 
@@ -92,7 +94,7 @@ class Failing(Store):
 def reads(chosen: Recipe, whole: Material) -> int:
     """How often features are read in an epoch, its validation included."""
     counting = Failing(whole.features.folder, 10**9)
-    loaders = Loaders(chosen, Material(whole.manifest, counting))
+    loaders = Loaders(objective(chosen, Material(whole.manifest, counting)))
     for batches in (loaders.batches("train", 0), loaders.batches("validation", VALIDATION_EPOCH)):
         for number in range(len(batches)):
             batches[number]
@@ -355,7 +357,7 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
     out, said = two.communicate(timeout=100)
     assert two.returncode == 0, said
     trained = [load_file(tmp_path / name / "best.safetensors") for name in ("one", "two")]
-    untrained = dict(make_system(chosen, whole, ()).named_parameters())
+    untrained = dict(make_system(objective(chosen, whole)).named_parameters())
     for name, start_value in untrained.items():
         torch.testing.assert_close(trained[0][name], trained[1][name], rtol=0, atol=2e-6)
         if "classifier" not in name:
@@ -367,7 +369,7 @@ def test_no_epochs_give_the_network_as_it_began(tmp_path: Path) -> None:
     whole = material(tmp_path)
     chosen = recipe(CONTRAST, epochs=0, seed=3, averaging={"begin": 2})
     run(chosen, whole, tmp_path / "random")
-    began = make_system(chosen, whole, ()).network.state_dict()
+    began = make_system(objective(chosen, whole)).network.state_dict()
     given = load_run(tmp_path / "random")[1].state_dict()
     assert all(torch.equal(value, given[name]) for name, value in began.items())
 
@@ -377,19 +379,18 @@ def test_begun_with_the_network_of_another_run(tmp_path: Path) -> None:
     run(recipe(TAGS, RESNET, epochs=1), whole, tmp_path / "first")
     first = load_file(tmp_path / "first" / "network.safetensors")
     begun = recipe(CONTRAST, RESNET, initial=str(tmp_path / "first"))
-    network = make_system(begun, whole, ()).network.state_dict()
+    network = make_system(objective(begun, whole)).network.state_dict()
     for name, value in first.items():
         if not name.startswith("classifier"):
             assert torch.equal(value, network[name]), name
     again = recipe(TAGS, RESNET, initial=str(tmp_path / "first"))
-    same = make_system(
-        again, whole, load_run(tmp_path / "first")[2]["classes"]
-    ).network.state_dict()
+    assert list(objective(again, whole).classes) == load_run(tmp_path / "first")[2]["classes"]
+    same = make_system(objective(again, whole)).network.state_dict()
     assert all(torch.equal(value, same[name]) for name, value in first.items())
     wider = recipe(CONTRAST, {**RESNET, "embedding_size": 9}, initial=str(tmp_path / "first"))
     with pytest.raises(
         TrainingError, match=r"first: initial: of another network; they differ in embedding"
     ):
-        make_system(wider, whole, ())
+        make_system(objective(wider, whole))
     with pytest.raises(TrainingError, match="nowhere: not a finished run"):
-        make_system(recipe(CONTRAST, RESNET, initial=str(tmp_path / "nowhere")), whole, ())
+        make_system(objective(recipe(CONTRAST, RESNET, initial=str(tmp_path / "nowhere")), whole))

@@ -1,4 +1,4 @@
-"""How the learning rate goes, as multipliers of the recipe's, and when weights are averaged.
+"""The course of the learning rate, as multipliers of the recipe's, and the epochs averaged over.
 
 The functions are for `torch.optim.lr_scheduler.LambdaLR`, by `functools.partial`.
 """
@@ -13,14 +13,14 @@ from auricle.errors import RecipeError
 def warm_up_hold_decay(
     epoch: int, *, warm_up: int = 5, decay_from: int = 50, decay: int = 50, last: float = 1e-3
 ) -> float:
-    """MAEST's: up over some epochs, constant, then down on a line, then constant.
+    """MAEST's schedule: up over some epochs, constant, linearly down, then constant.
 
     Up is exp(-5 (1 - e/warm_up)^2) at epoch e, with e = 0.5 in epoch 0, the usual ramp of PaSST's
     code; the thesis (section 6.3.1) says "warm-up". Defaults are the thesis': from 1e-4 down to
     1e-7. The published code ends at `last=0.01`.
 
     Args:
-        epoch: From 0.
+        epoch: Number of the epoch, from 0.
         warm_up: Epochs until 1.
         decay_from: The last epoch at 1.
         decay: Epochs from there to `last`.
@@ -34,8 +34,14 @@ def warm_up_hold_decay(
 
 
 def warm_up_cosine(step: int, *, warm_up: int, total: int) -> float:
-    """From 0 to 1 on a line over `warm_up` steps, then down to 0 at `total` on half a cosine
-    (thesis, 5.3.3).
+    """From 0 to 1 linearly over `warm_up` steps, then to 0 at `total` on half a cosine.
+
+    This is the schedule of the thesis, section 5.3.3.
+
+    Args:
+        step: Number of the step, from 0.
+        warm_up: Steps of the warm-up.
+        total: Steps of the run.
 
     Raises:
         RecipeError: `total` is not beyond `warm_up`.
@@ -50,16 +56,15 @@ def warm_up_cosine(step: int, *, warm_up: int, total: int) -> float:
 
 
 def is_averaged(epoch: int, *, first: int = 50, every: int = 5) -> bool:
-    """Whether the weights at the end of an epoch count in the average (MAEST: every 5 epochs from
-    50).
+    """Whether the weights at the end of an epoch count in the average.
 
-    The average itself is `torch.optim.swa_utils.AveragedModel`, whose `update_parameters` is to be
+    MAEST takes every fifth epoch from epoch 50. The average itself is `torch.optim.swa_utils.AveragedModel`, whose `update_parameters` is to be
     called then; its running mean is that of all weights it was given. Networks with batch
     normalisation need their statistics from data again (`update_bn`).
 
     Args:
-        epoch: From 0.
-        first: That counts.
+        epoch: Number of the epoch, from 0.
+        first: First epoch that counts.
         every: Epochs from one that counts to the next.
     """
     return epoch >= first and (epoch - first) % every == 0

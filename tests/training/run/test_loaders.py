@@ -18,12 +18,14 @@ import torch
 
 from auricle.errors import TrainingError
 from auricle.training.data.manifest import Manifest, Track
+from auricle.training.data.material import Material
 from auricle.training.data.outputs import Outputs, store_outputs
-from auricle.training.run.recipe import Recipe
+from auricle.training.objectives.tags import tag_names
+from auricle.training.recipe import Recipe
+from auricle.training.run.loaders import Loaders
 from auricle.training.sampling.batches import VALIDATION_EPOCH, Batch, cut
-from auricle.training.sampling.loaders import Loaders, Material, tag_names
 from tests.tiny import LABELS, SIZE, make_backbone
-from tests.training.runs import GENRES, MAEST, TAGS, material, recipe, tracks
+from tests.training.runs import GENRES, MAEST, TAGS, material, objective, recipe, tracks
 
 PAIRS = {"kind": "associations", "weights": {"track": 0.4, "release": 0.6}}
 TEACHERS = {"kind": "teachers", "embeddings": 0.5}
@@ -47,7 +49,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Material:
 def loaders(
     chosen: Recipe, whole: Material, rank: int = 0, processes: int = 1, epoch: int = 0
 ) -> Loaders:
-    made = Loaders(chosen, whole)
+    made = Loaders(objective(chosen, whole))
     made.trainer = SimpleNamespace(global_rank=rank, world_size=processes, current_epoch=epoch)  # type: ignore[assignment]
     return made
 
@@ -80,71 +82,76 @@ def test_an_epoch_is_shared_by_processes(whole: Material, kind: str) -> None:
 def test_segments_with_tags(whole: Material) -> None:
     chosen = recipe(TAGS, batch_size=5, crops_per_track=2)
     made = loaders(chosen, whole)
-    assert set(made.classes) == set(GENRES)
+    assert set(made.objective.classes) == set(GENRES)
     batches = list(made.train_dataloader())
     assert [len(batch["mel"]) for batch in batches] == [5] * 9 + [3]  # of 24 tracks
     for batch in batches:
         # The bands of its genre are louder.
         bands = batch["mel"].mean(1)[:, :90].reshape(-1, 3, 30).mean(2)
-        names = [made.classes[index] for index in batch["targets"].argmax(1)]
+        names = [made.objective.classes[index] for index in batch["targets"].argmax(1)]
         assert [GENRES[index] for index in bands.argmax(1)] == names
         assert batch["targets"].sum(1).tolist() == [1.0] * len(names)
 
 
 def test_an_epoch_of_more_tracks_than_there_are(whole: Material) -> None:
     tags = recipe({**TAGS, "balanced": 200_000})
-    batches: Any = Loaders(tags, whole).batches("train", 0)
-    assert sorted(batches._track_ids) == sorted(
+    batches: Any = Loaders(objective(tags, whole)).batches("train", 0)
+    assert sorted(batches.track_ids) == sorted(
         t.track_id for t in whole.manifest if t.part == "train"
     )
 
 
 def test_pairs_share_what_they_should(whole: Material) -> None:
     found = {track.track_id: track for track in whole.manifest}
-    batches: Any = Loaders(recipe(PAIRS), whole).batches("train", 0)
+    batches: Any = Loaders(objective(recipe(PAIRS), whole)).batches("train", 0)
     for association, share in (("track", lambda t: t.track_id), ("release", lambda t: t.releases)):
-        for one, other in batches._pairs[association]:
-            sides = [found[batches._track_ids[index]] for index in (one, other)]
+        for one, other in batches.pairs[association]:
+            sides = [found[batches.track_ids[index]] for index in (one, other)]
             assert share(sides[0]) == share(sides[1])
     # And segments are of these: each side's frames are somewhere in its track.
     batch = batches[0]
     assert batch["release"].shape == (2, 4, 40, 96)
     for association, share in (("track", lambda t: t.track_id), ("release", lambda t: t.releases)):
         anchors, positives = (
-            [share(found[batches._track_ids[index]]) for index in side]
-            for side in batches._pairs[association][:4].T
+            [share(found[batches.track_ids[index]]) for index in side]
+            for side in batches.pairs[association][:4].T
         )
         expected = [[anchor == positive for positive in positives] for anchor in anchors]
         assert batch[f"{association} alike"].tolist() == expected
-    for side, column in zip(batch["release"], batches._pairs["release"][:4].T, strict=True):
+    for side, column in zip(batch["release"], batches.pairs["release"][:4].T, strict=True):
         for segment, index in zip(side.numpy(), column, strict=True):
-            frames = np.array(whole.features[batches._track_ids[index]], np.float32)
+            frames = np.array(whole.features[batches.track_ids[index]], np.float32)
             round_and_round = np.concatenate([frames, frames])
             starts = np.flatnonzero((round_and_round[: len(frames)] == segment[0]).all(1))
             assert any((round_and_round[start:][:40] == segment).all() for start in starts)
 
 
 def test_what_teachers_say_of_a_segment(whole: Material) -> None:
-    made = Loaders(recipe(TEACHERS), whole)
-    assert made.classes == (*LABELS, *(f"{label} (tiny)" for label in LABELS))
+    made = Loaders(objective(recipe(TEACHERS), whole))
+    assert made.objective.classes == (*LABELS, *(f"{label} (tiny)" for label in LABELS))
     batches: Any = made.batches("train", 0)
     batch = batches[0]
     assert set(batch) == {"mel", "activations", "embeddings 0", "embeddings 1"}
     assert batch["activations"].shape == (4, 2 * len(LABELS))
     assert batch["embeddings 1"].shape == (4, SIZE)
-    for row, (track, segment) in enumerate(batches._items[:4]):
-        track_id = batches._track_ids[track]
+    for row, (track, segment) in enumerate(batches.items[:4]):
+        track_id = batches.track_ids[track]
         frames = whole.features[track_id][13 * segment :][:40].astype(np.float32)
         np.testing.assert_array_equal(batch["mel"][row], frames)
         said = whole.teachers[1].activations[track_id][segment].astype(np.float32)
         np.testing.assert_array_equal(batch["activations"][row, len(LABELS) :], said)
-    assert "embeddings 0" not in Loaders(recipe({"kind": "teachers"}), whole).batches("train", 0)[0]
-    fewer = Loaders(recipe({"kind": "teachers", "samples": 6}), whole).batches("train", 0)
+    assert (
+        "embeddings 0"
+        not in Loaders(objective(recipe({"kind": "teachers"}), whole)).batches("train", 0)[0]
+    )
+    fewer = Loaders(objective(recipe({"kind": "teachers", "samples": 6}), whole)).batches(
+        "train", 0
+    )
     assert [len(fewer[number]["mel"]) for number in range(len(fewer))] == [4, 2]
 
 
 def test_tags_that_validation_cannot_measure(whole: Material) -> None:
-    assert Loaders(recipe(TAGS), whole).unmeasured == ()
+    assert Loaders(objective(recipe(TAGS), whole)).unmeasured == ()
     corpus = [
         replace(
             track,
@@ -152,9 +159,9 @@ def test_tags_that_validation_cannot_measure(whole: Material) -> None:
         )
         for track in whole.manifest
     ]
-    made = Loaders(recipe(TAGS), Material(Manifest(corpus), whole.features))
+    made = Loaders(objective(recipe(TAGS), Material(Manifest(corpus), whole.features)))
     assert set(made.unmeasured) == {"everywhere", "new"}
-    assert set(made.classes) == {*GENRES, "everywhere", "new"}
+    assert set(made.objective.classes) == {*GENRES, "everywhere", "new"}
 
 
 def test_a_track_that_is_shorter_goes_round() -> None:
@@ -170,7 +177,7 @@ def part(whole: Material, keep: Any) -> Material:
 def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
     def refused(chosen: Recipe, material: Material, message: str) -> None:
         with pytest.raises(TrainingError, match=message) as caught:
-            Loaders(chosen, material)
+            Loaders(objective(chosen, material))
         assert "\n" not in str(caught.value)
 
     one_artist = [
@@ -194,7 +201,9 @@ def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
         single,
         "^part 'validation': all pairs for 'artist' belong together, so no epoch can be",
     )
-    Loaders(recipe(artist.objective.model_dump(), averaging={"begin": 1, "every": 1}), single)
+    Loaders(
+        objective(recipe(artist.objective.model_dump(), averaging={"begin": 1, "every": 1}), single)
+    )
     three = part(whole, lambda t: t.track_id in ("t0-0", "t1-0", "t2-0"))
     refused(artist, three, "^part 'train': 0 pairs of 2 tracks for 'artist'")
     refused(recipe(PAIRS), three, "^part 'train': 0 pairs of 2 tracks for 'release'")
@@ -255,10 +264,10 @@ def test_a_teacher_that_has_not_heard_all(whole: Material, tmp_path: Path) -> No
     teacher = Outputs(tmp_path / "o")
     chosen = recipe({**TAGS, "taught": True}, MAEST)
     made = loaders(chosen, Material(Manifest(corpus), features, (teacher,)))
-    assert set(made.classes) == set(LABELS)
+    assert set(made.objective.classes) == set(LABELS)
     batches: Any = made.batches("train", 0)
     long_enough = {name for name in heard if len(features[name]) >= 40}
-    assert set(batches._track_ids) == long_enough
+    assert set(batches.track_ids) == long_enough
     batch = batches[0]
     assert torch.isfinite(batch["taught"]).all()
     assert batch["taught"].shape == batch["targets"].shape
@@ -268,8 +277,7 @@ def test_a_teacher_that_has_not_heard_all(whole: Material, tmp_path: Path) -> No
 def test_spellings_of_a_genre_are_one_tag(whole: Material) -> None:
     spellings = ("Hip-Hop", "hip hop", "Hip-Hop", "Folk", "folk", "Rock & Roll")
     found = [Track(str(i), Path("a"), 1.0, genres=(name,)) for i, name in enumerate(spellings)]
-    objective = recipe({**TAGS, "least_tracks": 2}).objective
-    assert tag_names(found, objective) == ("Hip-Hop", "Folk")  # type: ignore[arg-type]
+    assert tag_names(found, 2) == ("Hip-Hop", "Folk")
     respelt = Manifest(
         replace(t, genres=tuple(g.upper() for g in t.genres)) for t in whole.manifest
     )
