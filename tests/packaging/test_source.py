@@ -70,8 +70,6 @@ NESTED = {
     "training/evaluation/material.py",
     "training/evaluation/report.py",
     "training/evaluation/stacks.py",
-    "training/run/fit.py",
-    "training/sampling/batches.py",
     "training/sampling/pairs.py",
 }
 """Files that still have comprehensions within comprehensions; none is to be added."""

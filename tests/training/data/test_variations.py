@@ -16,8 +16,8 @@ from auricle.training.data.features import open_features
 from auricle.training.data.manifest import Manifest
 from auricle.training.data.store import Store, StoreWriter
 from auricle.training.data.variations import Variation, compressed, powers, vary
+from auricle.training.testing import make_tracks, write_features
 from tests.training.commands.stored import command
-from tests.training.runs import tracks, write_features
 
 NOTHING = Variation(np.zeros(4), 0, 1.0, None, 0.0)
 ROWS = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -77,7 +77,7 @@ def test_draws_are_in_range() -> None:
 
 
 def test_they_are_added_to_the_training_part(tmp_path: Path) -> None:
-    corpus = Manifest(tracks(3))
+    corpus = Manifest(make_tracks(3))
     write_features(tmp_path / "f", list(corpus))
     before = {name: rows.tobytes() for name, rows in open_features(tmp_path / "f").items()}
     corpus.save(tmp_path / "corpus.parquet")
@@ -125,7 +125,7 @@ def test_they_are_added_to_the_training_part(tmp_path: Path) -> None:
 
 
 def test_a_manifest_for_which_there_is_no_folder(tmp_path: Path) -> None:
-    corpus = Manifest(tracks(3))
+    corpus = Manifest(make_tracks(3))
     write_features(tmp_path / "f", list(corpus))
     corpus.save(tmp_path / "corpus.parquet")
     out = tmp_path / "nowhere" / "v.parquet"
@@ -139,4 +139,4 @@ def test_no_features_of_a_training_track(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "f", 96, write_features(tmp_path / "g", []).about):
         pass
     with pytest.raises(TrainingError, match="f: no features of a training track"):
-        vary(Manifest(tracks(3)), tmp_path / "f", 1)
+        vary(Manifest(make_tracks(3)), tmp_path / "f", 1)

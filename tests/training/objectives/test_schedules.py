@@ -8,8 +8,19 @@ from auricle.errors import RecipeError
 from auricle.training.objectives.schedules import is_averaged, warm_up_cosine, warm_up_hold_decay
 
 PUBLISHED = {
-    **{0: 0.01742, 1: 0.04076, 2: 0.1653, 3: 0.44933, 4: 0.81873, 5: 1, 27: 1, 50: 1},
-    **{51: 0.9802, 75: 0.505, 99: 0.0298, 100: 0.01, 129: 0.01},
+    0: 0.01742,
+    1: 0.04076,
+    2: 0.1653,
+    3: 0.44933,
+    4: 0.81873,
+    5: 1,
+    27: 1,
+    50: 1,
+    51: 0.9802,
+    75: 0.505,
+    99: 0.0298,
+    100: 0.01,
+    129: 0.01,
 }
 
 

@@ -25,7 +25,8 @@ from auricle.training.objectives.tags import Tagging
 from auricle.training.recipe import Recipe
 from auricle.training.run.backbones import build
 from auricle.training.run.fit import fit
-from tests.training.runs import MAEST, RESNET, TAGS, material, recipe
+from auricle.training.testing import make_material
+from tests.training.runs import MAEST, RESNET, TAGS, recipe
 
 CLASSES = 3
 EFFNET = {"name": "efficientnet_b0", "dropout": 0.0, "drop_path": 0.0}
@@ -246,5 +247,5 @@ def test_the_rate_of_each_step(
 
     monkeypatch.setattr(System, "training_step", noted)
     chosen = recipe(TAGS, batch_size=8, optimizer={"lr": 1.0}, schedule=schedule)
-    fit(chosen, material(tmp_path / "f"), tmp_path / "run", accelerator="cpu", progress=False)
+    fit(chosen, make_material(tmp_path / "f"), tmp_path / "run", accelerator="cpu", progress=False)
     np.testing.assert_allclose(found, rates, atol=1e-6)

@@ -30,7 +30,8 @@ from auricle.training.recipe import Recipe
 from auricle.training.run.export import export_run
 from auricle.training.run.fit import fit
 from auricle.training.run.folder import load_run
-from tests.training.runs import MAEST, RESNET, TAGS, material, recipe
+from auricle.training.testing import make_material
+from tests.training.runs import MAEST, RESNET, TAGS, recipe
 
 DEMO = Path(__file__).parents[3] / "graphs" / "demo" / "demo.ogg"
 TRIED = 5
@@ -47,7 +48,7 @@ RECIPES = {
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A finished run of each recipe."""
     folder = tmp_path_factory.mktemp("runs")
-    whole = replace(material(folder / "features"), name="music")
+    whole = replace(make_material(folder / "features"), name="music")
     torch.set_num_threads(1)
     for name, chosen in RECIPES.items():
         fit(chosen, whole, folder / name, accelerator="cpu", progress=False)
@@ -154,7 +155,7 @@ def test_the_command(runs: dict[str, Path], tmp_path: Path) -> None:
 def test_music_that_is_gone_or_shorter_than_a_segment(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:
-    whole = material(tmp_path / "features")
+    whole = make_material(tmp_path / "features")
     chosen: Recipe = recipe(TAGS, **{**SMALL, "segment_size": 200})
     fit(chosen, whole, tmp_path / "run", accelerator="cpu", progress=False)
     card = export_run(tmp_path / "run", tmp_path / "short", "mine")

@@ -36,7 +36,8 @@ from auricle.training.run.fit import fit, make_system
 from auricle.training.run.folder import load_run
 from auricle.training.run.loaders import Loaders
 from auricle.training.sampling.batches import VALIDATION_EPOCH
-from tests.training.runs import MAEST, RESNET, TAGS, material, objective, recipe
+from auricle.training.testing import make_material
+from tests.training.runs import MAEST, RESNET, TAGS, objective, recipe
 
 ROOT = Path(__file__).parents[3]
 
@@ -120,7 +121,7 @@ def assert_same(one: Path, other: Path, atol: float = 0.0) -> None:
 
 
 def test_what_a_run_leaves(tmp_path: Path) -> None:
-    whole = material(tmp_path / "features")
+    whole = make_material(tmp_path / "features")
     chosen = recipe(TAGS, seed=7)
     figures = run(chosen, whole, tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
@@ -154,7 +155,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("epochs", [1.0, 2.0, 2.5])
 def test_going_on_is_as_if_nothing_had_been(tmp_path: Path, name: str, epochs: float) -> None:
-    chosen, whole = RECIPES[name], material(tmp_path / "features")
+    chosen, whole = RECIPES[name], make_material(tmp_path / "features")
     expected = run(chosen, whole, tmp_path / "whole")
     # Once after a while, and then in the first batch.
     for good_for in (int(epochs * reads(chosen, whole)) + 2, 2):
@@ -169,7 +170,7 @@ def test_going_on_is_as_if_nothing_had_been(tmp_path: Path, name: str, epochs: f
 
 
 def test_another_recipe_or_other_classes_in_the_folder(tmp_path: Path) -> None:
-    whole = material(tmp_path / "features")
+    whole = make_material(tmp_path / "features")
     run(recipe(TAGS, epochs=1), whole, tmp_path / "run")
     with pytest.raises(
         TrainingError, match=r"run: has a run of another recipe; choose another folder"
@@ -187,7 +188,7 @@ def test_another_recipe_or_other_classes_in_the_folder(tmp_path: Path) -> None:
 
 
 def test_other_tracks_in_the_folder(tmp_path: Path) -> None:
-    whole, chosen = material(tmp_path / "features"), recipe(TAGS, epochs=1)
+    whole, chosen = make_material(tmp_path / "features"), recipe(TAGS, epochs=1)
     figures = run(chosen, whole, tmp_path / "run")
     other = Material(Manifest([*whole.manifest][:-1]), whole.features)
     refused = (
@@ -218,7 +219,7 @@ def test_the_name_of_the_corpus(tmp_path: Path, file: str, name: str) -> None:
 
 
 def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
-    whole = material(tmp_path / "features")
+    whole = make_material(tmp_path / "features")
     broken = Material(whole.manifest, Failing(tmp_path / "features", 50))
     with pytest.raises(RuntimeError):
         run(recipe(TAGS), broken, tmp_path / "run")
@@ -229,7 +230,7 @@ def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
 
 
 def test_the_mean_is_that_of_the_epochs_that_count(tmp_path: Path) -> None:
-    whole = material(tmp_path / "features")
+    whole = make_material(tmp_path / "features")
     settings = {"epochs": 5, "averaging": {"begin": 2, "every": 2}}
     run(recipe(TAGS, MAEST, **settings), whole, tmp_path / "run")
     # Those of epochs 2 and 4 (counted from 1), from runs that end there and average nothing else.
@@ -252,7 +253,7 @@ def test_the_mean_is_that_of_the_epochs_that_count(tmp_path: Path) -> None:
 
 def prepare(folder: Path, chosen: Recipe) -> tuple[Material, list[str]]:
     """What a run in `folder` learns from, and its arguments but the last."""
-    whole = material(folder / "features")
+    whole = make_material(folder / "features")
     whole.manifest.save(folder / "corpus.parquet")
     (folder / "recipe.yaml").write_text(chosen.to_yaml())
     names = [str(folder / name) for name in ("recipe.yaml", "corpus.parquet", "features")]
@@ -366,7 +367,7 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
 
 
 def test_no_epochs_give_the_network_as_it_began(tmp_path: Path) -> None:
-    whole = material(tmp_path)
+    whole = make_material(tmp_path)
     chosen = recipe(CONTRAST, epochs=0, seed=3, averaging={"begin": 2})
     run(chosen, whole, tmp_path / "random")
     began = make_system(objective(chosen, whole)).network.state_dict()
@@ -375,7 +376,7 @@ def test_no_epochs_give_the_network_as_it_began(tmp_path: Path) -> None:
 
 
 def test_begun_with_the_network_of_another_run(tmp_path: Path) -> None:
-    whole = material(tmp_path)
+    whole = make_material(tmp_path)
     run(recipe(TAGS, RESNET, epochs=1), whole, tmp_path / "first")
     first = load_file(tmp_path / "first" / "network.safetensors")
     begun = recipe(CONTRAST, RESNET, initial=str(tmp_path / "first"))

@@ -24,8 +24,9 @@ from auricle.training.objectives.tags import tag_names
 from auricle.training.recipe import Recipe
 from auricle.training.run.loaders import Loaders
 from auricle.training.sampling.batches import VALIDATION_EPOCH, Batch, cut
+from auricle.training.testing import GENRES, make_material, make_tracks
 from tests.tiny import LABELS, SIZE, make_backbone
-from tests.training.runs import GENRES, MAEST, TAGS, material, objective, recipe, tracks
+from tests.training.runs import MAEST, TAGS, objective, recipe
 
 PAIRS = {"kind": "associations", "weights": {"track": 0.4, "release": 0.6}}
 TEACHERS = {"kind": "teachers", "embeddings": 0.5}
@@ -36,7 +37,7 @@ OBJECTIVES = {"tags": TAGS, "pairs": PAIRS, "teachers": TEACHERS}
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Material:
     """Nine artists, and what two teachers say; one is the other under another name."""
     folder = tmp_path_factory.mktemp("corpus")
-    found = material(folder / "features", artists=9)
+    found = make_material(folder / "features", artists=9)
     make_backbone(folder / "model")
     ids = [track.track_id for track in found.manifest]
     for name in ("one", "two"):
@@ -256,7 +257,7 @@ def test_a_teacher_that_has_not_heard_all(whole: Material, tmp_path: Path) -> No
     model = make_backbone(tmp_path / "model")
     corpus = [
         Track(t.track_id, t.path, 1.0, genres=(LABELS[i % 3],), part=t.part)
-        for i, t in enumerate(tracks(9))
+        for i, t in enumerate(make_tracks(9))
     ]
     features = whole.features
     heard = [track.track_id for track in corpus if track.part == "train"][3:]
