@@ -1,13 +1,14 @@
 """Two trees compared: turns, ratios within pairs, outputs to the bit. Nothing is timed here."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from auricle import FileTagger
+from auricle import FileTagger, Segment
 from auricle.errors import AuricleError, ConfigError
 from bench import against
 from bench.contenders import fingerprint
@@ -125,7 +126,7 @@ def test_fingerprints_are_of_every_bit(tmp_path: Path, monkeypatch: pytest.Monke
 
     whole = FileTagger.__iter__
 
-    def one_bit(self: FileTagger):
+    def one_bit(self: FileTagger) -> Iterator[Segment]:
         for segment in whole(self):
             label = next(iter(segment.activations))
             value = np.float32(segment.activations[label])

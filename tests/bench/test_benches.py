@@ -2,6 +2,8 @@
 
 import json
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,28 +16,31 @@ from auricle.nodes.signal.mel import mel_spectrogram
 from bench.audio import clip, decode, write_wav
 from bench.measures import backbone, heads, mel, pipeline, ring, wire
 from bench.replay import Kept, Replay, run_through
+from bench.report import Report
+from tests.bench.cells import number, spread
 from tests.conftest import ROOT
 from tests.tiny import make_backbone
 
 REFERENCE = ROOT / "tests/data/reference.flac"
 
 
-def errors(report):
-    return [row["error"] for row in report.rows.values() if row.get("error") is not None]
+def errors(report: Report) -> list[float]:
+    found = [row.get("error") for row in report.rows.values()]
+    return [number(error) for error in found if error is not None]
 
 
 # -- ring ------------------------------------------------------------------------------------------
 
 
-def test_ring():
+def test_ring() -> None:
     report = ring.measure(window_s=0.5, runs=2, run_s=0.001)
     assert list(report.rows) == ["np.roll", "Ring", "Stream"]
     assert errors(report) == [0, 0, 0]
-    assert report.rows["np.roll"]["np.roll's time / its"].median == 1
+    assert spread(report.rows["np.roll"]["np.roll's time / its"]).median == 1
     assert report.wrong == []
 
 
-def test_a_ring_that_is_not_mirrored_is_wrong(monkeypatch):
+def test_a_ring_that_is_not_mirrored_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ring, "mirror", lambda self, start, count: None)
     report = ring.measure(window_s=0.5, runs=1, run_s=0.001)
     assert errors(report)[0] == 0
@@ -46,7 +51,7 @@ def test_a_ring_that_is_not_mirrored_is_wrong(monkeypatch):
 # -- mel -------------------------------------------------------------------------------------------
 
 
-def test_mel_without_essentia(tmp_path):
+def test_mel_without_essentia(tmp_path: Path) -> None:
     report = mel.measure(environment=tmp_path, runs=1, run_s=0.001)
     assert list(report.rows) == [*mel.OURS.values(), mel.NODE, *mel.NUMPY.values()]
     # What test_mel.py allows against the formulas.
@@ -57,7 +62,7 @@ def test_mel_without_essentia(tmp_path):
     assert met == [None, None, None, None, True, None]
 
 
-def test_a_wrong_mel_is_seen(tmp_path, monkeypatch):
+def test_a_wrong_mel_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         mel, "mel_spectrogram", lambda *args: mel_spectrogram(*args) + np.float32(0.01)
     )
@@ -69,7 +74,7 @@ def test_a_wrong_mel_is_seen(tmp_path, monkeypatch):
 # -- backbone and heads ----------------------------------------------------------------------------
 
 
-def test_backbone(tmp_path):
+def test_backbone(tmp_path: Path) -> None:
     model = str(make_backbone(tmp_path / "tiny"))
     report = backbone.measure(model, hops=(8, 40), segments=5, runs=2)
     assert list(report.rows)[:3] == [
@@ -87,19 +92,23 @@ def test_backbone(tmp_path):
     assert max(errors(report)) <= backbone.TOLERANCE
     assert report.wrong == []
     plain = report.rows[backbone.PLAIN]
-    assert plain["segments/s"].median == pytest.approx(1e3 / plain["ms a segment"].median)
+    assert spread(plain["segments/s"]).median == pytest.approx(
+        1e3 / spread(plain["ms a segment"]).median
+    )
 
 
-def test_heads(tmp_path):
+def test_heads(tmp_path: Path) -> None:
     model = str(make_backbone(tmp_path / "tiny"))
     report = heads.measure(model, count=5, segments=6, runs=2)
     both = report.rows["backbone and 5 heads"]
-    assert 0 <= both["error"] < 1e-6
+    assert 0 <= number(both["error"]) < 1e-6
     assert report.wrong == []
-    assert report.rows["... the heads node alone"]["overhead %"].low > 0
+    assert spread(report.rows["... the heads node alone"]["overhead %"]).low > 0
 
 
-def test_heads_that_disturb_each_other_are_seen(tmp_path, monkeypatch):
+def test_heads_that_disturb_each_other_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = str(make_backbone(tmp_path / "tiny"))
     plain = HeadBank.__call__
     monkeypatch.setattr(
@@ -110,7 +119,7 @@ def test_heads_that_disturb_each_other_are_seen(tmp_path, monkeypatch):
     assert [target.what for target in report.wrong] == ["difference from each head by itself"]
 
 
-def test_heads_are_of_all_sizes(tmp_path):
+def test_heads_are_of_all_sizes(tmp_path: Path) -> None:
     made = heads.make_heads(tmp_path, 50, 8, "tiny")
     assert [made[0].output_size, made[-1].output_size] == [2, 50]
     assert {head.input_size for head in made} == {8}
@@ -120,7 +129,7 @@ def test_heads_are_of_all_sizes(tmp_path):
 # -- pipeline --------------------------------------------------------------------------------------
 
 
-def test_pipeline_parts_add_up(tmp_path):
+def test_pipeline_parts_add_up(tmp_path: Path) -> None:
     model = str(make_backbone(tmp_path / "tiny"))
     report = pipeline.measure(REFERENCE, model, runs=1)
     rows = report.rows
@@ -130,23 +139,23 @@ def test_pipeline_parts_add_up(tmp_path):
         13,
     )
     whole = rows[pipeline.WHOLE]
-    seconds = [rows[part]["s"].median for part in pipeline.PARTS]
-    shares = [rows[part]["% of the time"].median for part in pipeline.PARTS]
-    assert sum(seconds) == pytest.approx(whole["s"].median)
+    seconds = [spread(rows[part]["s"]).median for part in pipeline.PARTS]
+    shares = [spread(rows[part]["% of the time"]).median for part in pipeline.PARTS]
+    assert sum(seconds) == pytest.approx(spread(whole["s"]).median)
     assert sum(shares) == pytest.approx(100)
-    assert whole["x real time"].median == pytest.approx(12.4 / whole["s"].median)
+    assert spread(whole["x real time"]).median == pytest.approx(12.4 / spread(whole["s"]).median)
     # The same products over the same frames, to rounding.
-    assert whole["error"] < 1e-5
+    assert number(whole["error"]) < 1e-5
 
 
-def test_pipeline_resamples_as_the_whole_file_would(tmp_path):
+def test_pipeline_resamples_as_the_whole_file_would(tmp_path: Path) -> None:
     model = str(make_backbone(tmp_path / "tiny"))
     report = pipeline.measure(ROOT / "graphs/demo/demo.ogg", model, hop_size=20, runs=1)
-    assert report.rows[pipeline.WHOLE]["error"] < pipeline.TOLERANCE
+    assert number(report.rows[pipeline.WHOLE]["error"]) < pipeline.TOLERANCE
     assert report.settings["hop_size"] == 20
 
 
-def test_a_wrong_pipeline_is_seen(tmp_path, monkeypatch):
+def test_a_wrong_pipeline_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = str(make_backbone(tmp_path / "tiny"))
     monkeypatch.setattr(pipeline, "mel_spectrogram", lambda *args: 0.5 * mel_spectrogram(*args))
     report = pipeline.measure(REFERENCE, model, runs=1)
@@ -156,7 +165,7 @@ def test_a_wrong_pipeline_is_seen(tmp_path, monkeypatch):
 # -- wire ------------------------------------------------------------------------------------------
 
 
-def test_wire():
+def test_wire() -> None:
     report = wire.measure(messages=20, burst=50, labels=3, runs=1, drain_s=0.0)
     assert list(report.rows) == [wire.OURS, wire.BARE]
     assert errors(report) == [0, 0]
@@ -166,7 +175,9 @@ def test_wire():
     }
     assert report.wrong == []
     ours = report.rows[wire.OURS]
-    assert 0 < ours["p50 us"].median <= ours["p99 us"].median <= ours["max us"]
+    assert (
+        0 < spread(ours["p50 us"]).median <= spread(ours["p99 us"]).median <= number(ours["max us"])
+    )
 
 
 class Leaking(wire.BarePublisher):
@@ -174,7 +185,7 @@ class Leaking(wire.BarePublisher):
 
     numbered = True
 
-    def publish(self, message):
+    def publish(self, message: dict[str, Any]) -> None:
         if message["index"] % 5 == 4 and not message["flags"]:
             self.seq += self.numbered
         else:
@@ -186,22 +197,25 @@ class LeakingUnseen(Leaking):
 
 
 @pytest.mark.parametrize("publisher", [Leaking, LeakingUnseen])
-def test_wire_knows_of_losses_by_the_numbers(publisher):
-    publishers = {wire.OURS: wire.ServerPublisher, wire.BARE: publisher}
+def test_wire_knows_of_losses_by_the_numbers(publisher: type[Leaking]) -> None:
+    publishers: dict[str, type[wire.Publisher]] = {
+        wire.OURS: wire.ServerPublisher,
+        wire.BARE: publisher,
+    }
     report = wire.measure(20, 50, 3, runs=1, drain_s=0.0, publishers=publishers)
-    assert report.rows[wire.OURS]["lost at full speed %"].median == 0
-    assert report.rows[wire.BARE]["lost at full speed %"].median == pytest.approx(20, abs=2)
+    assert spread(report.rows[wire.OURS]["lost at full speed %"]).median == 0
+    assert spread(report.rows[wire.BARE]["lost at full speed %"]).median == pytest.approx(20, abs=2)
     assert len(report.wrong) == (0 if publisher.numbered else 1)
 
 
 class Forgetful(wire.BarePublisher):
     """Loses the first message that ends a round, each time, but not its number."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.ended = set()
+        self.ended: set[int] = set()
 
-    def publish(self, message):
+    def publish(self, message: dict[str, Any]) -> None:
         if message["flags"] and message["rung"] not in self.ended:
             self.ended.add(message["rung"])
             self.seq += 1
@@ -209,14 +223,16 @@ class Forgetful(wire.BarePublisher):
             super().publish(message)
 
 
-def test_a_round_whose_last_message_was_lost_ends_with_another(monkeypatch):
+def test_a_round_whose_last_message_was_lost_ends_with_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(wire, "AGAIN_S", 0.01)
     report = wire.measure(20, 50, 3, runs=1, drain_s=0.0, publishers={wire.BARE: Forgetful})
     assert report.wrong == []
-    assert report.rows[wire.BARE]["lost at full speed %"].median == 0
+    assert spread(report.rows[wire.BARE]["lost at full speed %"]).median == 0
 
 
-def test_wire_at_full_speed():
+def test_wire_at_full_speed() -> None:
     # More than may wait for a subscriber and for the socket: some cannot be kept, and all of them
     # are known to be lost, however long the subscriber takes.
     report = wire.measure(messages=10, burst=40000, labels=50, runs=1, drain_s=0.0)
@@ -226,7 +242,7 @@ def test_wire_at_full_speed():
 # -- what they stand on ----------------------------------------------------------------------------
 
 
-def test_a_clip_of_any_length_and_a_file_as_it_is(tmp_path):
+def test_a_clip_of_any_length_and_a_file_as_it_is(tmp_path: Path) -> None:
     with clip(None, 31.5) as path:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0]
@@ -244,13 +260,13 @@ def test_a_clip_of_any_length_and_a_file_as_it_is(tmp_path):
         assert path == tmp_path / "mine.ogg"
 
 
-def test_wav_keeps_what_16_bits_keep(tmp_path):
+def test_wav_keeps_what_16_bits_keep(tmp_path: Path) -> None:
     samples = np.linspace(-1, 1, 5000, dtype=np.float32)
     write_wav(tmp_path / "a.wav", samples)
     np.testing.assert_allclose(decode(tmp_path / "a.wav"), samples, rtol=0, atol=1 / 16384)
 
 
-def test_what_cannot_be_decoded(tmp_path):
+def test_what_cannot_be_decoded(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no\.flac"):
         decode(tmp_path / "no.flac")
     (tmp_path / "text.flac").write_text("words")
@@ -258,7 +274,7 @@ def test_what_cannot_be_decoded(tmp_path):
         decode(tmp_path / "text.flac")
 
 
-def test_replay_hands_over_every_token():
+def test_replay_hands_over_every_token() -> None:
     tokens = np.arange(1000, dtype=np.float32)
     kept = Kept("kept", None)
     run = run_through([Replay("source", tokens, (), Fraction(100), 7), kept], [("source", "kept")])
@@ -266,7 +282,7 @@ def test_replay_hands_over_every_token():
     assert run.spent_ns["kept"] > 0
 
 
-def test_a_model_without_embeddings_takes_no_heads(tmp_path):
+def test_a_model_without_embeddings_takes_no_heads(tmp_path: Path) -> None:
     folder = make_backbone(tmp_path / "tiny")
     card = json.loads((folder / "card.json").read_text())
     del card["schema"]["outputs"][1]

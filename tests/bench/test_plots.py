@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure as Picture
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from auricle.errors import ConfigError, InputError
@@ -37,7 +38,9 @@ def line(picture: Picture, panel: int, label: str) -> list[tuple[float, float]]:
     handles, labels = picture.axes[panel].get_legend_handles_labels()
     found = handles[labels.index(label)]
     artist = found[0] if isinstance(found, tuple) else found
-    return list(zip(*artist.get_data(), strict=True))
+    assert isinstance(artist, Line2D)
+    x, y = (np.asarray(values).tolist() for values in artist.get_data())
+    return list(zip(x, y, strict=True))
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
@@ -197,7 +200,9 @@ def test_time_and_loss_by_the_patches_that_are_kept() -> None:
         "every 2nd",
         "every 10th",
     }
-    assert {tuple(each.get_ydata()) for each in picture.axes[1].lines} == {(0.5, 0.5, 0.5)}
+    assert {tuple(np.asarray(each.get_ydata())) for each in picture.axes[1].lines} == {
+        (0.5, 0.5, 0.5)
+    }
 
 
 def test_random_weights_have_no_loss_to_show() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from bench.timing import Spread
 from tests.conftest import ROOT
 
 
-def report():
+def report() -> Report:
     found = Report("demo", "A thing", {"hops": [16, 93]}, reference="old")
     found.row("old", {"ms": Spread(2, 1, 3, 3), "error": 0.0})
     found.row("new", {"ms": Spread(1, 0.5, 4, 3), "label": "x", "error": None})
@@ -25,7 +26,7 @@ def report():
     return found
 
 
-def test_it_is_written_and_read_again(tmp_path):
+def test_it_is_written_and_read_again(tmp_path: Path) -> None:
     found = report()
     path = found.save(tmp_path / "some" / "folder")
     assert path == tmp_path / "some/folder/demo.json"
@@ -35,7 +36,7 @@ def test_it_is_written_and_read_again(tmp_path):
     assert [target["met"] for target in content["targets"]] == [True, True, None]
 
 
-def test_it_says_where_and_with_what(tmp_path):
+def test_it_says_where_and_with_what(tmp_path: Path) -> None:
     content = report().as_dict()
     assert content["machine"]["cores"] >= 1
     assert content["machine"]["memory_gib"] > 0
@@ -53,7 +54,7 @@ def test_it_says_where_and_with_what(tmp_path):
     assert content["utc"].endswith("+00:00")
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"demo\.json"):
         report().save(tmp_path / "file")
@@ -73,11 +74,13 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         (None, 4.0, None, None),
     ],
 )
-def test_targets(seen, at_least, at_most, met):
+def test_targets(
+    seen: float | None, at_least: float | None, at_most: float | None, met: bool | None
+) -> None:
     assert Target("figure", seen, at_least, at_most).met is met
 
 
-def test_only_wrong_numbers_are_wrong():
+def test_only_wrong_numbers_are_wrong() -> None:
     found = report()
     assert found.wrong == []
     found.target("slow", 0.1, at_least=4)
@@ -86,7 +89,7 @@ def test_only_wrong_numbers_are_wrong():
     assert [target.what for target in found.wrong] == ["differs"]
 
 
-def test_the_table():
+def test_the_table() -> None:
     found = report()
     found.target("slow", 0.1, at_least=4)
     lines = found.text().splitlines()
@@ -115,5 +118,5 @@ def test_the_table():
         (math.inf, "inf"),
     ],
 )
-def test_numbers_for_people(value, text):
+def test_numbers_for_people(value: float, text: str) -> None:
     assert format_number(value) == text

@@ -145,7 +145,7 @@ def _varied(
     return compressed(variation(powers(store[track.track_id], front_end), partner), front_end)
 
 
-def powers(mel: Rows, front_end: FrontEnd) -> Powers:
+def powers(mel: Rows | Powers, front_end: FrontEnd) -> Powers:
     """What the bands summed, before the compression; not below zero, whatever half precision made
     of it.
     """

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
@@ -190,7 +191,10 @@ def test_a_part_without_tracks(folder: Path) -> None:
 
 
 def test_the_help_has_all_tasks() -> None:
-    said = next(option.help for option in evaluate.params if option.name == "tasks")  # type: ignore[attr-defined]
+    (option,) = (each for each in evaluate.params if each.name == "tasks")
+    assert isinstance(option, click.Option)
+    said = option.help
+    assert said is not None
     for name in ("genres", "artists", *OPPOSITES, *RETRIEVAL):
         assert name in said, name
 

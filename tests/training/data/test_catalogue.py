@@ -1,6 +1,7 @@
 """Metadata as numbers: which tracks share what, and which names are nobody's."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,10 +10,10 @@ from auricle.errors import TrainingError
 pytest.importorskip("pyarrow", reason="manifests are Parquet files")
 from auricle.training.data.catalogue import Catalogue
 from auricle.training.data.csr import Csr
-from auricle.training.data.manifest import Manifest, Track
+from auricle.training.data.manifest import Manifest, Part, Track
 
 
-def track(name, part="train", **metadata):
+def track(name: str, part: Part = "train", **metadata: Any) -> Track:
     return Track(name, Path(f"/music/{name}.flac"), 1.0, part=part, **metadata)
 
 
@@ -32,13 +33,13 @@ TRACKS = [
 ]
 
 
-def shared(csr):
+def shared(csr: Csr) -> set[tuple[int, int]]:
     """Which rows have a column in common."""
     rows = [set(csr[row].tolist()) for row in range(len(csr))]
     return {(i, j) for i in range(len(rows)) for j in range(i) if rows[i] & rows[j]}
 
 
-def test_tracks():
+def test_tracks() -> None:
     catalogue = Catalogue.of_tracks(TRACKS)
     assert len(catalogue) == 5
     assert shared(catalogue.releases) == {(1, 0), (2, 0)}
@@ -48,7 +49,7 @@ def test_tracks():
     assert counts == [[2, 1, 1, 0, 1], [1, 0, 1, 0, 1]]
 
 
-def test_a_file_gives_what_its_tracks_give(tmp_path):
+def test_a_file_gives_what_its_tracks_give(tmp_path: Path) -> None:
     file = tmp_path / "manifest.parquet"
     Manifest(TRACKS).save(file)
     loaded = Catalogue.load(file)
@@ -62,11 +63,11 @@ def test_a_file_gives_what_its_tracks_give(tmp_path):
     assert len(Catalogue.load(file, "validation")) == 0
 
 
-def test_no_tracks():
+def test_no_tracks() -> None:
     assert len(Catalogue.of_tracks([])) == 0
 
 
-def test_what_is_no_manifest_is_refused(tmp_path):
+def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "manifest.parquet"
     with pytest.raises(TrainingError, match=r"manifest\.parquet: not a manifest: "):
         Catalogue.load(file)
@@ -75,7 +76,7 @@ def test_what_is_no_manifest_is_refused(tmp_path):
         Catalogue.load(file)
 
 
-def test_another_parquet_file_is_refused(tmp_path):
+def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -85,6 +86,6 @@ def test_another_parquet_file_is_refused(tmp_path):
         Catalogue.load(file)
 
 
-def test_parts_of_different_sizes_are_refused():
+def test_parts_of_different_sizes_are_refused() -> None:
     with pytest.raises(TrainingError, match=r"releases, artists and labels of \(1, 2, 1\) tracks"):
         Catalogue(*(Csr.of_lists([[]] * rows, 1) for rows in (1, 2, 1)))

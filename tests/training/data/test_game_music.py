@@ -123,8 +123,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--root-owner-group",
             "-Znone",
             "-b",
-            home,
-            debs / f"{package_.name}_1_all.deb",
+            str(home),
+            str(debs / f"{package_.name}_1_all.deb"),
         ]
         subprocess.run(command, check=True, capture_output=True)
     return debs
@@ -143,7 +143,8 @@ def test_music_and_nothing_else_is_unpacked(packages: Path, tmp_path: Path) -> N
 
 @needs_dpkg
 def test_what_is_there_is_left_alone(packages: Path, tmp_path: Path) -> None:
-    out, lines = tmp_path / "out", []
+    out = tmp_path / "out"
+    lines: list[str] = []
     some = shutil.copytree(packages, tmp_path / "some")
     (some / "widelands-data_1_all.deb").unlink()
     with pytest.raises(

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from auricle.errors import TrainingError
+from auricle.models.files import write_atomically
 from auricle.training.data import store
 from auricle.training.data.store import Store, StoreWriter, missing
 
@@ -77,7 +78,6 @@ def test_a_full_disk_leaves_whole_shards(
 ) -> None:
     write(tmp_path, 1)
     calls = 0
-    write_atomically = store.write_atomically
 
     def until_full(path: Path, content: bytes) -> None:
         nonlocal calls

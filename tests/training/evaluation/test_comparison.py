@@ -28,7 +28,7 @@ QUICK = replace(COLA, epochs=8)
 
 
 def test_every_training_fold_and_seed_is_a_run() -> None:
-    told = []
+    told: list[None] = []
     folds = stratified_folds(TASK, 3, groups=artist_groups(MANIFEST))
     runs = list(
         evaluation.heads(

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("pyarrow", reason="auricle.training.data.manifest reads Parquet")
 
 from auricle.errors import TrainingError
+from auricle.training.data.manifest import Part
 from auricle.training.data.tasks import Task
 from auricle.training.evaluation.folds import Fold, divide, fixed_fold, stratified_folds
 
@@ -81,7 +82,7 @@ def test_too_few_tracks(sizes: tuple[int, ...], count: int, named: str) -> None:
 
 def test_fixed_parts() -> None:
     targets = {"x": (0,), "y": (0,), "z": (0,)}
-    splits = {"x": "train", "y": "validation", "z": "test"}
+    splits: dict[str, Part] = {"x": "train", "y": "validation", "z": "test"}
     assert fixed_fold(Task("t", ("a",), targets, False, splits)) == Fold(("x",), ("y",), ("z",))
     with pytest.raises(TrainingError, match="no tracks in the part 'validation'"):
         fixed_fold(Task("t", ("a",), targets, False, {**splits, "y": "test"}))

@@ -186,9 +186,9 @@ def test_random_segments_are_drawn_from_the_whole_track() -> None:
 )
 @pytest.mark.parametrize("protocol", [probe.COLA, probe.MAEST], ids=lambda protocol: protocol.name)
 def test_bad_embeddings(protocol: probe.Protocol, array: np.ndarray | None, named: str) -> None:
-    store = {t: array if t == "0-0" else rows for t, rows in STORE.items()}
-    if array is None:
-        del store["0-0"]
+    store: dict[str, np.ndarray] = {t: rows for t, rows in STORE.items() if t != "0-0"}
+    if array is not None:
+        store["0-0"] = array
     with pytest.raises(TrainingError, match=named):
         probe.train_probe(store, TASK, FOLD.train, FOLD.validation, protocol)
 

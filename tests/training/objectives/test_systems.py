@@ -82,8 +82,8 @@ def system_of(chosen: Recipe, network: nn.Module | None = None) -> System:
             made = ContrastiveSystem(chosen, network)
         case "teachers":
             made = Student(chosen, network, (5, 7))
-    made._trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0)  # type: ignore[assignment]
-    made.log = made.log_dict = lambda *args, **options: None  # type: ignore[method-assign]
+    made._trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0)
+    made.log = made.log_dict = lambda *args, **options: None
     return made
 
 

@@ -36,7 +36,7 @@ from tests.training.runs import MAEST, RESNET, TAGS, recipe
 DEMO = Path(__file__).parents[3] / "graphs" / "demo" / "demo.ogg"
 TRIED = 5
 
-SMALL = {"batch_size": 8, "epochs": 1, "segment_size": 64, "mean": 2.0, "std": 2.5}
+SMALL: dict[str, Any] = {"batch_size": 8, "epochs": 1, "segment_size": 64, "mean": 2.0, "std": 2.5}
 RECIPES = {
     "resnet10": recipe(TAGS, {**RESNET, "widths": [4, 8, 8, 16, 32]}, **SMALL),
     "maest": recipe(TAGS, MAEST, **SMALL),

@@ -26,6 +26,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from auricle.errors import TrainingError
+from auricle.models.files import write_atomically
 from auricle.train import cli
 from auricle.training.data.manifest import Manifest
 from auricle.training.data.material import Material
@@ -327,7 +328,6 @@ def test_tags_that_validation_cannot_measure_are_named(tmp_path: Path) -> None:
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, arguments = prepare(tmp_path, recipe(TAGS))
-    write_atomically = checkpoints.write_atomically
 
     def until_full(path: Path, content: bytes) -> None:
         if path.name == "last.ckpt" and path.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,13 @@ from tests.training.runs import MAEST, TAGS, objective, recipe
 
 PAIRS = {"kind": "associations", "weights": {"track": 0.4, "release": 0.6}}
 TEACHERS = {"kind": "teachers", "embeddings": 0.5}
-OBJECTIVES = {"tags": TAGS, "pairs": PAIRS, "teachers": TEACHERS}
+SHARED: dict[str, Callable[[Track], object]] = {
+    "track": lambda track: track.track_id,
+    "release": lambda track: track.releases,
+}
+"""What both tracks of a pair have, by association."""
+
+OBJECTIVES: dict[str, dict[str, Any]] = {"tags": TAGS, "pairs": PAIRS, "teachers": TEACHERS}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,7 @@ def loaders(
     chosen: Recipe, whole: Material, rank: int = 0, processes: int = 1, epoch: int = 0
 ) -> Loaders:
     made = Loaders(objective(chosen, whole))
-    made.trainer = SimpleNamespace(global_rank=rank, world_size=processes, current_epoch=epoch)  # type: ignore[assignment]
+    made.trainer = SimpleNamespace(global_rank=rank, world_size=processes, current_epoch=epoch)
     return made
 
 
@@ -105,14 +112,14 @@ def test_an_epoch_of_more_tracks_than_there_are(whole: Material) -> None:
 def test_pairs_share_what_they_should(whole: Material) -> None:
     found = {track.track_id: track for track in whole.manifest}
     batches: Any = Loaders(objective(recipe(PAIRS), whole)).batches("train", 0)
-    for association, share in (("track", lambda t: t.track_id), ("release", lambda t: t.releases)):
+    for association, share in SHARED.items():
         for one, other in batches.pairs[association]:
             sides = [found[batches.track_ids[index]] for index in (one, other)]
             assert share(sides[0]) == share(sides[1])
     # And segments are of these: each side's frames are somewhere in its track.
     batch = batches[0]
     assert batch["release"].shape == (2, 4, 40, 96)
-    for association, share in (("track", lambda t: t.track_id), ("release", lambda t: t.releases)):
+    for association, share in SHARED.items():
         anchors, positives = (
             [share(found[batches.track_ids[index]]) for index in side]
             for side in batches.pairs[association][:4].T

@@ -177,12 +177,12 @@ def test_changes(tmp_path: Path) -> None:
     chosen = load_recipe(tmp_path / "mine.yaml", changes)
     assert (chosen.optimizer.lr, chosen.epochs) == (0.5, 7)
     assert chosen.averaging is not None
-    for changes, part in (
+    for unusable, part in (
         ({"epochs.most": 1}, "epochs.most: epochs has no fields"),
         ({"optimizer.rl": 1}, "optimizer.rl: no such field"),
     ):
         with pytest.raises(RecipeError, match=re.escape(f"{tmp_path}/mine.yaml: {part}")):
-            load_recipe(tmp_path / "mine.yaml", changes)
+            load_recipe(tmp_path / "mine.yaml", unusable)
 
 
 def test_another_network_has_its_own_fields(tmp_path: Path) -> None:
