@@ -255,7 +255,9 @@ def test_what_is_written_may_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     assert node.process() is Status.NO_ROOM
 
 
-def test_what_is_under_way_keeps_the_level_it_was_handed_out_with() -> None:
+def test_what_is_under_way_keeps_the_level_it_was_handed_out_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found, node, _ = graph(total=20, gaps=(), blocks=(20,))
     found.nodes["in"].process()
     node.places, jobs = 2, list[Sum]()
@@ -264,7 +266,7 @@ def test_what_is_under_way_keeps_the_level_it_was_handed_out_with() -> None:
         node.level = f"level {job.number}"
         jobs.append(job)
 
-    node.helper.add = take  # type: ignore[method-assign]
+    monkeypatch.setattr(node.helper, "add", take)
     node.process()
     assert node.under_way == 2
     node.level = "the next one"
@@ -276,7 +278,7 @@ def test_what_is_under_way_keeps_the_level_it_was_handed_out_with() -> None:
     assert [stream.committed(stream.start + n).level for n in range(2)] == ["level 0", "level 1"]
 
 
-def test_offline_waits_without_asking_again_and_again() -> None:
+def test_offline_waits_without_asking_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     found, node, sink = graph(total=20, gaps=())
     helper = node.helper
     hold = threading.Event()
@@ -289,7 +291,7 @@ def test_offline_waits_without_asking_again_and_again() -> None:
     def later(job: Sum) -> None:
         threading.Timer(0.2, release, [job]).start()
 
-    helper.add = later  # type: ignore[method-assign]
+    monkeypatch.setattr(helper, "add", later)
     count = 0
     for count, run in enumerate(passes(found)):  # noqa: B007
         pass

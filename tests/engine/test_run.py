@@ -375,7 +375,8 @@ def test_a_listener_that_fails_stops_nobody(about: str, caplog: pytest.LogCaptur
         raise ValueError("no ears")
 
     graphs = [graph(name=f"g{n}", total=50)[0] for n in range(3)]
-    scheduler = LiveScheduler(graphs, **{about: listen})  # type: ignore[arg-type]
+    listeners: dict[str, Any] = {about: listen}
+    scheduler = LiveScheduler(graphs, **listeners)
     scheduler.start()
     assert scheduler.wait(30)
     scheduler.close()

@@ -20,11 +20,15 @@ EMBEDDING = 12
 """Length of the embeddings of the small backbones; of a token, for MAEST."""
 
 
+Content = bytes | Callable[[BaseHTTPRequestHandler], None]
+"""What is served, or a function that answers the request itself."""
+
+
 class Site:
-    """What is served, by path: the content, or a function that answers the request itself."""
+    """What is served, by path."""
 
     def __init__(self) -> None:
-        self.files: dict[str, bytes | Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.files: dict[str, Content] = {}
         self.requests: list[str] = []
         self.url = ""
 

@@ -34,7 +34,7 @@ from auricle.nodes.predictions import Prediction
 from auricle.nodes.signal.mel import mel_spectrogram
 from tests.cli.command import assert_one_line, auricle
 from tests.models import essentia_site
-from tests.models.essentia_site import EMBEDDING, LABELS, Site
+from tests.models.essentia_site import EMBEDDING, LABELS, Content, Site
 
 HEAD = "timbre-discogs-effnet"
 REGRESSION = "deam-msd-musicnn"
@@ -356,12 +356,12 @@ def without_classes() -> bytes:
     ],
 )
 def test_what_is_wrong_is_one_line_with_the_url(
-    site: Site, cache: Path, ending: str, content: object, message: str
+    site: Site, cache: Path, ending: str, content: Content | None, message: str
 ) -> None:
     if content is None:
         del site.files[path_of(HEAD, ending)]
     else:
-        site.files[path_of(HEAD, ending)] = content  # type: ignore[assignment]
+        site.files[path_of(HEAD, ending)] = content
     with pytest.raises(ModelError, match=message) as caught:
         pulling.pull(HEAD)
     assert str(caught.value).startswith(f"{site.url}{path_of(HEAD, ending)}")

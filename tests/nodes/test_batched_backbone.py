@@ -241,7 +241,9 @@ def test_adaptive_hands_out_for_the_level_of_the_rung(folders: dict[str, Path]) 
     backbone.stop()
 
 
-def test_statistics_say_how_segments_were_batched(folders: dict[str, Path]) -> None:
+def test_statistics_say_how_segments_were_batched(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = NoiseStream(0, model=str(folders["plain"]), batch=5, batch_wait_s=0.25)
     bench.backbone.start()
     before = bench.backbone.statistics()["batches"]
@@ -253,7 +255,7 @@ def test_statistics_say_how_segments_were_batched(folders: dict[str, Path]) -> N
         seen.update(seen or bench.backbone.statistics())
         stop()
 
-    bench.backbone.stop = look  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.backbone, "stop", look)
     run_offline(bench.graph)
     assert before == {}
     assert sum(int(size) * count for size, count in seen["batches"].items()) == len(

@@ -85,7 +85,9 @@ def test_a_file_gives_the_numbers_of_the_cpu(
         batched.assert_same(plain, TOLERANCE)
 
 
-def test_live_streams_are_batched(provider: str, folders: dict[str, Path]) -> None:
+def test_live_streams_are_batched(
+    provider: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     kinds: list[dict[str, Any]] = [
         {"model": str(folders["patches"]), "patchout": level.name} for level in LEVELS
     ]
@@ -109,7 +111,7 @@ def test_live_streams_are_batched(provider: str, folders: dict[str, Path]) -> No
         statistics.update(statistics or streams[0].backbone.statistics())
         stop()
 
-    streams[0].backbone.stop = look  # type: ignore[method-assign]
+    monkeypatch.setattr(streams[0].backbone, "stop", look)
     scheduler = LiveScheduler([stream.graph for stream in streams], workers=2)
     scheduler.start()
     assert scheduler.wait(100)

@@ -10,7 +10,7 @@ from auricle.engine.scheduler import passes, run_offline
 from auricle.engine.testing import Player, Recorder
 from auricle.errors import ConfigError, GraphError
 from auricle.models.card import load_card
-from auricle.models.heads.head import save_head
+from auricle.models.heads.head import load_head, save_head
 from auricle.models.heads.mlp import Layer
 from auricle.nodes.backbone import Backbone
 from auricle.nodes.heads import Heads
@@ -148,13 +148,14 @@ def test_head_for_another_backbone_is_refused_when_the_graph_is_built(folder: Pa
 
 def test_what_displays_show_of_heads_is_there_before_they_say_anything(folder: Path) -> None:
     heads = Heads("heads", heads=[str(folder / "mood")])
+    mood = load_head(folder / "mood")
     assert heads.describe() == {
         "predictions": [
             {
                 "head": "mood",
                 "model": "mood",
-                "model_version": heads._loaded()[0].card.version,
-                "labels": list(heads._loaded()[0].labels),
+                "model_version": mood.card.version,
+                "labels": list(mood.labels),
             }
         ]
     }

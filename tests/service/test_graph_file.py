@@ -13,6 +13,7 @@ from auricle.service.building import build_graph
 from auricle.service.graph_file import GraphFile, read_graph_file
 from auricle.service.overrides import with_values
 from auricle.service.schema import json_schema
+from tests.toys import Sink
 
 CLASSES = {"Counter": "tests.toys:Counter", "Sums": "tests.toys:Sums", "Sink": "tests.toys:Sink"}
 
@@ -45,7 +46,9 @@ def test_graph_from_a_file(tmp_path: Path) -> None:
     graph = build_graph(read_graph_file(write(tmp_path, GOOD)), tmp_path, CLASSES)
     assert [str(edge) for edge in graph.edges] == ["a.tokens -> b.numbers", "b.sums -> c.tokens"]
     run_offline(graph)
-    assert len(graph.nodes["c"].values) == 10  # type: ignore[attr-defined]
+    sink = graph.nodes["c"]
+    assert isinstance(sink, Sink)
+    assert len(sink.values) == 10
 
 
 def test_class_of_ones_own(tmp_path: Path) -> None:

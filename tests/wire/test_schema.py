@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
 from auricle.wire.codec import encode
-from auricle.wire.messages import BY_NAME
+from auricle.wire.messages import BY_NAME, Message
 from auricle.wire.schema import SCHEMA, json_schema, with_tables
 from tests.conftest import ROOT
 from tests.wire.samples import EVERY, sent
@@ -32,8 +33,8 @@ def test_the_tables_are_those_of_the_types() -> None:
 
 
 @pytest.mark.parametrize("maker", EVERY)
-def test_the_schema_names_every_field_that_is_sent(maker: object) -> None:
-    message = sent(maker())  # type: ignore[operator]
+def test_the_schema_names_every_field_that_is_sent(maker: Callable[[], Message]) -> None:
+    message = sent(maker())
     definition = json_schema()["$defs"][type(message).__name__]
     content = msgspec.msgpack.decode(encode(message)[1])
     assert content.keys() == definition["properties"].keys()

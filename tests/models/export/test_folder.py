@@ -23,7 +23,7 @@ from auricle.errors import ModelError
 from auricle.models.card import check_program, load_card
 from auricle.models.export.folder import write_model_folder
 from auricle.models.export.modules import MEL, segment_size
-from auricle.models.export.options import Export
+from auricle.models.export.options import Export, Precision
 from auricle.models.inference.patches import PatchInference, open_patch_session
 from auricle.models.inference.program import specialise
 from auricle.models.inference.program_cache import ProgramShape
@@ -172,9 +172,9 @@ def test_the_engine_projects_what_is_new_and_gives_the_same(
 
 @pytest.mark.parametrize(("precision", "least"), [("int8", 0.99), ("fp16", 0.9999)])
 def test_other_precisions_say_how_far_they_are(
-    network: Maest, segments: list[np.ndarray], tmp_path: Path, precision: str, least: float
+    network: Maest, segments: list[np.ndarray], tmp_path: Path, precision: Precision, least: float
 ) -> None:
-    export = Export("small", labels=LABELS, block=1, precision=precision)  # type: ignore[arg-type]
+    export = Export("small", labels=LABELS, block=1, precision=precision)
     card = write_model_folder(network, tmp_path / "small", export, segments, "noise")
     assert card.precision == precision
     assert card.deviation is not None
@@ -195,9 +195,9 @@ def test_other_precisions_say_how_far_they_are(
 
 @pytest.mark.parametrize("precision", ["int8", "fp16"])
 def test_the_deviation_is_the_worst_of_all_that_was_tried(
-    network: Maest, segments: list[np.ndarray], tmp_path: Path, precision: str
+    network: Maest, segments: list[np.ndarray], tmp_path: Path, precision: Precision
 ) -> None:
-    export = Export("tried", LABELS, block=1, precision=precision, program=precision == "fp16")  # type: ignore[arg-type]
+    export = Export("tried", LABELS, block=1, precision=precision, program=precision == "fp16")
     # Noise of different loudness, which is quantised differently.
     segments = [segments[0], segments[1] * 40, segments[1] / 40]
     card = write_model_folder(network, tmp_path / "tried", export, segments, "noise")
@@ -265,10 +265,10 @@ def test_segments_of_a_batch_do_not_see_each_other(
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", TOLERANCE), ("fp16", 2e-2)])
 def test_program_for_one_shape_equals_the_network(
-    network: Maest, tmp_path: Path, precision: str, tolerance: float
+    network: Maest, tmp_path: Path, precision: Precision, tolerance: float
 ) -> None:
     """What torch-tensorrt is given to compile; half precision has three digits."""
-    export = Export("both", labels=LABELS, block=1, precision=precision, program=True)  # type: ignore[arg-type]
+    export = Export("both", labels=LABELS, block=1, precision=precision, program=True)
     card = write_model_folder(network, tmp_path / "both", export)
     path, digest = check_program(tmp_path / "both", card)
     assert digest == card.program_sha256

@@ -56,7 +56,7 @@ class Toy:
         self._traits = traits
         self.compiled: list[ProgramShape] = []
         self.loaded: list[Path] = []
-        self.fails: Exception | None = None
+        self.fails: BaseException | None = None
 
     def traits(self) -> Mapping[str, str]:
         return self._traits
@@ -198,7 +198,7 @@ def test_what_cannot_be_compiled_leaves_nothing(program: Path) -> None:
     with pytest.raises(ModelError, match=r"^toy: .*model.pt2 cannot be compiled: out of memory$"):
         cache(program, compiler).compiled(SHAPE)
     assert folders(program) == []
-    compiler.fails = KeyboardInterrupt()  # type: ignore[assignment]
+    compiler.fails = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         cache(program, compiler).compiled(SHAPE)
     assert folders(program) == []
