@@ -1,7 +1,7 @@
-"""Auricle listens to audio streams and says what it hears while it hears it.
+"""Auricle listens to audio streams, and reports live what it hears.
 
-Programs use `FileTagger` to tag files, `Subscriber`, `request` and `PcmSender` to talk to a running
-engine, and `Service` with `load_graph` to run a graph of their own. All errors are `AuricleError`.
+Programs use `FileTagger` to tag files, `Subscriber`, `request` and `PcmSender` to communicate with
+a running engine, and `Service` with `load_graph` to run a graph. All errors are `AuricleError`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# ONNX Runtime reports to its maker from 1.29 on unless this is set before it is imported; a user's
-# own value holds.
+# From 1.29 on, ONNX Runtime sends telemetry unless this is set before it is imported. A value that
+# the user has set is kept.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
@@ -67,11 +67,11 @@ _PLACES = {
     "load_graph": "auricle.service.overrides",
     "request": "auricle.wire.client",
 }
-"""Where the public names are; all others are errors."""
+"""Modules of the public names; all names that are not listed are in `auricle.errors`."""
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: the command line reads the version and no more.
+    # Imported on demand, since the command line often needs the version only.
     if name in __all__:
         import importlib
 

@@ -1,6 +1,6 @@
-"""How functions are compiled: the options, and the machine code kept on disk.
+"""Compiling functions with numba, with common options and the machine code cached on disk.
 
-Imports nothing of Auricle, so that models, nodes and training may import it.
+Imports nothing else of Auricle, so that models, nodes and training may import it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ from typing import Any
 
 import numba
 
-# error_model: a division by zero gives infinity, as in hardware; a test for it would stop
-# vectorisation.
 OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+"""Options of numba. With the error model of NumPy, a division by zero gives infinity; Python's test
+for it would prevent vectorisation."""
 
 
 def compiled_and_kept(function: Callable[..., Any]) -> Any:
-    """Compile a function, and keep the machine code on disk where numba finds a folder for it.
+    """Compile a function, and cache its machine code on disk where numba finds a folder for it.
 
-    The cache looks at the file of this function only: what it calls has to stand in the same file.
+    The cache is refreshed when the file of the function changes, and no other file is checked:
+    compiled functions that it calls must be in the same file.
+
+    Args:
+        function: Function to compile; it runs without the GIL.
     """
     try:
         return numba.njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # no folder to write to: a read-only installation without a home
+    except RuntimeError:  # no writable folder: a read-only installation without a home
         return numba.njit(**OPTIONS)(function)

@@ -1,4 +1,4 @@
-"""Tagging files offline, by the same nodes that run live."""
+"""Tagging files offline, with the same nodes that run live."""
 
 from __future__ import annotations
 
@@ -19,18 +19,26 @@ from auricle.nodes.sinks.collector import Collector, Segment
 class FileTagger:
     """Tags one file, segment by segment, in constant memory.
 
+    Iterate over it once, on one thread, to get a `Segment` for each segment of the file.
+
     Args:
-        path: Any file that FFmpeg decodes.
-        model: An installed model by name, or its folder.
-        hop_size: Mel frames from one segment to the next; the model card's, if left out.
-        threads: Threads that share the work of one inference.
-        embeddings: Whether segments carry the embeddings.
-        patchout: Level of a transformer's card; its first, if left out.
+        path: Path of the file, in any format that FFmpeg decodes.
+        model: Name of an installed model, or the folder of a model.
+        hop_size: Mel frames from one segment to the next; by default as in the model's card.
+        threads: Number of threads that share the work of one inference.
+        embeddings: Whether segments include the embeddings.
+        patchout: Patchout level in a transformer's card; by default the first.
+
+    Attributes:
+        backbone: Node that runs the model.
+        input: Node that decodes the file.
+        graph: Graph of the nodes.
+        run: The run, with its statistics; None before the first segment.
 
     Raises:
-        ConfigError: A model that is not there, or a parameter that cannot be used.
-        AuricleError: While iterating: a file that cannot be read or that breaks (`InputError`), a
-            model that is damaged, a second iteration.
+        ConfigError: The model is missing, or a parameter is invalid.
+        AuricleError: While iterating: the file cannot be read or breaks (`InputError`), the model
+            is damaged (`ModelError`), or it is the second iteration.
 
     Example:
         >>> tagger = FileTagger("song.mp3")                                    # doctest: +SKIP
@@ -61,7 +69,6 @@ class FileTagger:
         nodes = [self.input, mel, self.backbone, self._collector]
         self.graph = Graph(Path(path).name, nodes, edges)
         self.run: Run | None = None
-        """The run, with its statistics; None before the first segment is asked for."""
 
     @property
     def model_name(self) -> str:
@@ -70,31 +77,31 @@ class FileTagger:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The model's labels, in the order of the activations."""
+        """Labels of the model, in the order of its activations."""
         return self.backbone.card.classes
 
     @property
     def patchout(self) -> str:
-        """The patchout level that a transformer is run at; empty for other models."""
+        """Patchout level of a transformer; empty for other models."""
         allowed = self.backbone.levels.allowed
         return str(allowed[0]) if allowed else ""
 
     @property
     def decoded_s(self) -> float:
-        """Seconds of audio decoded so far."""
+        """Length of the audio decoded so far, in seconds."""
         audio = self.input.outputs["audio"].stream
         return float((audio.written - audio.start) / audio.token_type.rate)
 
     @property
     def segment_s(self) -> float:
-        """Seconds of audio that one segment takes."""
+        """Length of the audio that one segment needs, in seconds."""
         stream = self.backbone.outputs["predictions"].stream
         return float(stream.seconds(stream.start)[1])
 
     def __iter__(self) -> Iterator[Segment]:
         if self.run is not None:
             raise AuricleError(
-                f"{self.graph.name}: already tagged; make another FileTagger to do it again"
+                f"{self.graph.name}: already tagged; make another FileTagger to tag it again"
             )
         for run in passes(self.graph):
             self.run = run

@@ -1,4 +1,4 @@
-"""The command `auricle-train`; its exit codes are those of `auricle.cli`."""
+"""The command `auricle-train`; its exit codes are those of `auricle`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ COMMANDS = {
     "corpus": "Read tagged music into a manifest.",
     "dataset": "Read a published data set into a manifest and a task.",
     "features": "Compute mel spectrograms of a manifest.",
-    "recipes": "List recipes, and show them.",
-    "fit": "Train what a recipe describes.",
-    "vary": "Make more music for teachers to hear.",
-    "teach": "Store what teachers say of a corpus.",
+    "recipes": "List and show recipes.",
+    "fit": "Train the model that a recipe describes.",
+    "vary": "Make variations of music for teachers to tag.",
+    "teach": "Store the outputs of teachers for a corpus.",
     "heads": "Train shallow heads on embeddings.",
     "agree": "Compare a student with its teachers.",
     "evaluate": "Compare models on tagging and retrieval.",
     "cross": "Train heads on one collection, test them on another.",
-    "export": "Make a model folder that the engine runs.",
+    "export": "Export a trained model to a model folder.",
 }
 
 
@@ -34,9 +34,9 @@ COMMANDS = {
     epilog="Try: auricle-train corpus ~/Music",
 )
 @click.version_option(__version__, prog_name="auricle-train", message="%(prog)s %(version)s")
-@click.option("--debug", is_flag=True, help="Show tracebacks and log what happens.")
+@click.option("--debug", is_flag=True, help="Log everything, and show tracebacks of errors.")
 def cli(debug: bool) -> None:
-    """From a folder of tagged music to a model that Auricle runs."""
+    """Turn a folder of tagged music into a model that Auricle runs."""
 
 
 def main() -> None:

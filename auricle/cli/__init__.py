@@ -1,8 +1,7 @@
 """The command line: its subcommands and its exit codes.
 
-Exit codes: 0 all went well; 1 something failed, one line on standard error says what and where; 2
-the command line, a graph or a parameter cannot be used; 3 the work was done but some of the input
-is missing; 130 interrupted.
+Exit codes: 0, success; 1, a failure, described in one line on standard error; 2, an invalid command
+line, graph or parameter; 3, the work was done but some of the input was missing; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ from auricle import __version__
 from auricle.cli.group import LazyGroup
 
 COMMANDS = {
-    "bench": "Measure speed, and where the time goes.",
-    "control": "Ask a running engine, or tell it what to do.",
-    "devices": "List microphones and line-ins.",
-    "graph": "Find, check and look at graph files, or start one of your own.",
-    "listen": "Show what an engine publishes, live.",
-    "models": "List, get and check models.",
-    "run": "Run a graph: hear, tag, publish.",
+    "bench": "Measure speed and find out where the time goes.",
+    "control": "Query and control a running engine.",
+    "devices": "List the sound devices to listen to.",
+    "graph": "List, check, show and copy graph files.",
+    "listen": "Show live what an engine publishes.",
+    "models": "List, download, check and export models.",
+    "run": "Run a graph, and publish live what it hears.",
     "tag": "Tag audio files.",
 }
 
 SOURCE = Path(__file__).resolve().parents[2]
 
-# `auricle bench` is part of a source tree and not installed.
+# `auricle bench` is part of the source tree, and is not installed.
 if (SOURCE / "bench").is_dir():
     sys.path.append(str(SOURCE))
 else:
@@ -42,9 +41,13 @@ else:
     table=COMMANDS,
     elsewhere={"bench": "bench.command"},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Try: auricle tag song.mp3, auricle run demo, auricle listen tcp://127.0.0.1:5680",
+    epilog="""\b
+Try:
+  auricle tag song.mp3
+  auricle run demo
+  auricle listen tcp://127.0.0.1:5680""",
 )
 @click.version_option(__version__, prog_name="auricle", message="%(prog)s %(version)s")
-@click.option("--debug", is_flag=True, help="Show tracebacks and log everything that happens.")
+@click.option("--debug", is_flag=True, help="Log everything, and show tracebacks of errors.")
 def cli(debug: bool) -> None:
-    """Auricle listens to audio streams and says what it hears while it hears it."""
+    """Listen to audio streams, and report live what is heard."""

@@ -1,4 +1,4 @@
-"""`auricle control`: questions and commands for a running engine."""
+"""`auricle control`: querying and controlling a running engine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from auricle.wire.connection import Keys
 
 EXAMPLE = "tcp://127.0.0.1:5682"
+"""Address of the control socket in the graphs that come with Auricle."""
+
+ALL_STREAMS = "[default: all streams, later ones included]"
+"""Help on the default of `--stream`."""
 
 
 def _check_address(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Refuse a command in the place of the address: then the address was forgotten."""
+    """Refuse a command in place of the address, which was then forgotten."""
     if value in control.commands:
         raise click.UsageError(
             f"the address of the engine comes before {value!r}: auricle control {EXAMPLE} {value}",
@@ -31,13 +35,18 @@ def _check_address(ctx: click.Context, param: click.Parameter, value: str) -> st
 
 @dataclass(frozen=True)
 class Engine:
-    """The engine that is asked."""
+    """The engine that commands are sent to.
+
+    Attributes:
+        address: Address of its control socket.
+        keys: Keys for an engine on another machine.
+    """
 
     address: str
     keys: Keys | None
 
     def ask(self, command: str, **arguments: Any) -> Any:
-        """The answer to a command; arguments that are None are left out."""
+        """Send a command, without the arguments that are None; returns the result."""
         from auricle.wire.client import request
 
         given = {name: value for name, value in arguments.items() if value is not None}
@@ -58,18 +67,21 @@ Examples:
 @key_options
 @click.pass_context
 def control(ctx: click.Context, address: str, key: str | None, server_key: str | None) -> None:
-    """Ask the engine whose control socket is at ADDRESS, or tell it what to do.
+    """Query and control a running engine.
 
-    Answers are JSON.
+    ADDRESS is that of its control socket. Answers are printed as JSON.
     """
     ctx.obj = Engine(address, parse_keys(key, server_key))
 
 
 @control.command("list")
-@click.option("--json", "as_json", is_flag=True, help="JSON also on a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on a terminal, too.")
 @click.pass_obj
 def list_streams(engine: Engine, as_json: bool) -> None:
-    """List the streams and how they are: a table on a terminal, JSON elsewhere."""
+    """List the streams and their states.
+
+    Prints a table on a terminal, JSON elsewhere.
+    """
     streams = engine.ask("list")
     if as_json or not sys.stdout.isatty():
         _print(streams)
@@ -83,7 +95,10 @@ def list_streams(engine: Engine, as_json: bool) -> None:
 @click.argument("stream", required=False)
 @click.pass_obj
 def describe(engine: Engine, stream: str | None) -> None:
-    """Describe a STREAM, or all: labels, models, hop, settings, commands."""
+    """Describe a stream or all streams.
+
+    Prints labels, models, segments, settings and commands of STREAM, or of all streams.
+    """
     _print(engine.ask("describe", stream=stream))
 
 
@@ -91,7 +106,10 @@ def describe(engine: Engine, stream: str | None) -> None:
 @click.argument("stream", required=False)
 @click.pass_obj
 def statistics(engine: Engine, stream: str | None) -> None:
-    """Show what every node of a STREAM, or of all, has counted."""
+    """Show counts and latencies of a stream or all streams.
+
+    Prints what every node of STREAM, or of all streams, has counted, and latencies in seconds.
+    """
     _print(engine.ask("statistics", stream=stream))
 
 
@@ -99,7 +117,10 @@ def statistics(engine: Engine, stream: str | None) -> None:
 @click.argument("stream", required=False)
 @click.pass_obj
 def stop(engine: Engine, stream: str | None) -> None:
-    """Stop a STREAM, or all; it stays in the list."""
+    """Stop a stream or all streams.
+
+    Stops STREAM, or all streams. They stay in the list.
+    """
     _print(engine.ask("stop", stream=stream))
 
 
@@ -115,13 +136,14 @@ Example:
     "settings",
     metavar="NODE.PARAM=VALUE",
     multiple=True,
-    help="A parameter that differs from the graph's; the value is read as YAML.",
+    help="Change a parameter for this stream; VALUE is YAML. May be repeated.",
 )
 @click.pass_obj
 def add_stream(engine: Engine, stream: str, source: str, settings: tuple[str, ...]) -> None:
-    """Run the graph for another STREAM, which listens to INPUT.
+    """Run the graph for another stream.
 
-    INPUT is a file, a URL, mic:NAME, or zmq:ADDRESS.
+    STREAM is its name. INPUT is its source: a file, a URL, mic:NAME, or zmq:ADDRESS. A stream that
+    has ended can be added again.
     """
     values = parse_settings(settings)
     _print(engine.ask("add-stream", stream=stream, input=_absolute(source), values=values))
@@ -131,25 +153,31 @@ def add_stream(engine: Engine, stream: str, source: str, settings: tuple[str, ..
 @click.argument("stream")
 @click.pass_obj
 def remove_stream(engine: Engine, stream: str) -> None:
-    """Stop a STREAM and forget it."""
+    """Stop a stream, and remove it from the list."""
     _print(engine.ask("remove-stream", stream=stream))
 
 
 @control.command()
 @click.argument("head")
-@click.option("--stream", help="Only to this stream.  [default: to all, and those to come]")
+@click.option("--stream", metavar="NAME", help=f"Add it to this stream only.  {ALL_STREAMS}")
 @click.pass_obj
 def add_head(engine: Engine, head: str, stream: str | None) -> None:
-    """Add a HEAD, an installed one by name or a folder, to running streams."""
+    """Add a head to running streams.
+
+    HEAD is the name of an installed head, or the folder of one.
+    """
     _print(engine.ask("add-head", head=_absolute(head), stream=stream))
 
 
 @control.command()
 @click.argument("head")
-@click.option("--stream", help="Only from this stream.  [default: from all, and those to come]")
+@click.option("--stream", metavar="NAME", help=f"Remove it from this stream only.  {ALL_STREAMS}")
 @click.pass_obj
 def remove_head(engine: Engine, head: str, stream: str | None) -> None:
-    """Remove a HEAD from running streams."""
+    """Remove a head from running streams.
+
+    HEAD is its name.
+    """
     _print(engine.ask("remove-head", head=head, stream=stream))
 
 
@@ -161,14 +189,26 @@ Examples:
   auricle control tcp://127.0.0.1:5682 patchout --adaptive --stream mic"""
 )
 @click.argument("level", required=False)
-@click.option("--keep-every", type=click.IntRange(1), help="Keep one column of patches in so many.")
 @click.option(
-    "--drop-row", "rows", type=click.IntRange(0), multiple=True, help="Leave out a row of patches."
+    "--keep-every",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Keep every N-th column of patches (time).  [default: 1]",
 )
 @click.option(
-    "--adaptive/--fixed", default=None, help="Use cheaper levels while there is not enough time."
+    "--drop-row",
+    "rows",
+    type=click.IntRange(0),
+    multiple=True,
+    metavar="ROW",
+    help="Leave out a row of patches (frequency), from 0. May be repeated.",
 )
-@click.option("--stream", help="Only of this stream.  [default: of all, and those to come]")
+@click.option(
+    "--adaptive/--fixed",
+    default=None,
+    help="Use cheaper levels when time runs short, or stay at one.  [default: unchanged]",
+)
+@click.option("--stream", metavar="NAME", help=f"Change this stream only.  {ALL_STREAMS}")
 @click.pass_obj
 def patchout(
     engine: Engine,
@@ -178,13 +218,14 @@ def patchout(
     adaptive: bool | None,
     stream: str | None,
 ) -> None:
-    """Change which patches a transformer looks at.
+    """Change the patchout of a transformer.
 
-    LEVEL is one of the model's card; other patches are named by options.
+    LEVEL is one of the levels in the model's card; --keep-every and --drop-row choose any other set
+    of patches.
     """
     own = {"keep_every": keep_every or 1, "drop_rows": list(rows)} if keep_every or rows else None
     if level and own:
-        raise click.UsageError("a LEVEL, or --keep-every and --drop-row, not both")
+        raise click.UsageError("give a LEVEL, or --keep-every and --drop-row, not both")
     _print(engine.ask("patchout", patchout=level or own, adaptive=adaptive, stream=stream))
 
 
@@ -198,13 +239,16 @@ Examples:
 @click.argument("arguments", nargs=-1, metavar="[NAME=VALUE]...")
 @click.pass_obj
 def call(engine: Engine, command: str, arguments: tuple[str, ...]) -> None:
-    """Give any COMMAND that `describe` lists; the values are read as YAML."""
+    """Send any command.
+
+    COMMAND is one of those that `describe` lists, with arguments whose values are YAML.
+    """
     given = parse_settings(arguments, form="NAME=VALUE", option="call")
     _print(engine.ask(command, **given))
 
 
 def _absolute(name: str) -> str:
-    """A file or folder by its whole path, since the engine may run in another folder."""
+    """The absolute path of a file or folder, since the engine may run in another folder."""
     return str(Path(name).absolute()) if Path(name).exists() else name
 
 

@@ -1,4 +1,4 @@
-"""Which files a path stands for."""
+"""Finding the audio files that a path on the command line stands for."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from auricle.nodes.inputs.audio_files import audio_files_below
 
 
 def audio_files(path: Path) -> list[Path]:
-    """`path` itself, or the audio files anywhere in it, sorted, if it is a folder.
+    """List the audio files that a path stands for.
+
+    Args:
+        path: Path of a file, which is taken as it is, or of a folder.
+
+    Returns:
+        The file; or all audio files anywhere below the folder, sorted.
 
     Raises:
-        InputError: It is a folder without audio.
+        InputError: The folder has no audio files.
     """
     if not path.is_dir():
         return [path]

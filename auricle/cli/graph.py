@@ -1,4 +1,4 @@
-"""`auricle graph`: graph files found, checked, drawn, and copied to start from."""
+"""`auricle graph`: listing, checking, showing and copying graph files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ GRAPH = click.argument("graph")
 
 @click.group(
     cls=Group,
-    epilog="GRAPH is a file, or the name of a graph that comes with Auricle: auricle graph list",
+    epilog="GRAPH is a file, or the name of a graph that `auricle graph list` lists.",
 )
 def graph() -> None:
-    """Find, check and look at graph files, or start one of your own."""
+    """List, check, show and copy graph files."""
 
 
 @graph.command("list")
@@ -47,9 +47,10 @@ Examples:
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 def new(name: str, file: Path | None) -> None:
-    """Copy the graph called NAME to FILE, NAME.yaml if left out, to make it your own.
+    """Copy a graph, to start your own from.
 
-    The heads, sounds and lists of sources that it names are put beside it.
+    NAME is a graph that comes with Auricle, or a file. FILE is the copy, NAME.yaml by default. The
+    heads, sounds and lists of sources that the graph names are copied beside it.
     """
     from auricle.cli.graph_copy import copy_graph
 
@@ -63,7 +64,10 @@ def new(name: str, file: Path | None) -> None:
 @graph.command()
 @GRAPH
 def check(graph: str) -> None:
-    """Check a graph: classes, parameters, ports, rates, models, addresses. Nothing is opened."""
+    """Check a graph without running it.
+
+    Checks classes, parameters, ports, rates, models and addresses; opens no device or socket.
+    """
     from auricle.service.building import build_graph
     from auricle.service.overrides import for_stream
     from auricle.service.stream_list import list_streams
@@ -84,11 +88,11 @@ def check(graph: str) -> None:
     type=click.Choice(["text", "mermaid", "json"]),
     default="text",
     show_default=True,
-    help="Mermaid draws it in Markdown.",
+    help="Form of the output; mermaid is a chart for Markdown.",
 )
 @GRAPH
 def show(graph: str, form: str) -> None:
-    """Show the nodes of a graph, their ports, rates, rings, and how late it speaks."""
+    """Show nodes, ports, rates, rings and latency of a graph."""
     from auricle.cli import diagram
 
     _, built = _build(find_graph(graph))
@@ -109,7 +113,7 @@ def schema() -> None:
 
 
 def _build(path: Path) -> tuple[GraphFile, Graph]:
-    """Read and build a graph, and check the addresses that it speaks on."""
+    """Read and build a graph, and check the addresses of its sockets."""
     from auricle.service.building import build_graph
     from auricle.service.graph_file import read_graph_file
     from auricle.wire.server import check_addresses

@@ -1,4 +1,4 @@
-"""Writing a copy of a graph to start from, with the files that it names."""
+"""Copying a graph file, with the files that it names."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from auricle.service.schema import json_schema
 from auricle.service.stream_list import StreamList
 
 SCHEMA = "graph.schema.json"
-"""Name of the JSON Schema that the first line of a graph file shows editors."""
+"""Name of the JSON Schema that the first line of a graph file names for editors."""
 
 LICENCE = "LICENSE.md"
+"""Name of a licence, which is copied along with the files beside it."""
 
 
 def copy_graph(source: Path, target: Path) -> list[Path]:
     """Copy a graph file, and beside it the heads, sounds and lists of sources that it names.
 
     Args:
-        source: The graph file to start from.
-        target: The file to write; its folder is made if it is missing.
+        source: Graph file to copy.
+        target: File to write; its folder is made if necessary.
 
     Returns:
-        The files and folders written. Those beside the graph that exist already are left alone.
+        The files and folders written; those beside the target that already existed are kept.
 
     Raises:
-        ConfigError: A graph that cannot be read, or a target that exists.
-        OSError: A target that cannot be written.
+        ConfigError: The graph cannot be read, or the target exists.
+        OSError: The target cannot be written.
     """
     file = read_graph_file(source)
     if target.exists():
-        raise ConfigError(f"{target}: there is a file of this name already; name another one")
+        raise ConfigError(f"{target}: already exists; choose another name")
     target.parent.mkdir(parents=True, exist_ok=True)
     text = source.read_text(encoding="utf-8")
     target.write_text(text, encoding="utf-8")
@@ -53,7 +54,7 @@ def copy_graph(source: Path, target: Path) -> list[Path]:
 
 
 def _companions(file: GraphFile, folder: Path) -> Iterator[str]:
-    """Relative paths of what a graph file names and its folder holds."""
+    """Relative paths of the files and folders beside a graph file that it names."""
     texts = [text for spec in file.nodes for text in _texts(spec.params)]
     if isinstance(file.streams, StreamList):
         texts.append(str(file.streams.sources))
@@ -69,7 +70,7 @@ def _companions(file: GraphFile, folder: Path) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in the parameters of a node, however deep it lies."""
+    """All strings in a value of nested mappings and lists."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

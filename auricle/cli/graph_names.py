@@ -1,4 +1,4 @@
-"""The graphs that come with Auricle, and which file a name on the command line stands for."""
+"""Finding graph files by the names that the command line takes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ SHIPPED = Path(__file__).resolve().parents[1] / "graphs"
 """Folder of the graphs that come with Auricle."""
 
 SUFFIXES = (".yaml", ".yml")
+"""Suffixes of graph files."""
 
 
 def shipped_graphs() -> list[str]:
@@ -18,14 +19,17 @@ def shipped_graphs() -> list[str]:
 
 
 def find_graph(name_or_path: str) -> Path:
-    """The graph file that was asked for.
+    """Find a graph file.
 
     Args:
-        name_or_path: Path of a file, or else the name of a graph that comes with Auricle. A file
-            wins; what has a folder or the ending of a file is always a path.
+        name_or_path: Path of a file, or the name of a graph that comes with Auricle. An existing
+            file wins; anything with a folder or the suffix of a graph file is a path.
+
+    Returns:
+        The path of the file, which need not exist if a path was given.
 
     Raises:
-        ConfigError: An unknown name.
+        ConfigError: There is no graph of this name.
     """
     path = Path(name_or_path)
     if path.is_file() or path.suffix in SUFFIXES or path.name != name_or_path:
@@ -35,6 +39,6 @@ def find_graph(name_or_path: str) -> Path:
         hint = did_you_mean(name_or_path, known)
         raise ConfigError(
             f"no graph {name_or_path!r}{hint}; graphs that come with Auricle are: "
-            f"{', '.join(known)}; any other is named by its file"
+            f"{', '.join(known)}; for any other, give its file"
         )
     return SHIPPED / f"{name_or_path}.yaml"

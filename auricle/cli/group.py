@@ -1,4 +1,4 @@
-"""Groups of commands: imported when called, with suggestions, and with one line for an error."""
+"""Groups of commands that import commands on demand, suggest names and print errors."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import click
 from auricle.errors import FAILED, INTERRUPTED, AuricleError, did_you_mean, one_line
 
 TRAINING_PACKAGES = {"faiss", "lightning", "mutagen", "onnxscript", "pyarrow", "sklearn", "torch"}
-"""Packages of the extra `train`, by the names they are imported by."""
+"""Packages of the extra `train`, by the names under which they are imported."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class Group(click.Group):
-    """A group of commands that suggests one where an unknown one was asked for."""
+    """A group of commands that suggests a name in place of an unknown one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the subcommand that the arguments begin with, or fail with the names there are."""
+        """Find the command that the arguments begin with; an unknown one is an error of usage."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             known = self.list_commands(ctx)
@@ -33,15 +33,15 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """The group of a whole program.
+    """The top group of a program.
 
-    It imports a command when it is called, so that help and version are quick, and ends with one
-    line and an exit code where the command raises an error.
+    Imports a command only when it is called, so that help and version are quick. Turns an error of
+    the command into one line on standard error and an exit code.
 
     Args:
-        package: Package of the commands: each is in a module of its own name, with `_` for `-`.
-        table: A line of help for each command, by its name.
-        elsewhere: Modules of the commands that lie outside of the package, by name.
+        package: Package of the commands, each in a module of the same name with `_` for `-`.
+        table: Line of help for each command, by name.
+        elsewhere: Modules of the commands that are outside of the package, by name.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class LazyGroup(Group):
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
-            # Whoever read our output has seen enough, as in `auricle tag ... | head`.
+            # The reader of our output has closed the pipe, as in `auricle tag ... | head`.
             sys.stderr.close()
             sys.exit(FAILED)
         except Exception as error:
@@ -97,7 +97,7 @@ class LazyGroup(Group):
 
 
 def _describe(error: Exception) -> str:
-    """One line about an error that ends a command."""
+    """One line that describes the error that ended a command."""
     if isinstance(error, ImportError) and error.name in TRAINING_PACKAGES:
         return f"needs {error.name}: pip install 'auricle[train]'"
     if isinstance(error, AuricleError | OSError):

@@ -1,4 +1,4 @@
-"""`auricle listen`: what an engine publishes."""
+"""`auricle listen`: showing live what an engine publishes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,30 @@ Examples:
 )
 @click.argument("address")
 @click.option(
-    "--topic", "topics", multiple=True, help="Only topics that begin with this; may be repeated."
+    "--topic",
+    "topics",
+    metavar="PREFIX",
+    multiple=True,
+    help="Show only topics with this prefix. May be repeated.  [default: all topics]",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a message.")
-@click.option("--until-end", is_flag=True, help="Stop at the end of a stream; fail at its error.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per message.")
+@click.option(
+    "--until-end",
+    is_flag=True,
+    help="Stop when a stream ends; exit with 1 if it has failed.",
+)
 @click.option(
     "--duration",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="Stop after S seconds.",
+    help="Stop after S seconds.  [default: never]",
 )
-@click.option("--count", type=click.IntRange(1), help="Stop after so many messages.")
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Stop after N messages, heartbeats not counted.  [default: never]",
+)
 @key_options
 def listen(
     address: str,
@@ -42,10 +55,11 @@ def listen(
     key: str | None,
     server_key: str | None,
 ) -> None:
-    """Show what the engine at ADDRESS publishes, live.
+    """Show live what an engine publishes.
 
-    On a terminal the strongest labels are drawn as bars; in a pipe each message is a line. Lost
-    messages are reported. At the end, the latency from the sound to this listener, by stage.
+    ADDRESS is that of its publishing socket, or of its socket for arrays. On a terminal, the
+    strongest labels are drawn as bars; in a pipe, each message is a line. Lost messages are
+    reported. At the end, the latencies from the sound to this command are printed by stage.
     """
     from auricle.cli.listening import listen as show
     from auricle.cli.listening import summary
@@ -77,6 +91,6 @@ def listen(
             click.echo(line, err=as_json)
         if last is None and not stop.is_set():
             why = subscriber.trouble or "is an engine running there?"
-            raise WireError(f"{address}: nothing was heard; {why}")
+            raise WireError(f"{address}: no message received; {why}")
     if until_end and isinstance(last, Error):
         raise AuricleError(f"{last.stream}: {last.error}")

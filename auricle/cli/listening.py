@@ -1,4 +1,4 @@
-"""Listening to an engine until something ends it, and what is said of it afterwards."""
+"""Listening to an engine until an event ends it, and summarising what was received."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from auricle.wire.client import Subscriber
 from auricle.wire.messages import End, Error, Heartbeat, Message
 
 TICK_S = 0.1
-"""Seconds between two looks at the time, at signals and at the display."""
+"""Longest time between two checks of the clock, of signals and of the display, in s."""
 
 PATIENCE_S = 1.0
-"""Seconds without a message before `listen` reports that it is waiting."""
+"""Seconds without any message before `listen` reports that it is waiting."""
 
 
 def listen(
@@ -28,21 +28,21 @@ def listen(
     over: Callable[[], bool] = lambda: False,
     waiting: Callable[[str | None], None] = lambda trouble: None,
 ) -> tuple[LatencyTable, Message | None]:
-    """Show messages until something ends it.
+    """Show messages until one of the conditions holds.
 
     Args:
         subscriber: Source of the messages.
-        view: Where they are shown; it is closed at the end.
-        until_end: Whether the end or the error of a stream ends it.
-        duration_s: Longest time.
-        count: Most messages, heartbeats not counted.
-        stop: Ends it when set.
-        over: Asked when nothing has come for a moment: whether nothing more can come.
-        waiting: Called, while nothing has come yet, once after a second and whenever the reason
-            changes, with the reason if it is known.
+        view: View that shows them; closed at the end.
+        until_end: Whether to stop at the end or the error of a stream.
+        duration_s: Seconds after which to stop; None for no limit.
+        count: Number of messages after which to stop, heartbeats not counted; None for no limit.
+        stop: Event that stops it; any thread may set it.
+        over: Function to call while no message arrives; True if none can arrive any more.
+        waiting: Function to call before the first message, once after a second and whenever the
+            reason changes, with the reason for the wait; None if it is unknown.
 
     Returns:
-        The latencies, and the last message; None if none came.
+        The latencies of the predictions, and the last message; None if none was received.
     """
     latencies, last = LatencyTable(), None
     patience = _Patience(subscriber, waiting)
@@ -53,7 +53,7 @@ def listen(
             if duration_s is not None and now - began >= duration_s:
                 break
             message = subscriber.receive(TICK_S)
-            # Not with every message: drawing takes longer than receiving.
+            # Not at every message, as drawing takes longer than receiving.
             if now - ticked >= TICK_S:
                 ticked = now
                 view.tick(subscriber.silent_s, subscriber.trouble)
@@ -76,7 +76,7 @@ def listen(
 
 
 class _Patience:
-    """Reports that nothing comes, and why, as far as that is known; no reason twice in a row."""
+    """Reports that no message arrives, and why if that is known; no reason twice in a row."""
 
     def __init__(self, subscriber: Subscriber, waiting: Callable[[str | None], None]) -> None:
         self._subscriber = subscriber
@@ -93,12 +93,16 @@ class _Patience:
 
 
 def summary(view: View, latencies: LatencyTable, lost: int) -> list[str]:
-    """Lines about all that was heard: predictions, losses unless `view` shows them, latencies.
+    """Summarise what was received.
 
     Args:
-        view: Where the messages were shown.
+        view: View that showed the messages.
         latencies: Latencies of the predictions.
-        lost: Messages that were lost.
+        lost: Number of lost messages.
+
+    Returns:
+        Lines with the numbers of predictions and losses, unless the view shows them, and with a
+        table of latencies in ms.
     """
     lines = [] if view.shows_totals else [totals(latencies, lost)]
     return lines + str(latencies).splitlines()

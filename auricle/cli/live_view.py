@@ -1,4 +1,4 @@
-"""What an engine publishes, live on a terminal."""
+"""Showing on a terminal what an engine publishes, redrawn in place."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from auricle.cli.views import LatencyTable, PlainView, View, describe, remarks, 
 from auricle.wire.messages import Array, End, Error, Heartbeat, Message, Prediction
 
 MOST_PANELS = 4
-"""Heads shown as bars; more are shown as a line each."""
+"""Most heads that are shown as bars; more are shown as one line each."""
 
 MOST_LINES = 40
-"""Heads shown at all; the latest."""
+"""Most heads that are shown at all, the most recent ones."""
 
 SILENT_S = 3.0
-"""Seconds without a heartbeat after which an engine is called silent."""
+"""Seconds without a message after which an engine is called silent."""
 
 
 class LiveView:
-    """Bars of the strongest labels of every head, redrawn in place; heads that ended are dim."""
+    """Shows bars for the strongest labels of every head; those of ended streams are dim."""
 
     shows_totals = True
 
@@ -46,8 +46,7 @@ class LiveView:
         self._lost += sum(lost.values())
         if isinstance(message, Prediction):
             name = f"{message.stream}/{message.head}"
-            # The latest one last, so that those that have fallen silent are the first to be left
-            # out.
+            # The most recent one last, so that silent heads are the first to be left out.
             if len(self._predictions) >= MOST_LINES:
                 self._predictions.pop(name, None)
             self._predictions[name] = message
@@ -85,7 +84,7 @@ class LiveView:
         )
 
     def _lines(self) -> RenderableType:
-        """Many heads, a line each."""
+        """Many heads, one line each."""
         table = Table(box=None, pad_edge=False)
         table.add_column("stream/head", no_wrap=True)
         table.add_column("at, s", no_wrap=True, justify="right")
@@ -109,7 +108,7 @@ class LiveView:
             p50, p95, _, longest = self._latencies.percentiles("total")
             parts.append(f"latency p50 {p50:.1f} ms, p95 {p95:.1f} ms, max {longest:.1f} ms")
         if self._silent_s > SILENT_S:
-            parts.append(f"the engine is silent for {self._silent_s:.0f} s")
+            parts.append(f"the engine has been silent for {self._silent_s:.0f} s")
             if self._trouble:
                 parts.append(self._trouble)
         return ", ".join(parts)
@@ -127,5 +126,5 @@ def _bars(prediction: Prediction) -> RenderableType:
 
 
 def view_for_terminal() -> View:
-    """Bars on a terminal, lines elsewhere."""
+    """A `LiveView` if standard output is a terminal, a `PlainView` otherwise."""
     return LiveView() if sys.stdout.isatty() else PlainView()

@@ -1,4 +1,4 @@
-"""The log of `auricle run`: what becomes of streams, with times and levels."""
+"""The log of `auricle run`: the states of streams, with times and levels."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ log = logging.getLogger(__name__)
 
 
 def log_to_stderr() -> None:
-    """Write what is worth knowing to standard error; with --debug everything is there already."""
+    """Log our messages from INFO on to standard error, unless --debug already logs everything."""
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
         logging.getLogger("auricle").setLevel(logging.INFO)
 
 
 class StateLog:
-    """Logs the states that streams come into.
+    """Logs the states that streams enter.
 
-    Called on the threads that bring them there, one at a time.
+    Called on the threads that change them, but on one at a time: the lock of the streams is held.
 
     Args:
-        endings: Whether to log how streams ended; of a single one, the command itself says so.
+        endings: Whether to log the ends of streams; for a single one, the command reports its end.
     """
 
     def __init__(self, endings: bool) -> None:

@@ -174,7 +174,7 @@ Examples:
 )
 @click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the model.  [default: the folder's name]")
+@click.option("--name", metavar="NAME", help="Name of the model.  [default: the folder's name]")
 @click.option(
     "--labels",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -185,18 +185,21 @@ Examples:
     "--block",
     type=click.IntRange(0),
     default=6,
+    metavar="N",
     show_default=True,
     help="Transformer block whose tokens make the embeddings, from 0.",
 )
 @click.option(
     "--tokens",
     default="cls,dist,avg",
+    metavar="KINDS",
     show_default=True,
     help="Tokens that make the embeddings, of cls, dist and avg; none for no embeddings.",
 )
 @click.option(
     "--heads",
     type=click.IntRange(1),
+    metavar="N",
     help="Attention heads per block, which checkpoints do not record.  [default: width / 64]",
 )
 @click.option(
@@ -217,7 +220,7 @@ Examples:
     help="Audio file on which the model is compared with the checkpoint; the card gets the "
     "deviation.  [default: the demo clip]",
 )
-@click.option("--licence", help="SPDX identifier of the licence, for the card.")
+@click.option("--licence", metavar="SPDX", help="SPDX identifier of the licence, for the card.")
 def export(
     checkpoint: Path,
     folder: Path,

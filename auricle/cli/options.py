@@ -1,4 +1,4 @@
-"""Options that several commands have, and how their values are read."""
+"""Options that several commands share, and parsing their values."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 def parse_settings(
     settings: Iterable[str], form: str = "NODE.PARAM=VALUE", option: str = "--set"
 ) -> dict[str, Any]:
-    """The values that an option such as `--set` gives, by name.
+    """Parse the values of an option such as `--set`.
 
     Args:
-        settings: As written on the command line, each `name=value`; of two with one name the last
-            counts. Values are read as YAML.
-        form: What a setting looks like, for the error message.
-        option: Name of the option, for the error message.
+        settings: Settings from the command line, each `name=value` with a value in YAML; of two
+            with the same name, the last counts.
+        form: Form of a setting, for error messages.
+        option: Name of the option, for error messages.
+
+    Returns:
+        The values by name.
 
     Raises:
-        ConfigError: A setting without `=` or a name, or a value that is not YAML.
+        ConfigError: A setting has no `=` or no name, or its value is not YAML.
     """
     import yaml
 
@@ -43,12 +46,12 @@ def parse_settings(
 
 
 def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--key` and `--server-key`, which `parse_keys` reads."""
+    """Add the options `--key` and `--server-key` to a command, for `parse_keys` to read."""
     own = click.option(
-        "--key", type=click.Path(), help="Own .key_secret file, for an engine beyond this machine."
+        "--key", type=click.Path(), help="Your .key_secret file, for an engine on another machine."
     )
     server = click.option(
-        "--server-key", type=click.Path(), help="The server's .key file; goes with --key."
+        "--server-key", type=click.Path(), help="The engine's .key file; required with --key."
     )
     return own(server(command))
 
@@ -57,7 +60,7 @@ def parse_keys(key: str | None, server_key: str | None) -> Keys | None:
     """The CURVE keys that `--key` and `--server-key` name; None if neither is given.
 
     Raises:
-        click.UsageError: One without the other.
+        click.UsageError: Only one of the two is given.
     """
     from auricle.wire.connection import Keys
 

@@ -1,4 +1,4 @@
-"""`auricle run`: a graph at work."""
+"""`auricle run`: running a graph."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from auricle.service.service import Service
 
 SETTLE_S = 1.0
-"""Longest wait for the first sound before the stream is announced."""
+"""Longest wait for the first sound before the stream is announced, in seconds."""
 
 SWITCH_S = 0.0005
-"""Longest time that one thread keeps the interpreter while another waits for it."""
+"""Longest time for which a thread keeps the interpreter while another waits, in seconds."""
 
 POLL_S = 0.1
-"""How often a signal or the end of the time is looked for."""
+"""Seconds between two checks for a signal or the end of `--duration`."""
 
 
 @click.command(
@@ -41,33 +41,33 @@ Examples:
 @click.option(
     "--input",
     "source",
-    metavar="WHAT",
-    help="Listen to this instead: a file, a URL, mic, mic:NAME, zmq:ADDRESS, or raw PCM on "
-    "standard input as -:RATE,CHANNELS,FORMAT; - alone is -:44100,2,s16le.",
+    metavar="SOURCE",
+    help="Listen to this instead of the graph's source: a file, a URL, mic, mic:NAME, zmq:ADDRESS, "
+    "or raw PCM on standard input as -:RATE,CHANNELS,FORMAT with RATE in Hz; - alone means "
+    "-:44100,2,s16le.",
 )
 @click.option(
     "--set",
     "settings",
     metavar="NODE.PARAM=VALUE",
     multiple=True,
-    help="Change a parameter of a node; the value is read as YAML.",
+    help="Change a parameter of a node; VALUE is YAML. May be repeated.",
 )
 @click.option(
     "--duration",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="Stop after S seconds.",
+    help="Stop after S seconds.  [default: when the inputs end]",
 )
-@click.option("--listen", is_flag=True, help="Show what is published, as a subscriber receives it.")
+@click.option("--listen", is_flag=True, help="Show what is published, as `auricle listen` does.")
 def run(
     graph: str, source: str | None, settings: tuple[str, ...], duration: float | None, listen: bool
 ) -> None:
-    """Run GRAPH, a file or one that comes with Auricle, until its inputs end.
+    """Run a graph until its inputs end or it is interrupted.
 
-    It ends before when --duration is over, or when it is interrupted.
-
-    Predictions, events and the like go to the addresses of the graph file; docs/wire.md says how to
-    read them, `auricle listen` shows them.
+    GRAPH is a file, or the name of a graph that `auricle graph list` lists. Predictions and events
+    are published at the addresses in the graph file: `auricle listen` shows them, and docs/wire.md
+    describes how programs read them.
     """
     from auricle.service.overrides import load_graph
     from auricle.service.service import Service
@@ -75,16 +75,16 @@ def run(
     path = find_graph(graph)
     file = load_graph(path, parse_settings(settings), source)
     if listen and file.wire.publish is None:
-        raise click.UsageError(f"--listen shows what is published, and {path} has no wire.publish")
+        raise click.UsageError(f"{path}: --listen needs an address in wire.publish")
     log_to_stderr()
-    # A worker that comes back from inference must not wait 5 ms, Python's default, for another's
-    # Python.
+    # A worker that returns from inference must not wait for another thread's Python code for 5 ms,
+    # Python's default.
     sys.setswitchinterval(SWITCH_S)
     many = file.streams is not None
     service = Service(file, path.parent, changed=StateLog(endings=many))
     stop = catch_interrupts()
     with service:
-        if not listen:  # --listen shows everything from the start
+        if not listen:  # with --listen, messages are shown from the start
             settle(service, stop, many)
         if not stop.is_set():
             _announce(service, many)
@@ -99,10 +99,15 @@ def run(
 
 
 def settle(service: Service, stop: threading.Event, many: bool) -> None:
-    """Wait until all streams are open, however long that takes: a GPU may have to compile.
+    """Wait until all streams are open, which may take minutes if a GPU has to compile.
 
-    Then, of one stream, until something is heard or has failed, a moment at most: an error is the
-    only line.
+    Then waits for the first sound of a single stream, for at most `SETTLE_S`, so that a source that
+    fails at once prints its error and nothing else.
+
+    Args:
+        service: Service that has been started.
+        stop: Event that ends the wait.
+        many: Whether the graph has a list of streams.
     """
     while service.opening and not stop.is_set():
         service.wait(POLL_S / 10)
@@ -113,7 +118,7 @@ def settle(service: Service, stop: threading.Event, many: bool) -> None:
 
 
 def _announce(service: Service, many: bool) -> None:
-    """Say what runs and where it speaks, unless the only stream has failed already."""
+    """Print what is running and its addresses, unless the only stream has failed already."""
     streams = service.streams.all
     if not many and streams[0].state == "failed":
         return
@@ -123,7 +128,7 @@ def _announce(service: Service, many: bool) -> None:
 
 
 def _show(service: Service, stop: threading.Event, duration: float | None, many: bool) -> None:
-    """Show what the service publishes, through its own socket."""
+    """Show what the service publishes, as a subscriber to its own socket."""
     from auricle.cli.listening import listen, summary
     from auricle.cli.live_view import view_for_terminal
     from auricle.wire.client import Subscriber
@@ -143,7 +148,7 @@ def _show(service: Service, stop: threading.Event, duration: float | None, many:
 
 
 def _wait(service: Service, stop: threading.Event, duration: float | None) -> None:
-    """Wait for the end of all streams, of the time, or of the user's patience."""
+    """Wait until all streams have ended, `duration` seconds are over, or `stop` is set."""
     deadline = None if duration is None else time.monotonic() + duration
     while not (stop.is_set() or service.wait(POLL_S)):
         if deadline is not None and time.monotonic() >= deadline:

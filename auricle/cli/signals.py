@@ -1,4 +1,4 @@
-"""Ending a command by a signal: in order at first, at once if asked again."""
+"""Ending a command by a signal: cleanly at the first, at once at the second."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import time
 from collections.abc import Callable
 
 PATIENCE_S = 1.0
-"""Time after which another signal ends the process. Before, it is the same signal, passed on by
-whatever started this process."""
+"""Seconds after the first signal from which another one ends the process. An earlier one is most
+likely the same signal, passed on by the process that started this one."""
 
 
 def catch_interrupts(
     patience_s: float = PATIENCE_S, raise_signal: Callable[[int], None] = signal.raise_signal
 ) -> threading.Event:
-    """Set an event at SIGINT and SIGTERM, so that the command can end in order.
+    """Set an event at SIGINT or SIGTERM, so that the command can end cleanly.
 
-    Another signal ends the process, which may be busy for minutes: compiling for a GPU, say.
+    A second signal ends the process at once, as it may be busy for minutes, compiling for a GPU.
 
     Args:
-        patience_s: Seconds after the first signal within which others are ignored.
-        raise_signal: Ends the process.
+        patience_s: Seconds after the first signal during which others are ignored.
+        raise_signal: Function that raises a signal, which ends the process.
 
     Returns:
-        The event.
+        The event, which the main thread sets and any thread may wait for.
     """
     interrupted = threading.Event()
     first_s = 0.0

@@ -1,4 +1,4 @@
-"""The streams of an engine as a table, for people."""
+"""Printing the streams of an engine as a table."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 STYLES = {"running": "green", "waiting": "yellow", "failed": "red"}
-"""Colours of states; the others have none."""
+"""Colours of states; all others have none."""
 
 
 def print_streams(streams: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print one line for each stream: its name and state, how much it heard, what is wrong.
+    """Print one line per stream: name, state, audio heard, losses by reason, and error.
 
     Args:
-        streams: As the command `list` gives them, by name.
+        streams: Result of the command `list`: summaries of streams by name.
     """
     from rich.console import Console
     from rich.table import Table
@@ -40,7 +40,7 @@ def print_streams(streams: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _format_duration(seconds: float) -> str:
-    """Hours, minutes and seconds: `1:02:03`, or `2:03`."""
+    """Seconds as hours, minutes and seconds: `1:02:03`, or `2:03`."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

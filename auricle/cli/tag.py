@@ -1,4 +1,4 @@
-"""`auricle tag`: files in, tags out."""
+"""`auricle tag`: tagging audio files."""
 
 from __future__ import annotations
 
@@ -26,22 +26,31 @@ Examples:
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
-    "--model", default=DEFAULT_MODEL, show_default=True, help="Model by name, or its folder."
+    "--model",
+    default=DEFAULT_MODEL,
+    metavar="MODEL",
+    show_default=True,
+    help="Name of an installed model, or the folder of a model.",
 )
 @click.option(
     "--hop-size",
     type=click.IntRange(1),
     metavar="FRAMES",
-    help="Mel frames from one segment to the next.  [default: the model card's]",
+    help="Mel frames from one segment to the next.  [default: as in the model's card]",
 )
-@click.option("--segments", is_flag=True, help="One JSON object for each segment.")
-@click.option("--jsonl", is_flag=True, help="One JSON object for each file instead of a table.")
-@click.option("--embeddings", is_flag=True, help="Add the embeddings (with --segments).")
+@click.option("--segments", is_flag=True, help="Print one JSON object per segment.")
+@click.option("--jsonl", is_flag=True, help="Print one JSON object per file instead of a table.")
+@click.option("--embeddings", is_flag=True, help="Add embeddings to segments; needs --segments.")
 @click.option(
-    "--patchout", metavar="LEVEL", help="Patches that a transformer looks at.  [default: all]"
+    "--patchout",
+    metavar="LEVEL",
+    help="Patchout level of a transformer.  [default: the first in its card]",
 )
 @click.option(
-    "--threads", type=click.IntRange(1), help="Threads of one inference.  [default: all cores]"
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Threads per inference.  [default: one per core]",
 )
 def tag(
     files: tuple[str, ...],
@@ -53,17 +62,18 @@ def tag(
     patchout: str | None,
     threads: int | None,
 ) -> None:
-    """Tag audio files, or all those in folders.
+    """Tag audio files.
 
-    Prints the mean activations of each file: a table of the strongest, or JSON Lines. A file that
-    cannot be read is reported and does not stop the others; the exit code is then 1. It is 3 if all
-    were read but one was incomplete.
+    FILE is an audio file, or a folder whose audio files are tagged. Prints the mean activations of
+    each file: a table of the strongest, or JSON Lines. A file that cannot be read is reported, and
+    the others are still tagged; the exit code is then 1. It is 3 if all files could be read but one
+    was incomplete.
     """
     if embeddings and not segments:
-        raise click.UsageError("--embeddings goes with --segments")
+        raise click.UsageError("--embeddings needs --segments")
     for name in files:
         if "://" in name:
-            raise ConfigError(f"{name}: not a file; to hear it live: auricle run live --input URL")
+            raise ConfigError(f"{name}: not a file; to tag it live: auricle run live --input URL")
     from auricle.engine.scheduler import usable_cores
     from auricle.tagging import FileTagger
 
@@ -83,7 +93,7 @@ def tag(
 
 
 def _tag_path(path: Path, make_tagger: Callable[[Path], FileTagger], output: TagOutput) -> int:
-    """Tag a file, or those in a folder; returns the exit code that it asks for."""
+    """Tag a file, or all files in a folder; returns the exit code for them."""
     from auricle.cli.files import audio_files
     from auricle.errors import InputError
 
@@ -108,7 +118,7 @@ def _tag_path(path: Path, make_tagger: Callable[[Path], FileTagger], output: Tag
 
 
 def _tag_file(file: Path, tagger: FileTagger, output: TagOutput) -> list[str]:
-    """Tag one file and print what was asked for; returns what was wrong with it."""
+    """Tag one file and print its segments or its summary; returns warnings."""
     import numpy as np
 
     total = np.zeros(len(tagger.labels))
@@ -124,7 +134,8 @@ def _tag_file(file: Path, tagger: FileTagger, output: TagOutput) -> list[str]:
     if not count:
         heard = f"{tagger.decoded_s:.3g} s of audio"
         warnings.append(
-            f"{file}: {heard} gave no segment; {tagger.model_name} takes {tagger.segment_s:.3g} s"
+            f"{file}: {heard}, too short for a segment; "
+            f"{tagger.model_name} needs {tagger.segment_s:.3g} s"
         )
         return warnings
     means = dict(zip(tagger.labels, (total / count).tolist(), strict=True))

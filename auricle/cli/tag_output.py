@@ -1,4 +1,4 @@
-"""What `auricle tag` prints: tables, JSON Lines, and a progress bar where it does not disturb."""
+"""The output of `auricle tag`: tables, JSON Lines, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from auricle.nodes.sinks.collector import Segment
 
 TOP = 10
-"""Labels in a table."""
+"""Number of labels in a table."""
 
 LABEL_WIDTH = 20
-"""Characters of the column of labels, at least."""
+"""Least characters of the column of labels."""
 
 BAR_WIDTH = 40
-"""Characters of the bar of an activation of 1."""
+"""Characters of the bar of activation 1."""
 
 
 class TagOutput:
-    """Prints what is found in files, and on standard error how far it is and what was wrong.
+    """Prints results on standard output, and progress and warnings on standard error.
 
     Args:
-        segments: Whether to print a JSON object for each segment.
-        jsonl: Whether to print a JSON object for each file, rather than a table.
+        segments: Whether to print one JSON object per segment.
+        jsonl: Whether to print one JSON object per file instead of a table.
     """
 
     def __init__(self, segments: bool, jsonl: bool) -> None:
@@ -40,7 +40,7 @@ class TagOutput:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        # Lines of segments on a terminal show progress enough.
+        # Segments that scroll by on a terminal are progress enough.
         if sys.stderr.isatty() and not (self.segments and sys.stdout.isatty()):
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -60,7 +60,7 @@ class TagOutput:
             self._progress.stop()
 
     def begin(self, file: Path, duration_s: float | None) -> None:
-        """Show a bar for a file of `duration_s` seconds; None if nobody knows its length."""
+        """Show a progress bar for a file of `duration_s` seconds, None if unknown."""
         if self._progress is not None:
             self._task = self._progress.add_task(file.name, total=duration_s)
 
@@ -70,13 +70,19 @@ class TagOutput:
             self._progress.update(self._task, completed=decoded_s)
 
     def end(self) -> None:
-        """Take the bar of the file away; may be called twice."""
+        """Remove the progress bar of the file; may be called twice."""
         if self._progress is not None and self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
 
     def segment(self, file: Path, segment: Segment, patchout: str) -> None:
-        """Print one segment, if segments were asked for."""
+        """Print one segment as JSON, if segments are to be printed.
+
+        Args:
+            file: File that it is from.
+            segment: Segment to print; its times are in seconds.
+            patchout: Patchout level of a transformer; empty for other models.
+        """
         if not self.segments:
             return
         content: dict[str, Any] = {
@@ -98,11 +104,11 @@ class TagOutput:
         """Print the mean activations of a file, unless its segments were printed.
 
         Args:
-            file: The file.
-            seconds: Its length.
+            file: File that they are of.
+            seconds: Length of its audio in seconds.
             count: Number of its segments.
             means: Mean activation by label.
-            patchout: Level that a transformer was on; empty for other models.
+            patchout: Patchout level of a transformer; empty for other models.
         """
         if self.segments:
             return
@@ -118,7 +124,7 @@ class TagOutput:
         self._print(json.dumps(_with_level(content, patchout)))
 
     def complain(self, text: str) -> None:
-        """Print a line about what was wrong on standard error."""
+        """Print a warning or an error as one line on standard error."""
         line = f"auricle: {' '.join(text.split())}"
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -126,7 +132,7 @@ class TagOutput:
             click.echo(line, err=True)
 
     def _print(self, text: str) -> None:
-        """Print a line on standard output; a bar on the same terminal is drawn below it."""
+        """Print a line on standard output; a bar on the same terminal stays below it."""
         if self._progress is not None and sys.stdout.isatty():
             self._progress.console.print(text, markup=False, highlight=False)
         else:

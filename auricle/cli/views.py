@@ -1,4 +1,4 @@
-"""Showing what an engine publishes: as JSON Lines, as lines, or live on a terminal."""
+"""Showing what an engine publishes, as JSON Lines or as plain lines, with latencies."""
 
 from __future__ import annotations
 
@@ -24,38 +24,43 @@ from auricle.wire.messages import (
 )
 
 MOST_WORDS = 5
-"""Labels of a prediction in its line, at most."""
+"""Most labels in the line of a prediction."""
 
 
 class View(Protocol):
-    """Somewhere to show messages.
+    """Shows messages to the user.
 
     Attributes:
-        shows_totals: Whether it ends with how many predictions came and messages were lost.
+        shows_totals: Whether it shows the numbers of predictions and lost messages itself.
     """
 
     shows_totals: bool
 
     def show(self, message: Message, lost: Mapping[str, int]) -> None:
-        """Show a message, and how many are known to be lost since the last one, by topic."""
-
-    def tick(self, silent_s: float, trouble: str | None) -> None:
-        """Look at the time; called several times a second.
+        """Show a message.
 
         Args:
-            silent_s: Seconds since the engine was last heard.
-            trouble: Why it is not heard, if that is known.
+            message: Message to show.
+            lost: Number of messages found to be lost since the last call, by topic.
+        """
+
+    def tick(self, silent_s: float, trouble: str | None) -> None:
+        """Update the view as time passes; called several times per second.
+
+        Args:
+            silent_s: Seconds since the last message.
+            trouble: Why nothing is received; None if unknown.
         """
 
     def close(self) -> None:
-        """Stop showing."""
+        """Close the view; nothing is shown afterwards."""
 
 
 class LatencyTable:
-    """Latencies of predictions from the sound to this listener, by stage.
+    """Latencies of predictions from the sound to this program, by stage.
 
     Attributes:
-        predictions: How many there were.
+        predictions: Number of predictions counted.
     """
 
     def __init__(self) -> None:
@@ -63,7 +68,7 @@ class LatencyTable:
         self.predictions = 0
 
     def add(self, message: Message) -> None:
-        """Take note of a prediction; other messages, and retained ones, are left out."""
+        """Count a prediction; other messages and retained ones are ignored."""
         if not isinstance(message, Prediction) or message.retained:
             return
         self.predictions += 1
@@ -73,12 +78,12 @@ class LatencyTable:
             self._histograms.setdefault(stage, Histogram()).record(seconds)
 
     def percentiles(self, stage: str) -> list[float]:
-        """p50, p95, p99 and the longest, in ms."""
+        """Percentiles 50, 95 and 99 and the longest latency of a stage, in ms."""
         histogram = self._histograms[stage]
         return [1000 * seconds for seconds in (*histogram.percentiles(), histogram.longest_s)]
 
     def __str__(self) -> str:
-        """The table; empty if there was no prediction."""
+        """The table in ms; empty without predictions."""
         if not self._histograms:
             return ""
         lines = [f"{'latency, ms':<12} {'p50':>8} {'p95':>8} {'p99':>8} {'max':>8}"]
@@ -88,12 +93,12 @@ class LatencyTable:
 
 
 def totals(latencies: LatencyTable, lost: int) -> str:
-    """How many predictions came, and how many messages did not."""
+    """The numbers of predictions received and of messages lost, in words."""
     return f"{latencies.predictions} predictions, {lost} messages lost"
 
 
 class JsonView:
-    """One JSON object a message; what was lost is an object too."""
+    """Prints one JSON object per message; losses are objects of type `lost`."""
 
     shows_totals = False
 
@@ -116,7 +121,7 @@ class JsonView:
 
 
 class PlainView:
-    """One line a message, for logs and pipes; heartbeats are left out."""
+    """Prints one line per message, for logs and pipes; heartbeats are left out."""
 
     shows_totals = False
 
@@ -134,7 +139,7 @@ class PlainView:
 
 
 def describe(message: Message) -> str:
-    """A message in a few words."""
+    """A message as one line, without its topic; times are in seconds of the source."""
     return _DESCRIPTIONS[type(message)](message)
 
 
@@ -165,7 +170,7 @@ _DESCRIPTIONS: Mapping[type[Message], Callable[[Any], str]] = {
     Gap: lambda message: f"{message.seconds:.3f} s lost: {message.reason}",
     Skip: lambda message: f"{message.count} segments skipped: {message.reason}",
     Error: lambda message: str(message.error),
-    End: lambda message: f"the stream has ended after {message.seconds:.2f} s",
+    End: lambda message: f"the stream ended after {message.seconds:.2f} s",
     State: _state,
     Heartbeat: lambda message: f"up for {message.uptime:.0f} s",
     Array: _array,
@@ -173,11 +178,11 @@ _DESCRIPTIONS: Mapping[type[Message], Callable[[Any], str]] = {
 
 
 def remarks(message: Computed) -> str:
-    """What to know about a prediction: its flags, and the rung unless it was computed in full."""
+    """The flags of a result, and its rung on the overload ladder unless that is 0."""
     rung = [f"rung {message.rung}"] if message.rung else []
     return " ".join(f"[{flag}]" for flag in [*message.flags, *rung])
 
 
 def _print(text: str) -> None:
-    # Flushed, since whoever reads a pipe of live messages wants them live.
+    # Flushed, so that messages arrive live at the other end of a pipe.
     print(text, flush=True)

@@ -168,7 +168,7 @@ def test_a_copy_overwrites_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "live.yaml").read_text() == (SHIPPED / "live.yaml").read_text()
     assert list(own.iterdir()) == []
     again = auricle("graph", "new", "live", cwd=tmp_path)
-    assert_one_line(again, "live.yaml: there is a file of this name already", code=2)
+    assert_one_line(again, "live.yaml: already exists; choose another name", code=2)
 
 
 def test_show_tells_ports_rates_rings_and_latency(tmp_path: Path, model: Path) -> None:

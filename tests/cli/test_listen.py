@@ -101,7 +101,7 @@ def test_plain_lines_and_a_summary_in_a_pipe(server: Server) -> None:
         lines = process.stdout.read().splitlines()
     assert process.returncode == 0
     assert lines[0] == "demo/prediction/tags      4.00 s  guitar 0.75  piano 0.50  [gap:xrun]"
-    assert "demo/end  the stream has ended after 30.50 s" in lines
+    assert "demo/end  the stream ended after 30.50 s" in lines
     assert not [line for line in lines if "heartbeat" in line]
     assert "1 predictions, 0 messages lost" in lines
     table = lines[lines.index("1 predictions, 0 messages lost") + 1 :]
@@ -130,7 +130,7 @@ def test_without_an_engine_it_waits_and_says_so() -> None:
     assert f"waiting for {GONE}" in result.stderr
     assert (
         result.stderr.splitlines()[-1]
-        == f"auricle: {GONE}: nothing was heard; is an engine running there?"
+        == f"auricle: {GONE}: no message received; is an engine running there?"
     )
 
 
@@ -259,7 +259,7 @@ def test_arrays_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
         (event(), "    2.50 s  guitar off  0.25 (end)"),
         (gap(), "0.125 s lost: xrun"),
         (skip(), "3 segments skipped: overload"),
-        (end(), "the stream has ended after 30.50 s"),
+        (end(), "the stream ended after 30.50 s"),
         (state(), "waiting: no route to host"),
         (state(state="running", error=None), "running"),
         (error(), "input: the line was cut"),
@@ -284,5 +284,5 @@ def test_the_live_view_draws_labels_losses_and_silence(
     for part in ("demo/tags", "guitar", "0.75", "1.00 to 4.00 s", "demo/gap  0.125 s lost: xrun"):
         assert part in picture
     assert "1 predictions, 2 messages lost" in picture
-    assert "the engine is silent for 4 s, the engine asks for keys" in picture
+    assert "the engine has been silent for 4 s, the engine asks for keys" in picture
     assert "heartbeat" not in picture

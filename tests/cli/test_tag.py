@@ -209,7 +209,7 @@ def test_too_short_file_says_so(tiny: Path, tmp_path: Path) -> None:
     path = noise(tmp_path / "short.wav", seconds=0.3)
     result = auricle("tag", "--model", tiny, path)
     assert_one_line(
-        result, "short.wav", "0.3 s of audio gave no segment; tiny takes 0.64 s", code=3
+        result, "short.wav", "0.3 s of audio, too short for a segment; tiny needs 0.64 s", code=3
     )
 
 
@@ -237,7 +237,7 @@ def test_wrong_options(tiny: Path) -> None:
     assert_one_line(unknown, "musicnn-mtx", "musicnn-mtt", code=2)
     result = auricle("tag", "--model", tiny, "--embeddings", REFERENCE)
     assert result.returncode == 2
-    assert "--embeddings goes with --segments" in result.stderr
+    assert "--embeddings needs --segments" in result.stderr
 
 
 def test_damaged_model(tiny: Path, tmp_path: Path) -> None:
