@@ -9,7 +9,7 @@ EXTRAS ?= test
 TESTS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Whom `auricle bench peers` compares with; AGPL, and never part of the environment above.
+# What `auricle bench peers` compares with; AGPL, and never part of the environment above.
 PEERS ?= .venv-peers
 
 .PHONY: help demo test lint types docs hooks schema peers clean
@@ -17,7 +17,7 @@ PEERS ?= .venv-peers
 help:
 	@echo "make demo    play the bundled clip and see its tags arrive over ZeroMQ"
 	@echo "make test    run the tests (a quarter of an hour on two cores)"
-	@echo "make lint    check the style, and who imports whom"
+	@echo "make lint    check the style and the import contracts"
 	@echo "make types   check the types"
 	@echo "make docs    build the pages into docs/_build/html"
 	@echo "make hooks   check style and types at every commit"
