@@ -70,7 +70,8 @@ def test_files_in_the_text_exist(page: str) -> None:
 @pytest.mark.parametrize("page", pages())
 def test_words_are_those_of_the_language(page: str) -> None:
     found = re.findall(
-        r"\b(?:likewise|anew|(?<!there )is none|told|tells? of|hears? of|of theirs|goes on)\b", prose(page)
+        r"\b(?:likewise|anew|(?<!there )is none|told|tells? of|hears? of|of theirs|goes on)\b",
+        prose(page),
     )
     assert not found
 
