@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def bench() -> None:
-    """Measure speed, and where the time goes.
+    """Measure speed and find out where the time goes.
 
-    Every measurement prints a table with speed and error, and the targets beside what was seen.
+    Every measurement prints a table with speed and error, and the targets beside what was measured.
+    Units are in the headings; 5.8 (5.7..6.1) is a median with the lowest and the highest value.
     """
 
 
@@ -32,7 +33,10 @@ measurement = functools.partial(options.measurement, bench)
 @measurement("auricle bench ring --runs 5", runs=5)
 @options.number("--window", 30.0, "Length of the window, in seconds.", 0.1, "window_s")
 def ring(**arguments: Any) -> Report:
-    """Rings against np.roll: write 20 ms, read a window."""
+    """Compare the ring buffer with np.roll.
+
+    Both write blocks of 20 ms and read a window after each.
+    """
     from bench.measures.ring import measure
 
     return measure(**arguments)
@@ -42,7 +46,7 @@ def ring(**arguments: Any) -> Report:
 @options.cores
 @options.environment
 def mel(**arguments: Any) -> Report:
-    """Mel frames against NumPy and Essentia."""
+    """Compare mel frames with NumPy and Essentia."""
     from bench.measures.mel import measure
 
     return measure(**arguments)
@@ -52,7 +56,7 @@ def mel(**arguments: Any) -> Report:
 @options.model
 @options.hop_sizes(16, 31, 93, 187)
 def backbone(**arguments: Any) -> Report:
-    """One segment in ONNX Runtime, and by hop."""
+    """Measure one segment in ONNX Runtime, and the node by hop size."""
     from bench.measures.backbone import measure
 
     return measure(**arguments)
@@ -63,7 +67,7 @@ def backbone(**arguments: Any) -> Report:
 @options.number("--heads", 50, "Number of heads.", target="count")
 @options.hop_size
 def heads(**arguments: Any) -> Report:
-    """What shallow heads add to a backbone."""
+    """Measure what shallow heads add to a backbone."""
     from bench.measures.heads import measure
 
     return measure(**arguments)
@@ -71,21 +75,21 @@ def heads(**arguments: Any) -> Report:
 
 @measurement("auricle bench student", runs=5, picture=True)
 @click.option(
-    "--model", default=DEFAULT_MODEL, show_default=True, help="The student by name, or its folder."
+    "--model", default=DEFAULT_MODEL, show_default=True, help="Name of the student, or its folder."
 )
 @options.several("--teacher", "teachers", "A model that taught it", "musicnn-mtt", "musicnn-msd")
 def student(**arguments: Any) -> Report:
-    """A student against its teachers."""
+    """Compare a student with its teachers."""
     from bench.measures.student import measure
 
     return measure(**arguments)
 
 
 @measurement("auricle bench wire --plot", runs=3, picture=True)
-@options.number("--messages", 1000, "Messages of a round for latency.", 10)
-@options.number("--burst", 20000, "Messages of a round at full speed.", 10)
+@options.number("--messages", 1000, "Messages per round for latency.", 10)
+@options.number("--burst", 20000, "Messages per round at full speed.", 10)
 def wire(**arguments: Any) -> Report:
-    """Latency and throughput to a subscriber."""
+    """Measure latency and throughput to a subscriber."""
     from bench.measures.wire import measure
 
     return measure(**arguments)
@@ -99,11 +103,11 @@ def wire(**arguments: Any) -> Report:
 @options.clip_seconds(240.0)
 @options.model
 @options.hop_size
-@options.number("--threads", 1, "Threads of one inference.")
+@options.number("--threads", 1, "Threads per inference.")
 def pipeline(file: Path | None, seconds: float, **arguments: Any) -> Report:
-    """A file through the whole graph, part by part.
+    """Measure a file through the whole graph, part by part.
 
-    Without FILE it is the demo clip, repeated.
+    Without FILE, the demo clip is repeated to --seconds.
     """
     from bench.audio import clip
     from bench.measures.pipeline import measure
@@ -115,10 +119,12 @@ def pipeline(file: Path | None, seconds: float, **arguments: Any) -> Report:
 @measurement("auricle bench latency --hop-size 93 --plot", runs=3, picture=True)
 @options.model
 @options.hop_sizes(93, 16)
-@options.number("--seconds", 30.0, "Seconds of sound.", 5.0)
-@options.number("--block-ms", 20.0, "Milliseconds of a block.", 1.0, most=1000.0)
+@options.number("--seconds", 30.0, "Seconds of audio per round.", 5.0)
+@options.number(
+    "--block-ms", 20.0, "Length of a block of audio, in milliseconds.", 1.0, most=1000.0
+)
 def latency(**arguments: Any) -> Report:
-    """From the last sample to a subscriber."""
+    """Measure the time from the last sample to a subscriber."""
     from bench.measures.latency import measure
 
     return measure(**arguments)
@@ -131,11 +137,11 @@ def latency(**arguments: Any) -> Report:
     "--streams",
     type=click.IntRange(1),
     multiple=True,
-    help="Number of streams; may be repeated.  [default: shares of what inference alone would do]",
+    help="Number of streams. May be repeated.  [default: shares of what inference alone would do]",
 )
-@options.number("--seconds", 20.0, "Seconds that each number is measured.", 1.0)
+@options.number("--seconds", 20.0, "Seconds for which each number is measured.", 1.0)
 def streams(**arguments: Any) -> Report:
-    """How many streams one machine holds in real time."""
+    """Measure how many streams one machine serves in real time."""
     from bench.measures.streams import measure
 
     return measure(**arguments)
@@ -147,7 +153,7 @@ def streams(**arguments: Any) -> Report:
 @options.number("--load", 2.0, "Streams, as a multiple of what inference alone would do.", 0.1)
 @options.number("--seconds", 300.0, "Seconds under load.", 5.0)
 def overload(**arguments: Any) -> Report:
-    """More streams than can be served."""
+    """Run more streams than can be served."""
     from bench.measures.overload import measure
 
     return measure(**arguments)
@@ -156,9 +162,9 @@ def overload(**arguments: Any) -> Report:
 @measurement("auricle bench soak --hours 24 --plot", picture=True)
 @options.model
 @options.hop_size
-@options.number("--hours", 24.0, "Hours of stream time.", 0.01)
+@options.number("--hours", 24.0, "Hours of audio in the stream.", 0.01)
 def soak(**arguments: Any) -> Report:
-    """A day of one stream at full speed."""
+    """Run one stream for a day of its time, at full speed."""
     from bench.measures.soak import measure
 
     return measure(**arguments)
@@ -172,17 +178,19 @@ def soak(**arguments: Any) -> Report:
     "--model",
     "models",
     multiple=True,
-    help="Exports of one transformer; the others are compared with the first.  [default: MAEST-30s "
-    "to block 7, fp32 and int8, with random weights, made with torch]",
+    metavar="MODEL",
+    help="Export of a transformer. May be repeated; others are compared with the first.  "
+    "[default: MAEST-30s to block 7, fp32 and int8, with random weights, made with torch]",
 )
 @click.option(
     "--efficientnet",
-    help="A convolutional model that hears the same seconds at half overlap.  "
+    metavar="MODEL",
+    help="Convolutional model that hears the same seconds at half overlap.  "
     "[default: EfficientNet-B0 with random weights, made with torch]",
 )
-@options.number("--live", 60.0, "Seconds of each run in real time; 0 for none.", 0.0, "live_s")
+@options.number("--live", 60.0, "Seconds of each run in real time; 0 runs none.", 0.0, "live_s")
 def patchout(models: tuple[str, ...], efficientnet: str | None, **arguments: Any) -> Report:
-    """Leaving patches of a transformer out: speed and closeness."""
+    """Measure speed and closeness of patchout levels."""
     from bench.measures.patchout import measure
     from bench.untrained import NOTE, efficientnet_b0, maest_30s
 
@@ -201,18 +209,21 @@ def patchout(models: tuple[str, ...], efficientnet: str | None, **arguments: Any
     "--model",
     "models",
     multiple=True,
-    help="Exports of one network; the others are compared with the first.  [default: MAEST-30s to "
-    "block 7, fp32 and fp16, with random weights, made with torch]",
+    metavar="MODEL",
+    help="Export of a network. May be repeated; others are compared with the first.  "
+    "[default: MAEST-30s to block 7, fp32 and fp16, with random weights, made with torch]",
 )
-@options.several("--provider", "providers", "What runs them", "cuda", "tensorrt", "torch-tensorrt")
 @options.several(
-    "--batch", "batches", "Segments at once", 1, 4, 16, 64, kind=click.IntRange(1, 1024)
+    "--provider", "providers", "Provider that runs them", "cuda", "tensorrt", "torch-tensorrt"
+)
+@options.several(
+    "--batch", "batches", "Segments per batch", 1, 4, 16, 64, kind=click.IntRange(1, 1024)
 )
 @click.option(
-    "--level", "levels", multiple=True, help="Patchout level; may be repeated.  [default: all]"
+    "--level", "levels", multiple=True, help="Patchout level. May be repeated.  [default: all]"
 )
 def gpu(models: tuple[str, ...], **arguments: Any) -> Report:
-    """Batches on a GPU, by provider and patchout level.
+    """Measure batches on a GPU, by provider and patchout level.
 
     With TensorRT and torch-tensorrt every shape is compiled the first time, which takes minutes.
     """
@@ -226,9 +237,12 @@ def gpu(models: tuple[str, ...], **arguments: Any) -> Report:
 
 
 @measurement("auricle bench pairs --tracks 100000", runs=3)
-@options.number("--tracks", 3_300_000, "Tracks of the catalogue.")
+@options.number("--tracks", 3_300_000, "Tracks in the catalogue.")
 def pairs(**arguments: Any) -> Report:
-    """Pairs of tracks for an epoch of training, from made-up metadata."""
+    """Measure drawing the pairs of an epoch of training.
+
+    The metadata of the tracks is made up.
+    """
     from bench.measures.pairs import measure
 
     return measure(**arguments)
@@ -242,11 +256,11 @@ def pairs(**arguments: Any) -> Report:
 @options.cores
 @options.environment
 def peers(file: Path | None, seconds: float, **arguments: Any) -> Report:
-    """Essentia and librosa against Auricle.
+    """Compare Auricle with Essentia and librosa.
 
     Essentia-TensorFlow, librosa with ONNX Runtime and Auricle tag the same file with the same
-    weights on the same cores, in turn, and have to agree. Without FILE it is the demo clip,
-    repeated. `make peers` installs them.
+    weights on the same cores, in turn, and have to agree. Without FILE, the demo clip is repeated
+    to --seconds. `make peers` installs the other two.
     """
     from bench.audio import clip
     from bench.measures.peers import measure
@@ -259,10 +273,10 @@ def peers(file: Path | None, seconds: float, **arguments: Any) -> Report:
 
 @measurement("auricle bench against v0.1 pipeline latency --pairs 3")
 @click.argument("revision")
-@click.argument("names", metavar="NAME...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @options.number("--pairs", 5, "Runs of each bench with each of the two trees.")
 def against(names: tuple[str, ...], **arguments: Any) -> Report:
-    """An older revision against this tree, bench by bench.
+    """Compare an older revision with this tree, bench by bench.
 
     REVISION is checked out into a temporary folder. Each bench NAME (pipeline, latency and streams,
     if none is given) runs alternately there and here; the ratios are those within pairs of runs.
@@ -277,14 +291,15 @@ def against(names: tuple[str, ...], **arguments: Any) -> Report:
 
 
 @bench.command(epilog="Example: auricle bench rerun ring mel")
-@click.argument("names", metavar="NAME...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="The ones that take long, too.")
-@click.option("--list", "listed", is_flag=True, help="Show what would run, and for how long.")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Include the measurements that take long.")
+@click.option("--list", "listed", is_flag=True, help="List what would run, and for how long.")
 def rerun(names: tuple[str, ...], every: bool, listed: bool) -> None:
-    """Measure again what is in bench/results, and draw it.
+    """Repeat the measurements in bench/results, and draw them.
 
-    Refuses where tracked files are changed, so that the commit in the results says what was
-    measured. Use a machine that does nothing else.
+    Repeats those called NAME, or all that do not take long. Refuses to if tracked files have been
+    changed, so that the commit in the results says what was measured. Use an otherwise idle
+    machine.
     """
     from bench import rerun
 
@@ -296,9 +311,12 @@ def rerun(names: tuple[str, ...], every: bool, listed: bool) -> None:
 
 
 @bench.command(epilog="Example: auricle bench draw streams")
-@click.argument("names", metavar="NAME...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 def draw(names: tuple[str, ...]) -> None:
-    """Draw the pictures of bench/results again, or those of some reports."""
+    """Draw the pictures of reports in bench/results.
+
+    Draws those of the reports called NAME, or of all.
+    """
     from bench.drawings import can_draw, draw
     from bench.report import Report, results_folder
 
@@ -310,13 +328,17 @@ def draw(names: tuple[str, ...]) -> None:
 
 
 @bench.command(epilog="Example: auricle bench figures README.md docs/bench.md")
-@click.argument("pages", type=click.Path(exists=True, path_type=Path), nargs=-1, metavar="FILE...")
-@click.option("--table", "name", default="short", show_default=True, help="Table to print.")
+@click.argument(
+    "pages", type=click.Path(exists=True, path_type=Path), nargs=-1, metavar="[FILE]..."
+)
+@click.option(
+    "--table", "name", default="short", show_default=True, help="Name of the table to print."
+)
 def figures(pages: tuple[Path, ...], name: str) -> None:
-    """Print the figures that the pages quote, or write them into pages.
+    """Print the figures that pages quote, or update the pages.
 
-    Without FILE a table is printed as Markdown. In a FILE, whatever stands between the comments
-    <!-- figures NAME --> and <!-- /figures --> becomes the table of that name.
+    Without FILE, a table is printed as Markdown. In a FILE, whatever stands between the comments
+    <!-- figures NAME --> and <!-- /figures --> is replaced by the table of that name.
     """
     from bench.figures import lines_of, table, updated
     from bench.quoted import TABLES

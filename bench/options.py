@@ -22,16 +22,25 @@ Decorator = Callable[[Any], Any]
 HOP_SIZE = "Mel frames from one segment to the next"
 
 model = click.option(
-    "--model", default="musicnn-mtt", show_default=True, help="Model by name, or its folder."
+    "--model",
+    default="musicnn-mtt",
+    show_default=True,
+    metavar="MODEL",
+    help="Name of an installed model, or the folder of a model.",
 )
 hop_size = click.option(
-    "--hop-size", type=click.IntRange(1), help=f"{HOP_SIZE}.  [default: the model card's]"
+    "--hop-size",
+    type=click.IntRange(1),
+    metavar="FRAMES",
+    help=f"{HOP_SIZE}.  [default: as in the model's card]",
 )
-cores = click.option("--cores", help="Cores for all contenders, as in 0,1.  [default: the first]")
+cores = click.option(
+    "--cores", metavar="LIST", help="Cores for all contenders, such as 0,1.  [default: the first]"
+)
 environment = click.option(
     "--environment",
     type=click.Path(path_type=Path),
-    help="Virtual environment that `make peers` made.  [default: $AURICLE_PEERS, or .venv-peers]",
+    help="Virtual environment made by `make peers`.  [default: $AURICLE_PEERS, or .venv-peers]",
 )
 file = click.argument("file", type=click.Path(path_type=Path), required=False)
 
@@ -80,7 +89,7 @@ def several(name: str, target: str, help: str, *default: Any, kind: Any = None) 
         multiple=True,
         default=default,
         show_default=bool(default),
-        help=f"{help}; may be repeated.",
+        help=f"{help}. May be repeated.",
     )
     return option
 
@@ -92,7 +101,7 @@ def hop_sizes(*default: int) -> Decorator:
 
 def clip_seconds(default: float) -> Decorator:
     """`--seconds` of a measurement that makes a clip where no FILE is named."""
-    return number("--seconds", default, "Length of the clip that is made if no FILE is named.", 5.0)
+    return number("--seconds", default, "Length of the clip without FILE, in seconds.", 5.0)
 
 
 def measurement(
@@ -133,16 +142,22 @@ def measurement(
 
 
 def _common_options(runs: int | None, picture: bool) -> list[Decorator]:
-    options: list[Decorator] = [] if runs is None else [number("--runs", runs, "Measured rounds.")]
+    options: list[Decorator] = (
+        [] if runs is None else [number("--runs", runs, "Number of measured rounds.")]
+    )
     options += [
-        click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."
+        ),
         click.option(
             "--save",
             is_flag=True,
-            help="Write the JSON into bench/results of the checkout, and compare it with the last.",
+            help="Write the JSON into bench/results, and compare it with the previous one.",
         ),
         click.option(
-            "--results", type=click.Path(path_type=Path), help="Write it into this folder."
+            "--results",
+            type=click.Path(path_type=Path),
+            help="Write the JSON into this folder instead.",
         ),
     ]
     if picture:

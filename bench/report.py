@@ -122,7 +122,7 @@ class Report:
 
     def text(self) -> str:
         """A table for people, without colours."""
-        settings = [f"{key} {_setting(value)}" for key, value in self.settings.items()]
+        settings = [f"{key}={_setting(value)}" for key, value in self.settings.items()]
         lines = [self.title, ", ".join(settings), "", *self._table(), ""]
         if self.reference:
             lines.append(f"ratios against: {self.reference}")
@@ -145,9 +145,9 @@ class Report:
         return lines
 
     def _place(self) -> str:
-        """Where it was measured, in a line."""
-        commit = (self.commit["hash"] or "no commit")[:12]
-        changes = " and changes" if self.commit["dirty"] else ""
+        """One line about the machine, its load, the commit and the time of the measurement."""
+        commit = f"commit {self.commit['hash'][:12]}" if self.commit["hash"] else "no commit"
+        changes = " with changes" if self.commit["dirty"] else ""
         machine, load = self.machine, self.machine["load_average"][0]
         place = f"{machine['cpu']}, {machine['cores']} cores, load {load:.2f} at the start"
         return f"{place}; {commit}{changes}; {self.utc}"

@@ -80,7 +80,8 @@ def control(ctx: click.Context, address: str, key: str | None, server_key: str |
 def list_streams(engine: Engine, as_json: bool) -> None:
     """List the streams and their states.
 
-    Prints a table on a terminal, JSON elsewhere.
+    Prints a table on a terminal, JSON elsewhere: state, seconds of audio heard, counts of lost and
+    skipped audio by reason, and the error if there is one.
     """
     streams = engine.ask("list")
     if as_json or not sys.stdout.isatty():
@@ -97,7 +98,8 @@ def list_streams(engine: Engine, as_json: bool) -> None:
 def describe(engine: Engine, stream: str | None) -> None:
     """Describe a stream or all streams.
 
-    Prints labels, models, segments, settings and commands of STREAM, or of all streams.
+    Prints labels, models, segments (in frames and seconds), settings and commands of STREAM, or of
+    all streams.
     """
     _print(engine.ask("describe", stream=stream))
 

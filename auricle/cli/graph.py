@@ -92,7 +92,10 @@ def check(graph: str) -> None:
 )
 @GRAPH
 def show(graph: str, form: str) -> None:
-    """Show nodes, ports, rates, rings and latency of a graph."""
+    """Show nodes, ports, rates, rings and latency of a graph.
+
+    Windows and rings are in tokens, rates in Hz, latencies in seconds or ms.
+    """
     from auricle.cli import diagram
 
     _, built = _build(find_graph(graph))

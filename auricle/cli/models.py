@@ -96,7 +96,8 @@ def pull(names: tuple[str, ...], sha256: str | None) -> None:
 def info(name: str, as_json: bool) -> None:
     """Show the card of a model.
 
-    NAME is an installed model, or the folder of a model.
+    NAME is an installed model, or the folder of a model. Prints among others what it hears, with
+    the segment and its hop in mel frames, and its labels.
     """
     from auricle.models import registry
 

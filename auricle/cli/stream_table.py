@@ -10,7 +10,7 @@ STYLES = {"running": "green", "waiting": "yellow", "failed": "red"}
 
 
 def print_streams(streams: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print one line per stream: name, state, audio heard, losses by reason, and error.
+    """Print one line per stream: name, state, seconds heard, losses, error.
 
     Args:
         streams: Result of the command `list`: summaries of streams by name.

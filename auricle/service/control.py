@@ -79,7 +79,7 @@ class Control:
         }
 
     def describe(self, stream: str | None = None) -> dict[str, Any]:
-        """Describe the labels, models, hops, settings and commands of the streams.
+        """Describe labels, models, segments (in frames and seconds), settings and commands.
 
         Args:
             stream: Name of the only stream to describe; with hundreds of streams, the answer for

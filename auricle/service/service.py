@@ -110,7 +110,7 @@ class Service:
 
     @property
     def opening(self) -> bool:
-        """Whether any stream is still loading its models and warming them up."""
+        """Whether any stream is still loading and warming up its models, which may take minutes."""
         return any(stream.state == State.OPENING.value for stream in self.streams.all)
 
     @property
@@ -149,7 +149,11 @@ class Service:
         return self.streams.wait(timeout_s)
 
     def stop(self) -> None:
-        """Stop all streams, send the messages that are left, and close the sockets."""
+        """Stop all streams, send the messages that are left, and close the sockets.
+
+        Waits for the nodes of all streams to stop, then for at most a few seconds, those of
+        `auricle.wire.settings.ServerSettings`, for a running command.
+        """
         self.streams.stop()  # first, so that no stream is started again
         self._timers.close()
         self._scheduler.close()

@@ -28,7 +28,7 @@ def test_pipeline_as_a_table_and_as_json(tmp_path: Path) -> None:
     assert whole["x real time"]["median"] == pytest.approx(12.4 / whole["s"]["median"])
     text = auricle("bench", "pipeline", FILE, "--model", model, "--runs", 1).stdout
     assert text.startswith("A file to activations")
-    assert "audio_s 12.4" in text
+    assert "audio_s=12.4" in text
     assert "% of the time beyond decoding and inference" in text
 
 

@@ -94,7 +94,7 @@ def test_the_table() -> None:
     found.target("slow", 0.1, at_least=4)
     lines = found.text().splitlines()
     assert lines[0] == "A thing"
-    assert "hops 16,93" in lines[1]
+    assert "hops=16,93" in lines[1]
     assert lines[3].split() == ["ms", "error", "label"]
     assert lines[4].split() == ["old", "2", "(1..3)", "0", "-"]
     assert lines[5].split() == ["new", "1", "(0.5..4)", "1e-06", "x"]
