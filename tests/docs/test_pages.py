@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -132,3 +133,24 @@ def test_the_worked_example_of_latency_is_true() -> None:
     assert row("activation reaches 0.4, smoothed", first(smoothed, 0.4)) in page
     assert row("the event `on` is published: 0.4 or more for a second", at) in page
     assert f"{float(event.at):.2f} s, which is {float(event.at) - CHANGE_S:.2f} s\n" in page
+
+
+@pytest.mark.parametrize("name", ["demo", "live", "radio"])
+def test_the_delays_of_the_shipped_graphs_are_true(name: str) -> None:
+    path = ROOT / f"graphs/{name}.yaml"
+    graph = build_graph(load_graph(path, {}), path.parent)
+    backbone, tags = graph.nodes["backbone"], graph.nodes["tags"]
+    assert isinstance(tags, Aggregator)
+    (port,) = backbone.inputs.values()
+    frame_s = 1 / float(port.reader.stream.token_type.rate)
+    window_s, hop_s = port.frame_size * frame_s / 2, port.hop_size * frame_s
+    window = tags.params.window_s
+    if tags.params.smoothing == "mean":
+        how, smoothing_s = "mean over", (round(window / hop_s) - 1) * hop_s / 2
+    else:
+        how, smoothing_s = "exponential,", math.log(2) * window
+    together = window_s + hop_s / 2 + smoothing_s
+    assert (
+        f"| `{name}.yaml` | {window_s:.2f} s | {hop_s / 2:.2f} s "
+        f"| {how} {window:g} s: {smoothing_s:.2f} s | {together:.1f} s |"
+    ) in prose("docs/latency.md")
