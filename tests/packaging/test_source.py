@@ -59,18 +59,6 @@ PROTOCOLS = described_by_protocols()
 
 NESTED = {
     "models/heads/bank.py",
-    "training/commands/corpus.py",
-    "training/commands/evaluate.py",
-    "training/data/catalogue.py",
-    "training/data/datasets/jamendo.py",
-    "training/data/manifest_tasks.py",
-    "training/data/split.py",
-    "training/data/task_files.py",
-    "training/evaluation/comparison.py",
-    "training/evaluation/material.py",
-    "training/evaluation/report.py",
-    "training/evaluation/stacks.py",
-    "training/sampling/pairs.py",
 }
 """Files that still have comprehensions within comprehensions; none is to be added."""
 

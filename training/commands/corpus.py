@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from auricle.training.commands import INCOMPLETE
 if TYPE_CHECKING:
     from auricle.training.data.corpus import Corpus
     from auricle.training.data.manifest import Manifest
+    from auricle.training.data.tags import Tags
 
 GAME_MUSIC = "game-music"
 COLUMNS = ("tracks", "hours", "artists", "releases", "labels", "genres")
@@ -60,16 +63,18 @@ Examples:
     type=_Fractions(),
     default="70,15,15",
     show_default=True,
-    help="Of the duration, for train, validation and test.",
+    help="Percentages of the duration for train, validation and test.",
 )
 @click.option("--no-split", is_flag=True, help="Put all tracks into train.")
-@click.option("--seed", default=0, show_default=True, help="Another one gives another split.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the split.")
 @click.option(
     "--least-seconds",
     type=click.FloatRange(0),
     help="Leave shorter tracks out.  [default: 10; with game-music 20]",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes that decode.  [default: one per core]"
+)
 @click.option(
     "--packages",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -78,7 +83,8 @@ Examples:
 @click.option(
     "--more",
     is_flag=True,
-    help="With game-music: 15 hours of other games in the training part, by artists of no other part.",
+    help="With game-music: 15 hours of other games in the training part, by artists of no other "
+    "part.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Counts as JSON instead of a table.")
 def corpus(
@@ -104,45 +110,78 @@ def corpus(
 
     The exit code is 3 if files were left out because they are broken.
     """
-    from auricle.training.data import game_music
-    from auricle.training.data.corpus import LEAST_S, read_corpus
-    from auricle.training.data.manifest import Manifest
-    from auricle.training.data.split import extended, split
+    from auricle.training.data.corpus import read_corpus
 
     games = folders == (Path(GAME_MUSIC),)
     if (packages or more) and not games:
         raise click.UsageError("--packages and --more go with game-music")
-    if games:
-        home = out or Path(GAME_MUSIC)
-        chosen = (*game_music.PACKAGES, *(game_music.MORE if more else ()))
-        folders = tuple(
-            game_music.unpack(home, chosen, packages, lambda line: click.echo(line, err=True))
-        )
-        file, least_s = home / "manifest.parquet", game_music.LEAST_S
-        options: dict[str, Any] = {"describe": game_music.Credits(folders).describe}
-    else:
-        file, least_s, options = out or Path("corpus.parquet"), LEAST_S, {}
+    source = _game_music(out, packages, more) if games else _folders(folders, out)
+    file = source.manifest
     if not file.resolve().parent.is_dir():
         raise click.UsageError(f"--out {file}: there is no folder {file.parent}")
-    least_s = least_s if least_seconds is None else least_seconds
     with _progress() as progress:
         found = read_corpus(
-            folders,
-            least_s=least_s,
+            source.folders,
+            least_s=source.least_s if least_seconds is None else least_seconds,
             workers=workers or os.cpu_count() or 1,
             progress=progress,
-            **options,
+            describe=source.describe,
         )
     remarks = _write_remarks(found, file)
-    others = [track for track in found.manifest if more and game_music.is_of_more(track.path)]
-    manifest = Manifest(track for track in found.manifest if track not in others)
-    if not no_split:
-        manifest = split(manifest, fractions, seed)
-    manifest = extended(manifest, others)
+    manifest = _with_parts(found.manifest, None if no_split else fractions, seed, more)
     manifest.save(file)
     _report(found, manifest, file, remarks, as_json)
     if found.count("broken"):
         click.get_current_context().exit(INCOMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the music of a corpus is, and how it is read.
+
+    Attributes:
+        folders: Folders of music.
+        manifest: File to write.
+        least_s: Least duration of a track, in seconds, unless chosen otherwise.
+        describe: Corrects the tags of a file.
+    """
+
+    folders: Sequence[Path]
+    manifest: Path
+    least_s: float
+    describe: Callable[[Path, Tags], Tags]
+
+
+def _folders(folders: Sequence[Path], out: Path | None) -> _Source:
+    from auricle.training.data.corpus import LEAST_S
+
+    return _Source(folders, out or Path("corpus.parquet"), LEAST_S, lambda path, tags: tags)
+
+
+def _game_music(out: Path | None, packages: Path | None, more: bool) -> _Source:
+    from auricle.training.data import game_music
+
+    home = out or Path(GAME_MUSIC)
+    chosen = (*game_music.PACKAGES, *(game_music.MORE if more else ()))
+    report = functools.partial(click.echo, err=True)
+    folders = tuple(game_music.unpack(home, chosen, packages, report))
+    describe = game_music.Credits(folders).describe
+    return _Source(folders, home / "manifest.parquet", game_music.LEAST_S, describe)
+
+
+def _with_parts(
+    found: Manifest, fractions: tuple[float, float, float] | None, seed: int, more: bool
+) -> Manifest:
+    """The tracks in their parts; those of `--more` join the training part where they may."""
+    from auricle.training.data import game_music
+    from auricle.training.data.manifest import Manifest
+    from auricle.training.data.split import extended, split
+
+    others = [track for track in found if more and game_music.is_of_more(track.path)]
+    manifest = Manifest(track for track in found if track not in others)
+    if fractions is not None:
+        manifest = split(manifest, fractions, seed)
+    return extended(manifest, others)
 
 
 def _write_remarks(found: Corpus, manifest: Path) -> Path:
@@ -187,19 +226,20 @@ def _report(found: Corpus, manifest: Manifest, file: Path, remarks: Path, as_jso
     for name, row in counts.items():
         click.echo(f"{name:<10}" + "".join(f"{row[column]:>9}" for column in COLUMNS))
     click.echo(
-        f"\nleft out: {kinds['broken']} broken, {kinds['short']} short, {kinds['duplicate']} with the audio "
-        f"of another; {kinds['tags']} with tags that cannot be read: {remarks}"
+        f"\nleft out: {kinds['broken']} broken, {kinds['short']} short, {kinds['duplicate']} with the "
+        f"audio of another; {kinds['tags']} with tags that cannot be read: {remarks}"
     )
     click.echo(f"manifest: {file}")
 
 
 def _counts(part: Manifest) -> dict[str, float]:
-    names = {
-        column: len({name for track in part for name in getattr(track, column)})
-        for column in COLUMNS[2:]
-    }
     hours = sum(track.duration_s for track in part) / 3600
+    names = {column: _count_names(part, column) for column in COLUMNS[2:]}
     return {"tracks": len(part), "hours": round(hours, 2), **names}
+
+
+def _count_names(part: Manifest, column: str) -> int:
+    return len({name for track in part for name in getattr(track, column)})
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def _read(
             "folders takes one folder" if audio else f"{kind} takes FOLDER and AUDIO"
         )
     if kind == "folders":
-        given = {"skipped": skipped.append}
+        given = {"report_skipped": skipped.append}
     read = importlib.import_module(f"auricle.training.data.datasets.{kind}").read
     found: tuple[Manifest, Task] = read(folder, *([audio] if audio else []), **given)
     return found

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -18,15 +19,18 @@ from auricle.training.commands.options import task_options
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from auricle.training.data.manifest import Track
+    from auricle.training.data.manifest import Manifest, Track
+    from auricle.training.data.outputs import Outputs
     from auricle.training.data.tasks import Task
+    from auricle.training.evaluation import probe
     from auricle.training.evaluation.comparison import Result
     from auricle.training.evaluation.folds import Fold
     from auricle.training.evaluation.material import Contender
-    from auricle.training.evaluation.probe import Protocol
 
-SEEDS = """Heads a fold. With one fold, and one training of each model, deviations are those of the heads'
-seeds alone: differences between models may be chance beyond them."""
+SEEDS = (
+    "Heads per fold. With one fold, and one training of each model, deviations are those of the "
+    "heads' seeds alone: differences between models may be chance beyond them."
+)
 
 RETRIEVAL = ("artist-retrieval", "release-retrieval")
 
@@ -46,8 +50,8 @@ Examples:
     "--tasks",
     default="genres,artist-retrieval,release-retrieval",
     show_default=True,
-    help="Any of genres, artists, vocal, electronic, energy, artist-retrieval, release-retrieval and task "
-    "files (see heads).",
+    help="Any of genres, artists, vocal, electronic, energy, artist-retrieval, release-retrieval "
+    "and task files (see heads).",
 )
 @click.option(
     "--out",
@@ -60,22 +64,22 @@ Examples:
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Tests of heads without common artists; 0: one, in the parts of the manifest or task file. Models "
-    "that were trained on artists of this corpus know those of other folds: leave it 0 for them, or make "
-    "folds of --part test.",
+    help="Number of tests of heads that share no artist; 0: one, with the parts of the manifest or "
+    "task file. Models that were trained on artists of this corpus know those of other folds: "
+    "leave it 0 for them, or make folds of --part test.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help=SEEDS)
 @click.option(
     "--part",
     type=click.Choice(["train", "validation", "test", "all"]),
-    help="Of the manifest, in which retrieval searches, and of which folds are made.  [default: test for "
-    "retrieval, all for folds]",
+    help="Part of the manifest that retrieval searches, and that folds are made of.  [default: "
+    "test for retrieval, all for folds]",
 )
 @click.option(
     "--same-release",
     is_flag=True,
-    help="Let artist retrieval find songs of the query's own release. They share its mastering, which is "
-    "easier to hear than an artist, so they are kept out unless this is given.",
+    help="Let artist retrieval find songs of the query's own release. They share its mastering, "
+    "which is easier to hear than an artist, so they are kept out unless this is given.",
 )
 @click.option("--stack", is_flag=True, help="Also all models' embeddings side by side.")
 @click.option(
@@ -87,24 +91,7 @@ Examples:
 @task_options
 @click.pass_context
 def evaluate(
-    ctx: click.Context,
-    manifest: Path,
-    outputs: tuple[str, ...],
-    tasks: str,
-    out: Path,
-    protocol: str,
-    grid: bool,
-    folds: int,
-    seeds: int,
-    part: str | None,
-    same_release: bool,
-    stack: bool,
-    pca: int | None,
-    learning_curve: bool,
-    min_tracks: int,
-    min_artists: int,
-    teachers: tuple[Path, ...],
-    margin: float,
+    ctx: click.Context, /, manifest: Path, outputs: tuple[str, ...], out: Path, **options: Any
 ) -> None:
     """Compare models by their OUTPUTS for the tracks of MANIFEST.
 
@@ -113,104 +100,169 @@ def evaluate(
     tracks that a model lacks.
     """
     from auricle.training.data.manifest import Manifest
-    from auricle.training.data.manifest_tasks import only
-    from auricle.training.data.outputs import Outputs
-    from auricle.training.evaluation.material import (
-        STACK,
-        Options,
-        contenders,
-        folds_of,
-        heard,
-        named_task,
-    )
-    from auricle.training.evaluation.probe import protocols_of
+    from auricle.training.evaluation.material import contenders, tracks_of_all
 
-    if pca is not None and not stack:
+    choices = _Choices(**options)
+    if choices.pca is not None and not choices.stack:
         raise click.UsageError("--pca reduces the stack; give --stack too")
     corpus = Manifest.load(manifest)
-    groups = [
-        (name, [Outputs(folder) for folder in folders]) for name, folders in map(_parsed, outputs)
-    ]
-    models = contenders(groups, stack)
-    ids, lacking = heard([output for _, trainings in groups for output in trainings], corpus)
-    kept = set(ids)
-    options = Options(min_tracks, min_artists, [Outputs(folder) for folder in teachers], margin)
-    names = [name for name in tasks.split(",") if name]
+    groups = [_open_outputs(argument) for argument in outputs]
+    models = contenders(groups, choices.stack)
+    trainings = [output for _, outputs_of_one in groups for output in outputs_of_one]
+    track_ids, lacking = tracks_of_all(trainings, corpus)
     # All are made before the first is run: a mistake in the last should not cost an hour.
-    found = [track for track in corpus if track.track_id in kept]
-    searched = [track for track in found if (part or "test") in ("all", track.part)]
-    if not searched and set(names) & set(RETRIEVAL):
-        where = f"{manifest}: no track in the part {part or 'test'!r} has embeddings by all models"
-        raise TrainingError(f"{where}; choose another --part")
-    told = [track.track_id for track in (searched if folds and part else found)]
-    made = {
-        name: only(named_task(name, corpus, options), told)
-        for name in names
-        if name not in RETRIEVAL
-    }
-    tests = {name: folds_of(name, task, corpus, folds) for name, task in made.items()}
-    protocols = protocols_of(protocol, grid)
-    results: list[Result] = []
-    with _progress() as progress:
-        for name, model in itertools.product(names, models):
-            bar = progress.add_task(f"{name}: {model.name}", total=None)
-            if name in RETRIEVAL:
-                results += _retrieval(name, model, searched, same_release)
-            else:
-                results += _heads(
-                    made[name],
-                    model,
-                    tests[name],
-                    protocols,
-                    seeds=seeds,
-                    pca=pca if model.name == STACK else None,
-                    curve=learning_curve,
-                    tell=functools.partial(progress.advance, bar),
-                )
-            progress.remove_task(bar)
-    click.echo(_written(results, out))
+    measurements = _make_measurements(manifest, corpus, track_ids, choices)
+    click.echo(_written(_measured(measurements, models), out))
     for line in lacking:
         click.echo(line, err=True)
     if lacking:
         ctx.exit(INCOMPLETE)
 
 
-def _heads(
-    task: Task,
-    model: Contender,
-    tests: Sequence[Fold],
-    protocols: Sequence[Protocol],
-    *,
-    seeds: int,
-    pca: int | None,
-    curve: bool,
-    tell: Callable[[], None],
-) -> list[Result]:
-    from auricle.training.evaluation import comparison as evaluation
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """The options of the command that say how models are measured; see its help."""
 
-    runs = evaluation.heads(
-        task, model.trainings, tests, protocols, seeds=seeds, pca=pca, tell=tell
-    )
-    results = evaluation.results_of(task, model.name, list(runs))
-    if curve:
-        results += evaluation.learning_curve(
-            task, model.trainings, tests, protocols, model=model.name, tell=tell
+    tasks: str
+    folds: int
+    seeds: int
+    part: str | None
+    same_release: bool
+    stack: bool
+    pca: int | None
+    learning_curve: bool
+    protocol: str
+    grid: bool
+    min_tracks: int
+    min_artists: int
+    teachers: tuple[Path, ...]
+    margin: float
+
+
+# -- what is measured ------------------------------------------------------------------------------
+
+
+class _Measurement(Protocol):
+    """What is measured of every model."""
+
+    def __call__(self, model: Contender, advance: Callable[[], None]) -> list[Result]:
+        """The results of a model; `advance` is called with each part of the work."""
+
+
+def _make_measurements(
+    manifest: Path, corpus: Manifest, track_ids: Sequence[str], choices: _Choices
+) -> dict[str, _Measurement]:
+    """The measurements of the chosen tasks, by name of the task."""
+    names = [name for name in choices.tasks.split(",") if name]
+    kept = set(track_ids)
+    tracks = [track for track in corpus if track.track_id in kept]
+    part = choices.part or "test"
+    searched = [track for track in tracks if part in ("all", track.part)]
+    if not searched and set(names) & set(RETRIEVAL):
+        raise TrainingError(
+            f"{manifest}: no track in the part {part!r} has embeddings by all models; choose "
+            "another --part"
         )
+    probed = searched if choices.folds and choices.part else tracks
+    heads = _make_heads([name for name in names if name not in RETRIEVAL], corpus, probed, choices)
+    return {
+        name: heads.get(name) or _Retrieval(name, searched, choices.same_release) for name in names
+    }
+
+
+def _make_heads(
+    names: Sequence[str], corpus: Manifest, tracks: Sequence[Track], choices: _Choices
+) -> dict[str, _Heads]:
+    from auricle.training.data.manifest_tasks import only
+    from auricle.training.data.outputs import Outputs
+    from auricle.training.evaluation.material import Options, folds_of, named_task
+    from auricle.training.evaluation.probe import protocols_of
+
+    teachers = [Outputs(folder) for folder in choices.teachers]
+    options = Options(choices.min_tracks, choices.min_artists, teachers, choices.margin)
+    track_ids = [track.track_id for track in tracks]
+    tasks = {name: only(named_task(name, corpus, options), track_ids) for name in names}
+    folds = {name: folds_of(name, task, corpus, choices.folds) for name, task in tasks.items()}
+    protocols = protocols_of(choices.protocol, choices.grid)
+    return {name: _Heads(tasks[name], folds[name], protocols, choices) for name in names}
+
+
+def _measured(
+    measurements: Mapping[str, _Measurement], models: Sequence[Contender]
+) -> list[Result]:
+    results: list[Result] = []
+    with _progress() as progress:
+        for (name, measure), model in itertools.product(measurements.items(), models):
+            bar = progress.add_task(f"{name}: {model.name}", total=None)
+            results += measure(model, functools.partial(progress.advance, bar))
+            progress.remove_task(bar)
     return results
 
 
-def _retrieval(
-    name: str, model: Contender, tracks: Sequence[Track], same_release: bool
-) -> list[Result]:
-    from auricle.training.evaluation.comparison import retrieval_results
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """Heads on a model's embeddings, tested on every fold."""
 
-    ids = [track.track_id for track in tracks]
-    releases = {track.track_id: track.releases for track in tracks}
-    if name == "release-retrieval":
-        return retrieval_results(name, model.name, model.trainings, ids, releases)
-    artists = {track.track_id: track.artists for track in tracks}
-    barred = None if same_release else releases
-    return retrieval_results(name, model.name, model.trainings, ids, artists, barred)
+    task: Task
+    folds: Sequence[Fold]
+    protocols: Sequence[probe.Protocol]
+    choices: _Choices
+
+    def __call__(self, model: Contender, advance: Callable[[], None]) -> list[Result]:
+        from auricle.training.evaluation import comparison
+        from auricle.training.evaluation.material import STACK
+
+        choices = self.choices
+        runs = comparison.heads(
+            self.task,
+            model.trainings,
+            self.folds,
+            self.protocols,
+            seeds=choices.seeds,
+            pca=choices.pca if model.name == STACK else None,
+            advance=advance,
+        )
+        results = comparison.results_of(self.task, model.name, list(runs))
+        if choices.learning_curve:
+            results += comparison.learning_curve(
+                self.task,
+                model.trainings,
+                self.folds,
+                self.protocols,
+                model=model.name,
+                advance=advance,
+            )
+        return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Retrieval:
+    """Songs by the same artist, or of the same release, found by their embeddings."""
+
+    name: str
+    tracks: Sequence[Track]
+    same_release: bool
+
+    def __call__(self, model: Contender, advance: Callable[[], None]) -> list[Result]:
+        from auricle.training.evaluation.comparison import retrieval_results
+
+        ids = [track.track_id for track in self.tracks]
+        releases = {track.track_id: track.releases for track in self.tracks}
+        if self.name == "release-retrieval":
+            return retrieval_results(self.name, model.name, model.trainings, ids, releases)
+        artists = {track.track_id: track.artists for track in self.tracks}
+        barred = None if self.same_release else releases
+        return retrieval_results(self.name, model.name, model.trainings, ids, artists, barred)
+
+
+# -- in and out ------------------------------------------------------------------------------------
+
+
+def _open_outputs(argument: str) -> tuple[str, list[Outputs]]:
+    from auricle.training.data.outputs import Outputs
+
+    name, folders = _parsed(argument)
+    return name, [Outputs(folder) for folder in folders]
 
 
 def _written(results: Sequence[Result], out: Path) -> str:
@@ -237,7 +289,7 @@ def _progress() -> Progress:
 
 
 def _parsed(argument: str) -> tuple[str, list[Path]]:
-    """Name and folders of one argument."""
+    """Name and folders of one argument OUTPUTS."""
     name, equals, folders = argument.rpartition("=")
     paths = [Path(folder) for folder in folders.split(",") if folder]
     if not paths or (equals and not name):

@@ -50,14 +50,14 @@ def features(
     began = time.monotonic()
     computed, computed_s = 0, 0.0
 
-    def told(track: Track, new: bool) -> None:
+    def finished(track: Track, new: bool) -> None:
         nonlocal computed, computed_s
         computed += new
         computed_s += new * track.duration_s
         progress.finished(track.track_id)
 
     with Tracks("features", {track.track_id: track.duration_s for track in corpus}) as progress:
-        failures = compute_features(corpus.tracks, out, front_end, workers, told)
+        failures = compute_features(corpus.tracks, out, front_end, workers, finished)
     seconds = sum(track.duration_s for track in corpus)
     took = time.monotonic() - began
     for failure in failures:

@@ -83,7 +83,7 @@ def heads(
     from auricle.training.evaluation import comparison as evaluation
     from auricle.training.evaluation.folds import Fold
     from auricle.training.evaluation.head_export import save_probe
-    from auricle.training.evaluation.material import Options, folds_of, heard, named_task
+    from auricle.training.evaluation.material import Options, folds_of, named_task, tracks_of_all
     from auricle.training.evaluation.probe import protocols_of
     from auricle.training.evaluation.report import TITLES, figure
     from auricle.wire.messages import NAME
@@ -94,7 +94,7 @@ def heads(
     corpus = Manifest.load(manifest)
     stored = Outputs(outputs)
     options = Options(min_tracks, min_artists, [Outputs(folder) for folder in teachers], margin)
-    ids, lacking = heard([stored], corpus)
+    ids, lacking = tracks_of_all([stored], corpus)
     what = only(named_task(task, corpus, options), ids)
     protocols = protocols_of(protocol, grid)
     tests = folds_of(task, what, corpus, folds)
@@ -109,7 +109,7 @@ def heads(
                 tests,
                 protocols,
                 seeds=seeds,
-                tell=lambda: progress.advance(bar),
+                advance=lambda: progress.advance(bar),
             )
         )
         # What the first fold was tested on trains, too.

@@ -55,14 +55,12 @@ class Catalogue:
         """Of tracks, which are rows in their order."""
         tracks = list(tracks)
         strings = pa.list_(pa.string())
-        return cls(
-            *(
-                _numbered(
-                    pa.chunked_array([[getattr(track, name) for track in tracks]], strings), name
-                )
-                for name in ("releases", "artists", "labels")
-            )
-        )
+
+        def numbered(field: str) -> Csr:
+            names = [getattr(track, field) for track in tracks]
+            return _numbered(pa.chunked_array([names], strings), field)
+
+        return cls(numbered("releases"), numbered("artists"), numbered("labels"))
 
     @classmethod
     def load(cls, file: Path, split: Part = "train") -> Catalogue:

@@ -32,7 +32,7 @@ def compute_features(
     folder: Path,
     front_end: str = "musicnn",
     workers: int | None = None,
-    told: Callable[[Track, bool], None] = lambda track, new: None,
+    report: Callable[[Track, bool], None] = lambda track, new: None,
 ) -> list[Failure]:
     """Write the mel frames of tracks into a store; those that it has already are left alone.
 
@@ -41,7 +41,8 @@ def compute_features(
         folder: The store's.
         front_end: Name of one of `auricle.models.front_end.FRONT_ENDS`.
         workers: Processes; as many as there are cores, if None.
-        told: Hears of each track that is finished, in no order, and whether that was now.
+        report: Called with each track that is finished, in no order, and whether it was just
+            computed; on this thread.
 
     Returns:
         The tracks that cannot be used.
@@ -56,7 +57,7 @@ def compute_features(
         left = [track for track in tracks if track.track_id not in writer.done]
         for track in tracks:
             if track.track_id in writer.done:
-                told(track, False)
+                report(track, False)
         count = workers or os.cpu_count() or 1
         work = partial(_features, front_end=chosen)
         with processes(count) as pool:
@@ -65,7 +66,7 @@ def compute_features(
                     failures.append(Failure(track, result))
                 else:
                     writer.add(track.track_id, result)
-                told(track, True)
+                report(track, True)
     return failures
 
 

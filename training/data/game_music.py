@@ -153,7 +153,7 @@ def unpack(
     folder: Path,
     chosen: Sequence[Package] = PACKAGES,
     packages: Path | None = None,
-    tell: Progress = lambda line: None,
+    report: Progress = lambda line: None,
 ) -> list[Path]:
     """The music, credits and copyright file of each package, in a folder of its name below
     `folder`.
@@ -164,7 +164,7 @@ def unpack(
         folder: Made if it is not there.
         chosen: Which packages.
         packages: Folder with the packages' .deb files; without it apt downloads and checks them.
-        tell: What happens now.
+        report: Called with a line on each step.
 
     Raises:
         TrainingError: A package cannot be had or unpacked; those before it are there.
@@ -179,9 +179,9 @@ def unpack(
             if packages:
                 file = _deb(packages, package)
             else:
-                tell(f"downloading {package.name} ({count})")
+                report(f"downloading {package.name} ({count})")
                 file = _download(package, folder)
-            tell(f"unpacking {package.name} ({count})")
+            report(f"unpacking {package.name} ({count})")
             with new_folder(target) as fresh:
                 _extract(file, package, fresh)
             if not packages:

@@ -25,7 +25,9 @@ def genre_task(manifest: Manifest, *, min_tracks: int = 20, min_artists: int = 5
         TrainingError: No genre is left.
     """
     groups = artist_groups(manifest)
-    genres = {t.track_id: tuple(sorted({normalised(name) for name in t.genres})) for t in manifest}
+    genres = {
+        track.track_id: tuple(sorted(set(map(normalised, track.genres)))) for track in manifest
+    }
     holders: dict[str, list[str]] = {}
     for track_id, names in genres.items():
         for name in names:
@@ -33,7 +35,7 @@ def genre_task(manifest: Manifest, *, min_tracks: int = 20, min_artists: int = 5
     classes = sorted(
         name
         for name, ids in holders.items()
-        if name and len(ids) >= min_tracks and len({groups[t] for t in ids}) >= min_artists
+        if name and len(ids) >= min_tracks and len(set(map(groups.__getitem__, ids))) >= min_artists
     )
     if not classes:
         needs = f"has {min_tracks} tracks of {min_artists} artists"
@@ -105,9 +107,12 @@ def _task(
     *,
     multilabel: bool,
 ) -> Task:
-    """Tracks that have one of the classes at least; what a track of other classes is, nobody said."""
+    """A task of the tracks with at least one of the classes; of others nothing is known."""
     index = {name: column for column, name in enumerate(classes)}
-    found = {t: tuple(index[n] for n in names if n in index) for t, names in names_of.items()}
-    targets = {track_id: target for track_id, target in found.items() if target}
+    targets: dict[str, tuple[int, ...]] = {}
+    for track_id, names in names_of.items():
+        target = tuple(index[each] for each in names if each in index)
+        if target:
+            targets[track_id] = target
     parts = {track.track_id: track.part for track in manifest if track.track_id in targets}
     return Task(name, tuple(classes), targets, multilabel, parts)

@@ -48,7 +48,8 @@ def split(
         TrainingError: There are fewer groups of tracks than parts.
     """
     groups = artist_groups(manifest.tracks)
-    sizes = [sum(manifest.tracks[index].duration_s for index in group) for group in groups]
+    durations_s = [track.duration_s for track in manifest.tracks]
+    sizes = [sum(map(durations_s.__getitem__, group)) for group in groups]
     wishes = {
         name: fraction * sum(sizes)
         for name, fraction in zip(PARTS, fractions, strict=True)
@@ -163,10 +164,11 @@ def _dealt(
 
 def _worst(parts: list[Part], sizes: list[float], wishes: dict[Part, float]) -> float:
     """How far the part that is furthest from its wish is from it, as a share of the wish."""
-    return max(
-        abs(sum(size for part, size in zip(parts, sizes, strict=True) if part == name) / wish - 1)
-        for name, wish in wishes.items()
-    )
+    return max(abs(_size(name, parts, sizes) / wish - 1) for name, wish in wishes.items())
+
+
+def _size(name: Part, parts: list[Part], sizes: list[float]) -> float:
+    return sum(size for part, size in zip(parts, sizes, strict=True) if part == name)
 
 
 def _counted(number: int, noun: str) -> str:

@@ -68,7 +68,7 @@ def load_task(file: Path) -> Task:
         raise TrainingError(f"{file}: {what}")
     index = {name: column for column, name in enumerate(classes)}
     targets = {
-        track_id: tuple(sorted({index[name] for name in names}))
+        track_id: tuple(sorted(set(map(index.__getitem__, names))))
         for track_id, names in content.tracks.items()
     }
     return Task(content.name, tuple(classes), targets, content.multilabel, content.splits)
@@ -76,7 +76,10 @@ def load_task(file: Path) -> Task:
 
 def save_task(task: Task, file: Path) -> None:
     """Write a task as JSON. Raises OSError."""
-    tracks = {t: [task.classes[index] for index in target] for t, target in task.targets.items()}
+    tracks = {
+        track_id: list(map(task.classes.__getitem__, target))
+        for track_id, target in task.targets.items()
+    }
     content = {"name": task.name, "multilabel": task.multilabel, "classes": task.classes}
     content |= {"tracks": tracks, "splits": dict(task.parts)}
     write_atomically(file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())

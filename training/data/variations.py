@@ -92,7 +92,7 @@ def vary(
     features: Path,
     times: int,
     seed: int = 0,
-    told: Callable[[Track], None] = lambda track: None,
+    report: Callable[[Track], None] = lambda track: None,
 ) -> Manifest:
     """Add variations of the training tracks to the features of a corpus.
 
@@ -102,11 +102,11 @@ def vary(
             left alone.
         times: Variations of each track.
         seed: Of the draws.
-        told: Hears of each variation.
+        report: Called with each variation.
 
     Returns:
-        The manifest with the variations, as tracks of the training part. They have no tags: what is
-        told of the track may not hold for them.
+        The manifest with the variations, as tracks of the training part. They have no tags, since
+        those of the track may not hold for them.
 
     Raises:
         TrainingError: The folder has no features, or not those of a training track.
@@ -128,7 +128,7 @@ def vary(
                     writer.add(name, _varied(store, tracks, track, variation, front_end))
                 varied = Track(name, track.path, track.duration_s * variation.stretch, part="train")
                 made.append(varied)
-                told(varied)
+                report(varied)
     return Manifest([*manifest, *made])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,6 @@ from auricle.training.evaluation.stacks import Reduced, fit_pca
 
 EXAMPLES: Final = (1, 5, 10, 30)
 """Tracks a class of learning curves (thesis, section 3.3.5)."""
-
-Tell = Callable[[], None]
-"""Called after each run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,7 @@ def heads(
     *,
     seeds: int = 1,
     pca: int | None = None,
-    tell: Tell = lambda: None,
+    advance: Callable[[], None] = lambda: None,
 ) -> Iterator[Scores]:
     """Train and test a head for each training of a model, fold and seed.
 
@@ -151,7 +148,7 @@ def heads(
         seeds: Heads a fold.
         pca: Dimensions to which embeddings are reduced first, as the training tracks' means have
             them.
-        tell: Called after each run.
+        advance: Called after each run.
 
     Raises:
         TrainingError: As `train_probe` and `score`.
@@ -164,7 +161,7 @@ def heads(
             for seed in range(seeds):
                 probe = best_probe(known, task, fold, protocols, seed)
                 yield _tested(probe, known, task, fold)
-                tell()
+                advance()
 
 
 def learning_curve(
@@ -176,7 +173,7 @@ def learning_curve(
     model: str,
     examples: Sequence[int] = EXAMPLES,
     trials: int = 3,
-    tell: Tell = lambda: None,
+    advance: Callable[[], None] = lambda: None,
 ) -> list[Result]:
     """Figures of heads that were trained with few tracks a class (thesis, section 3.3.5).
 
@@ -188,7 +185,7 @@ def learning_curve(
         for trial in range(trials):
             rng = np.random.default_rng((count, trial))
             drawn = [replace(fold, train=few(task, fold.train, count, rng)) for fold in folds]
-            runs += heads(task, trainings, drawn, protocols, tell=tell)
+            runs += heads(task, trainings, drawn, protocols, advance=advance)
         results += results_of(task, model, runs, examples=count)
     return results
 
@@ -200,11 +197,10 @@ def few(
     union.
     """
     ids = np.array(list(track_ids))
-    chosen = [
-        rng.choice(having, min(examples, len(having)), replace=False)
-        for having in (ids[column] for column in task.matrix(ids.tolist()).T)
-    ]
-    kept = set(np.concatenate(chosen).tolist())
+    kept: set[str] = set()
+    for column in task.matrix(ids.tolist()).T:
+        having = ids[column]
+        kept |= set(rng.choice(having, min(examples, len(having)), replace=False).tolist())
     return tuple(track_id for track_id in ids.tolist() if track_id in kept)
 
 
@@ -262,21 +258,22 @@ def results_of(
     """The figures of runs, one result a metric."""
     left_out = {name for run in runs for name in run.left_out}
     ordered = tuple(name for name in task.classes if name in left_out)
-    return [
-        Result(
-            task.name, model, metric, tuple(run.figures[metric] for run in runs), examples, ordered
-        )
-        for metric in runs[0].figures
-    ]
+
+    def result(metric: str) -> Result:
+        values = tuple(run.figures[metric] for run in runs)
+        return Result(task.name, model, metric, values, examples, ordered)
+
+    return [result(metric) for metric in runs[0].figures]
 
 
 def class_results(task: Task, model: str, runs: Sequence[Scores]) -> dict[str, Result]:
     """The figures of each class that was measured, by its name: average precision, or recall."""
     metric = "average_precision" if task.multilabel else "recall"
-    measured = {
-        name: tuple(run.per_class[name] for run in runs if name in run.per_class)
-        for name in task.classes
-    }
+
+    def values(name: str) -> tuple[float, ...]:
+        return tuple(run.per_class[name] for run in runs if name in run.per_class)
+
+    measured = {name: values(name) for name in task.classes}
     return {
         name: Result(task.name, model, metric, values)
         for name, values in measured.items()
@@ -328,10 +325,9 @@ def _met(task: Task, fold: Fold) -> NDArray[np.bool_]:
 def _mapped(task: Task, classes: list[str]) -> Task:
     """The task with these of its classes, in this order."""
     column = {task.classes.index(name): place for place, name in enumerate(classes)}
-    targets: dict[str, Any] = {
-        track_id: tuple(column[index] for index in target if index in column)
-        for track_id, target in task.targets.items()
-    }
-    if not task.multilabel:
-        targets = {track_id: target for track_id, target in targets.items() if target}
+    targets: dict[str, tuple[int, ...]] = {}
+    for track_id, target in task.targets.items():
+        kept = tuple(column[index] for index in target if index in column)
+        if kept or task.multilabel:
+            targets[track_id] = kept
     return replace(task, classes=tuple(classes), targets=targets)

@@ -1,4 +1,4 @@
-"""What `auricle-train heads` and `evaluate` are given: tasks by name, and stored outputs of models."""
+"""The input of `auricle-train heads` and `evaluate`: tasks by name, and models by their outputs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ STACK: Final = "stack"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What makes classes of tags.
+    """How classes are made of tags and votes.
 
     Attributes:
-        min_tracks, min_artists: What a genre, or an artist, needs.
-        teachers: Who votes on what is vocal.
-        margin: How clearly.
+        min_tracks: Tracks that a genre, or an artist, must have.
+        min_artists: Artists that a genre must have.
+        teachers: Outputs of the models that vote on what is vocal, and so on.
+        margin: Least difference between the activations of two sides, from 0 to 1.
     """
 
     min_tracks: int
@@ -49,8 +50,9 @@ class Contender:
 
 
 def named_task(name: str, manifest: Manifest, options: Options) -> Task:
-    """The task "genres", "artists", one of `OPPOSITES`, or that of a file; in parts as the manifest
-    has them.
+    """The task "genres", "artists", one of `OPPOSITES`, or that of a file.
+
+    Its parts are the manifest's unless the file has some.
 
     Raises:
         TrainingError: No such task, or none that can be made of this corpus.
@@ -79,16 +81,16 @@ def named_task(name: str, manifest: Manifest, options: Options) -> Task:
 
 
 def folds_of(name: str, task: Task, manifest: Manifest, count: int) -> list[Fold]:
-    """Folds that part no artist's tracks; if `count` is 0, the one that the task's own parts make.
+    """Folds that keep each artist's tracks together; if `count` is 0, the task's own parts as one.
 
-    Artists themselves are told in folds that are stratified only: others would hold out what is to
-    be told.
+    The artist task uses folds stratified by artist only; grouping by artist would hold the classes
+    out.
 
     Args:
-        name: By which `named_task` made the task.
-        task: Of which all tracks are in the manifest.
-        manifest: Says who shares an artist.
-        count: Of folds.
+        name: Name of the task, as for `named_task`.
+        task: A task whose tracks are all in the manifest.
+        manifest: Manifest with the artists.
+        count: Number of folds.
 
     Raises:
         TrainingError: The task has too few tracks or artists, an empty part, or tracks of another
@@ -107,9 +109,8 @@ def folds_of(name: str, task: Task, manifest: Manifest, count: int) -> list[Fold
     )
 
 
-def heard(outputs: Sequence[Outputs], manifest: Manifest) -> tuple[list[str], list[str]]:
-    """Tracks of the manifest of which all outputs have embeddings, and a line on each that lacks
-    some.
+def tracks_of_all(outputs: Sequence[Outputs], manifest: Manifest) -> tuple[list[str], list[str]]:
+    """Tracks of the manifest with embeddings in all outputs, and a line on each output without.
 
     Raises:
         TrainingError: There is none that all have.
@@ -142,16 +143,21 @@ def contenders(groups: Sequence[tuple[str, Sequence[Outputs]]], stack: bool) -> 
     for name in names:
         if names.count(name) > 1:
             raise TrainingError(f"two models are called {name!r}; give names: NAME=OUTPUTS")
-    found = [Contender(name, tuple(o.embeddings for o in trainings)) for name, trainings in groups]
+    found = [_contender(name, trainings) for name, trainings in groups]
     if not stack:
         return found
     counts = {len(trainings) for _, trainings in groups}
     if len(groups) < 2 or len(counts) > 1:
         raise TrainingError("a stack takes two models or more, each trained as often as the others")
-    stacks = [
-        Stack(
-            [Source.of(output.embeddings, output.card, output.hop_size) for output in side_by_side]
-        )
-        for side_by_side in zip(*(trainings for _, trainings in groups), strict=True)
-    ]
+    trainings_of_each = [trainings for _, trainings in groups]
+    stacks = [_stack(side_by_side) for side_by_side in zip(*trainings_of_each, strict=True)]
     return [*found, Contender(STACK, tuple(stacks))]
+
+
+def _contender(name: str, trainings: Sequence[Outputs]) -> Contender:
+    return Contender(name, tuple(training.embeddings for training in trainings))
+
+
+def _stack(outputs: Sequence[Outputs]) -> Stack:
+    """Embeddings of several models side by side."""
+    return Stack([Source.of(each.embeddings, each.card, each.hop_size) for each in outputs])

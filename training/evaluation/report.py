@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,8 +81,10 @@ def bar_plot(results: Sequence[Result], file: Path) -> None:
 
 
 def curve_plot(results: Sequence[Result], file: Path) -> None:
-    """Learning curves, the first metric of each task against tracks a class, into a PNG. Raises
-    OSError.
+    """Learning curves, the first metric of each task against tracks a class, into a PNG.
+
+    Raises:
+        OSError: It cannot be written.
     """
     tasks = _distinct(result.task for result in results)
     drawing, axes = _figure(columns=len(tasks))
@@ -110,29 +112,42 @@ def _table(results: Sequence[Result]) -> str:
     models, names = _distinct(r.model for r in results), _distinct(r.metric for r in results)
     cells = {(result.model, result.metric): figure(result) for result in results}
     header = ["model", *(TITLES.get(name, name) for name in names)]
-    rows = [[model, *(cells.get((model, name), "-") for name in names)] for model in models]
-    first = _first_metric(results)
-    runs = {len(result.values) for result in first}
-    if len(first) > 1 and len(runs) == 1 and runs != {1}:
-        spread = [result.deviation or 0.0 for result in first]
-        averages = [result.mean for result in first]
+    rows = [_row(model, names, cells) for model in models]
+    ranks = _ranks(_first_metric(results))
+    if ranks:
         header += ["rank", "corrected"]
-        corrected = corrected_ranks(averages, spread, runs.pop())
-        for row, mean, rank in zip(rows, averages, corrected, strict=True):
-            row += [str(1 + sum(other > mean for other in averages)), str(rank)]
+        rows = [[*row, *both] for row, both in zip(rows, ranks, strict=True)]
     return _markdown_table(header, rows)
+
+
+def _ranks(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Rank and corrected rank of each result; none if they are not of several runs each."""
+    runs = {len(result.values) for result in results}
+    if len(results) < 2 or len(runs) > 1 or runs == {1}:
+        return []
+    means = [result.mean for result in results]
+    deviations = [result.deviation or 0.0 for result in results]
+    corrected = corrected_ranks(means, deviations, runs.pop())
+    ranks = [1 + _count_above(mean, means) for mean in means]
+    return [(str(rank), str(other)) for rank, other in zip(ranks, corrected, strict=True)]
+
+
+def _count_above(mean: float, means: Sequence[float]) -> int:
+    return sum(other > mean for other in means)
 
 
 def _curve_table(results: Sequence[Result]) -> str:
     first = _first_metric(results)
     counts = sorted({result.examples or 0 for result in first})
     cells = {(result.model, result.examples): figure(result) for result in first}
-    header = [
-        f"{TITLES.get(first[0].metric, first[0].metric)} of",
-        *(f"{n} a class" for n in counts),
-    ]
+    metric = TITLES.get(first[0].metric, first[0].metric)
+    header = [f"{metric} of", *(f"{count} a class" for count in counts)]
     models = _distinct(result.model for result in first)
-    return _markdown_table(header, [[m, *(cells.get((m, n), "-") for n in counts)] for m in models])
+    return _markdown_table(header, [_row(model, counts, cells) for model in models])
+
+
+def _row(model: str, columns: Sequence[Any], cells: Mapping[tuple[str, Any], str]) -> list[str]:
+    return [model, *(cells.get((model, column), "-") for column in columns)]
 
 
 def _notes(results: Sequence[Result]) -> str:
@@ -149,7 +164,11 @@ def _notes(results: Sequence[Result]) -> str:
 
 def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+    return "\n".join(map(_markdown_line, lines))
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 def _first_metric(results: Sequence[Result]) -> list[Result]:

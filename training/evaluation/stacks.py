@@ -59,8 +59,8 @@ class Stack(Mapping[str, NDArray[Any]]):
         self._sources = tuple(sources)
         self._slowest = max(self._sources, key=lambda source: source.hop_s)
         first, *others = self._sources
-        self._ids = [t for t in first.embeddings if all(t in other.embeddings for other in others)]
-        self._known = set(self._ids)
+        self._known = set(first.embeddings).intersection(*(other.embeddings for other in others))
+        self._ids = [track_id for track_id in first.embeddings if track_id in self._known]
 
     def __len__(self) -> int:
         return len(self._ids)

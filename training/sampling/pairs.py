@@ -92,13 +92,12 @@ def alike(
         "label": catalogue.labels,
     }[association]
     columns = np.unique(np.concatenate([shared[track] for track in anchors]))
-    first, second = (
-        np.array(
-            [np.isin(columns, shared[track], assume_unique=True) for track in tracks], np.float32
-        )
-        for tracks in (anchors, others)
-    )
-    return same | (first @ second.T > 0)
+
+    def having(tracks: NDArray[np.int64]) -> NDArray[np.float32]:
+        rows = [np.isin(columns, shared[track], assume_unique=True) for track in tracks]
+        return np.array(rows, np.float32)
+
+    return same | (having(anchors) @ having(others).T > 0)
 
 
 # -- drawing ---------------------------------------------------------------------------------------

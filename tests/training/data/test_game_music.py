@@ -152,7 +152,7 @@ def test_what_is_there_is_left_alone(packages: Path, tmp_path: Path) -> None:
     ):
         unpack(out, packages=some)
     assert len(list(out.iterdir())) == len(PACKAGES) - 1
-    unpack(out, packages=packages, tell=lines.append)
+    unpack(out, packages=packages, report=lines.append)
     assert lines == ["unpacking widelands-data (12 of 12)"]
 
 

@@ -87,7 +87,7 @@ def test_what_is_there_is_left_alone(corpus: Path, tmp_path: Path) -> None:
     shard = (tmp_path / "o" / "00000.f16").stat()
     heard: list[str] = []
     names = ["a", "b", "nobody"]
-    store_outputs(corpus / "features", names, corpus / "model", tmp_path / "o", told=heard.append)
+    store_outputs(corpus / "features", names, corpus / "model", tmp_path / "o", report=heard.append)
     assert sorted(heard) == sorted(names)
     assert set(Outputs(tmp_path / "o").embeddings) == {"a", "b"}
     assert (tmp_path / "o" / "00000.f16").stat() == shard

@@ -32,7 +32,7 @@ def test_every_training_fold_and_seed_is_a_run() -> None:
     folds = stratified_folds(TASK, 3, groups=artist_groups(MANIFEST))
     runs = list(
         evaluation.heads(
-            TASK, [STORE, STORE], folds, [QUICK], seeds=2, tell=lambda: told.append(None)
+            TASK, [STORE, STORE], folds, [QUICK], seeds=2, advance=lambda: told.append(None)
         )
     )
     assert len(runs) == len(told) == 2 * 3 * 2

@@ -60,7 +60,7 @@ def read(
     classes = tuple(sorted({tag for found in tags.values() for tag in found}))
     indices = {name: index for index, name in enumerate(classes)}
     targets = {
-        track_id: tuple(sorted(indices[tag] for tag in found)) for track_id, found in tags.items()
+        track_id: tuple(sorted(map(indices.__getitem__, found))) for track_id, found in tags.items()
     }
     parts = {track.track_id: track.part for track in tracks.values()}
     name = f"MTG-Jamendo {subset}, split {split}"
