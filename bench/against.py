@@ -44,8 +44,8 @@ STREAMS = (0.4, 0.7, 0.85)
 """Streams, as shares of what inference alone would do here."""
 
 LEAST = 0.95
-"""How many times as good a bench has to be at least, in the median of all figures and pairs. Single
-figures, 99th percentiles above all, vary by more than that where nothing has changed.
+"""Least factor by which a bench must be as good, in the median of all figures and pairs. Single
+figures, above all 99th percentiles, vary by more than that even if nothing has changed.
 """
 
 
@@ -65,7 +65,7 @@ def measure(
         revision: Name of a commit, as git knows it.
         names: Benches to run, of `QUICK`.
         pairs: Number of runs of each bench with each tree.
-        progress: Called with a line before each run.
+        progress: Function to call with a line before each run.
 
     Raises:
         ConfigError: There is no such commit, or a bench that cannot be compared.

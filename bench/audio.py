@@ -44,7 +44,7 @@ def decode(path: Path, sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
     """All samples of a file at `sample_rate`, channels mixed by their mean, shape `(samples,)`.
 
     Raises:
-        InputError: It cannot be opened or has no audio.
+        InputError: The file cannot be opened or has no audio.
     """
     samples, rate = decode_native(path)
     return samples if rate == sample_rate else np.asarray(soxr.resample(samples, rate, sample_rate))
@@ -54,7 +54,7 @@ def decode_native(path: Path) -> tuple[NDArray[np.float32], int]:
     """All samples of a file at its own rate, channels mixed by their mean, and the rate.
 
     Raises:
-        InputError: It cannot be opened or has no audio.
+        InputError: The file cannot be opened or has no audio.
     """
     try:
         with av.open(str(path)) as container:

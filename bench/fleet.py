@@ -42,28 +42,35 @@ class Fleet:
         self.running = 0
 
     def raw(self) -> float:
-        """Segments a second of the model's sessions, a thread a worker, with nothing else."""
+        """Segments per second of the model's sessions alone, with one thread per worker."""
         return float(self._worker.ask(do="raw", seconds=self._raw_s)["segments_per_s"])
 
     def grow(self, streams: int) -> dict[str, Any]:
-        """Have so many streams in all; answers with memory and rung."""
+        """Add streams until there are so many; returns the memory in MB and the rung."""
         more, self.running = streams - self.running, streams
         return self._worker.ask(do="add", count=more)
 
     def rss_mb(self, streams: int, seconds: float) -> float:
-        """Resident memory with so many streams, no fewer than there are, after some seconds."""
+        """Resident memory in MB with so many streams, after some seconds.
+
+        There must not be more streams already.
+        """
         self.grow(streams)
         return float(self.measure(seconds)["looks"][-1]["rss_mb"])
 
     def shrink(self, streams: int) -> dict[str, Any]:
-        """Have so few; answers with memory, rung, and the counts of the streams that ended."""
+        """Remove streams until so few are left.
+
+        Returns:
+            The memory in MB, the rung, and the counts of the streams that ended.
+        """
         self.running = streams
         answer = self._worker.ask(do="remove", left=streams)
         time.sleep(SETTLE_S)
         return answer
 
     def measure(self, seconds: float) -> dict[str, Any]:
-        """Counts and latencies of a time, and looks at memory, rung and counts during it."""
+        """Counts and latencies of some seconds, with samples of memory, rung and counts."""
         return self._worker.ask(do="measure", seconds=seconds)
 
 
@@ -78,7 +85,7 @@ def fleet(
     """An engine without streams; each stream that is added plays the same WAV.
 
     Args:
-        model: An installed model by name, or its folder.
+        model: Name of an installed model, or its folder.
         hop_size: Frames from one segment to the next.
         sound_s: Seconds of sound that every stream plays.
         raw_s: Seconds for which inference alone is measured.
@@ -92,7 +99,7 @@ def fleet(
 
 
 def slope(looks: Sequence[dict[str, Any]], after_s: float) -> float:
-    """MB an hour by which memory grew, by least squares, from `after_s` on."""
+    """Growth of memory in MB per hour, by least squares, from `after_s` seconds on."""
     points = [(look["at_s"], look["rss_mb"]) for look in looks if look["at_s"] >= after_s]
     if len(points) < 2:
         return 0.0

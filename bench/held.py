@@ -1,4 +1,4 @@
-"""Which numbers of streams a machine held, by a report of `auricle bench streams`."""
+"""The numbers of streams that a machine held, from a report of `auricle bench streams`."""
 
 from __future__ import annotations
 

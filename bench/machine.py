@@ -57,7 +57,7 @@ def versions() -> dict[str, str | None]:
 
 
 def commit() -> dict[str, Any]:
-    """Which commit this is.
+    """The commit of the checkout.
 
     Returns:
         `hash`, and whether the checkout is `dirty`: tracked files other than results of the bench

@@ -1,4 +1,4 @@
-"""Which figures the pages quote: the table `short` is for README, `all` for docs/bench.md."""
+"""The figures that pages quote: the table `short` is for README, `all` for docs/bench.md."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Kept(Sink):
     """Keeps every token of one stream: copies of arrays, objects as they are.
 
     Args:
-        name: Its name.
+        name: Name of the node.
         dtype: Type of the tokens; None for arrays of any type and shape.
 
     Attributes:

@@ -181,7 +181,7 @@ class Report:
         """The report that `save` wrote to `path`.
 
         Raises:
-            InputError: It is missing, or is not a report.
+            InputError: The file is missing, or is not a report.
         """
         try:
             return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
@@ -191,10 +191,10 @@ class Report:
             raise InputError(f"{path}: not a report of `auricle bench`") from error
 
     def save(self, folder: Path) -> Path:
-        """Write `<name>.json` into `folder`, which is made if need be, and return its path.
+        """Write `<name>.json` into `folder`, which is made if necessary, and return its path.
 
         Raises:
-            InputError: It cannot be written.
+            InputError: The file cannot be written.
         """
         path = folder / f"{self.name}.json"
         try:

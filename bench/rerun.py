@@ -94,7 +94,7 @@ def run(
 
     Args:
         steps: Steps to run.
-        progress: Called with a line at the beginning and at the end of each.
+        progress: Function to call with a line at the beginning and the end of each.
         launch: Runs `auricle bench` with some arguments, and returns whether it succeeded.
 
     Raises:

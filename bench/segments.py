@@ -1,4 +1,4 @@
-"""How a model takes segments of mel frames, and music to make them of."""
+"""Segments of mel frames as a model takes them, and music to make them from."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Segments:
         """The segments of an installed model, by name or folder, at a hop or that of its card.
 
         Raises:
-            ConfigError: It is not a model of segments.
-            ModelError: It is not there.
+            ConfigError: The model does not take segments.
+            ModelError: The model is missing.
         """
         card = info(model)
         if card.front_end is None or card.segment_size is None:
@@ -70,10 +70,10 @@ class Segments:
 
 
 def check_patches(card: Card) -> None:
-    """See whether a model is a transformer whose patches can be left out.
+    """Check that a model is a transformer with patchout.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It is another kind of model.
     """
     if card.patch_grid is None or card.segment_size is None:
         raise ConfigError(f"{card.name}: not a model whose patches can be left out")

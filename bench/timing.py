@@ -1,4 +1,4 @@
-"""How things are timed: warm-up, rounds in which the contenders take turns, medians and spread.
+"""Timing: warm-up, rounds in which the contenders take turns, medians and spreads.
 
 A machine that others use is faster in one minute than in the next. So contenders are measured in
 rounds, each of which has every contender once, and what counts is the ratio within a round.
@@ -94,10 +94,10 @@ def alternate(
 
     Args:
         measurements: Measurements by the contender's name.
-        runs: Rounds that count.
+        runs: Number of measured rounds.
         warm_up: Rounds before them that do not count: code is compiled, files and weights get into
             caches.
-        progress: Called before each measurement with a line that names it.
+        progress: Function to call before each measurement, with a line that names it.
 
     Returns:
         The values by name, in the order of the rounds.

@@ -23,8 +23,8 @@ class Tree:
     """A source tree, run by the Python that runs this.
 
     Attributes:
-        name: For tables and messages.
-        folder: Its root.
+        name: Name of the tree in tables and messages.
+        folder: Root folder of the tree.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Tree:
         """Run `auricle bench NAME --json` with some options, and return the report as it prints it.
 
         Raises:
-            AuricleError: It fails.
+            AuricleError: The command fails.
         """
         done = self.python(["-m", "auricle", "bench", name, "--json", *options])
         report: dict[str, Any] = json.loads(done)
@@ -44,7 +44,7 @@ class Tree:
         """Run Python in the tree with `text` as its standard input; returns its standard output.
 
         Raises:
-            AuricleError: It fails.
+            AuricleError: The command fails.
         """
         # Only the tree itself is on the path, beside what is installed: a module of another tree
         # would be measured in its place.

@@ -31,7 +31,7 @@ def maest_30s(
         labelled: Whether it has activations, too, and so all blocks.
 
     Raises:
-        ConfigError: It is missing, and torch is not installed.
+        ConfigError: The folder is missing, and torch is not installed.
     """
     more = f"{'-program' if program else ''}{'-labelled' if labelled else ''}"
     folder = _folder(f"untrained-maest-30s-block-{block}-{precision}{more}")
@@ -56,7 +56,7 @@ def efficientnet_b0() -> Path:
     """Folder of EfficientNet-B0 as in DiscogsEffNet, which the first call exports.
 
     Raises:
-        ConfigError: It is missing, and torch is not installed.
+        ConfigError: The folder is missing, and torch is not installed.
     """
     folder = _folder("untrained-efficientnet-b0")
 

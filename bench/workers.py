@@ -34,7 +34,7 @@ def peers_python(environment: Path | None = None) -> Path:
     """The Python of the peers' virtual environment.
 
     Args:
-        environment: Its folder; `$AURICLE_PEERS` or `.venv-peers`, if left out.
+        environment: Folder of the environment; None for `$AURICLE_PEERS` or `.venv-peers`.
 
     Raises:
         ConfigError: There is no environment; the message says how to make one.
@@ -60,8 +60,8 @@ class Worker:
         versions: Versions of what it consists of, by package.
 
     Raises:
-        ConfigError: It does not start: something that it needs is not installed, say.
-        AuricleError: From `ask` and `answer`: it failed.
+        ConfigError: The process does not start, for want of a package for example.
+        AuricleError: The process failed; raised by `ask` and `answer`.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ def export_checkpoint(
         try_on: Audio file on which the written file is compared with the network; None for the demo
             clip.
         licence: SPDX identifier for the card.
-        progress: Called with a line about each step as it begins.
+        progress: Function to call with a line about each step as it begins.
 
     Returns:
         The card, with the deviation of the written file from the network.

@@ -48,7 +48,7 @@ class Numbering:
 
         Args:
             topic: Name of the topic.
-            count: How many numbers to use.
+            count: Number of numbers to use up.
 
         Returns:
             The topic's id, and the last of the numbers used.

@@ -60,13 +60,13 @@ class Engine:
         self._added = 0
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Do what `do` says (`raw`, `add`, `remove` or `measure`), with its arguments."""
+        """Call the method that `do` names: `raw`, `add`, `remove` or `measure`."""
         what = request.pop("do")
         result: dict[str, Any] = getattr(self, what)(**request)
         return result
 
     def raw(self, seconds: float) -> dict[str, Any]:
-        """Segments a second of the model's own sessions, a thread a worker, with nothing else."""
+        """Segments per second of the model's sessions alone, with one thread per worker."""
         done: list[int] = []
 
         def work() -> None:
@@ -85,7 +85,7 @@ class Engine:
         return {"segments_per_s": sum(done) / seconds, "workers": len(threads)}
 
     def add(self, count: int) -> dict[str, Any]:
-        """More streams, evenly over whole hops: real ones are not in step."""
+        """Add streams, spread evenly over whole hops, since real ones are not in step."""
         began = time.monotonic()
         spread_s = self._hop_s * -(-count * ADD_S // self._hop_s)
         for number in range(count):
@@ -95,7 +95,7 @@ class Engine:
         return self._state()
 
     def remove(self, left: int) -> dict[str, Any]:
-        """Fewer streams: `left` stay. Answers with the counts of the others, once they ended."""
+        """Remove all but `left` streams; returns the counts of those that ended."""
         runs = self.service.runs[left:]
         for run in runs:
             self.service.remove_stream(run.graph.name)
@@ -104,7 +104,7 @@ class Engine:
         return {**self._state(), "streams": {run.graph.name: _counts(run) for run in runs}}
 
     def measure(self, seconds: float) -> dict[str, Any]:
-        """Counts of a time, and looks at memory, rung and counts during it and at its end."""
+        """Counts and latencies of some seconds, with samples of memory, rung and counts."""
         before = self._counts_by_stream()
         latencies = self.service.server.latencies = Latencies()
         looks = []
@@ -201,7 +201,7 @@ def _sums(counts: Iterable[Counts]) -> Counts:
 
 
 def _differences(after: Mapping[str, Counts], before: Mapping[str, Counts]) -> dict[str, Counts]:
-    """How much the counts of each stream rose."""
+    """The increase of the counts of each stream."""
     risen: dict[str, Counts] = {}
     for name, counts in before.items():
         risen[name] = {what: after[name][what] - counts[what] for what in COUNTS}

@@ -67,10 +67,10 @@ def picture(
 
 
 def save(drawn: Picture, path: Path) -> Path:
-    """Write a picture as a PNG into a folder, which is made if need be; returns its path.
+    """Write a picture as a PNG into a folder, which is made if necessary; returns its path.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def middle(figure: Figure) -> float:
 
 
 def error_bars(figures: Sequence[Figure]) -> list[list[float]]:
-    """How far the lowest and the highest run are from the median, for Matplotlib's `yerr`."""
+    """Distances of the lowest and the highest run from the median, for Matplotlib's `yerr`."""
     spreads = [each for each in figures if isinstance(each, Spread)]
     if len(spreads) < len(figures):
         return [[0.0] * len(figures), [0.0] * len(figures)]

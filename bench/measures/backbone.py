@@ -44,11 +44,11 @@ def measure(
     """Time a segment takes.
 
     Args:
-        model: An installed model by name, or its folder.
+        model: Name of an installed model, or its folder.
         hops: Frames from one segment to the next, for a `Backbone` node with and without sharing.
-        segments: Segments of a round.
-        runs: Rounds that count.
-        progress: Called with a line that says how far it is.
+        segments: Segments per round.
+        runs: Number of measured rounds.
+        progress: Function to call with a line of progress.
     """
     plain = {name: Session(model, segments, *shape) for name, shape in SESSIONS.items()}
     nodes = {}
@@ -105,7 +105,7 @@ class Session:
     """A contender without a graph: ONNX Runtime on one segment, again and again.
 
     Args:
-        model: An installed model by name, or its folder.
+        model: Name of an installed model, or its folder.
         segments: Segments of a caller and a round.
         threads: Threads of the session.
         callers: Threads that call it at the same time.
@@ -142,9 +142,9 @@ class ThroughNode:
     """A contender in a graph: segments through a `Backbone` node, whose time alone counts.
 
     Attributes:
-        model: An installed model by name, or its folder.
+        model: Name of an installed model, or its folder.
         hop_size: Frames from one segment to the next.
-        segments: Segments of a round.
+        segments: Segments per round.
         shared: Whether what segments share is computed once, if the model allows it.
         activations: Activations of the last round, shape `(segments, labels)`.
     """

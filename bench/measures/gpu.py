@@ -72,8 +72,8 @@ def measure(
         providers: Providers by name. Those that are not here are left out, with a note.
         batches: Segments at once.
         levels: Patchout levels of the card; all, if empty.
-        runs: Rounds that count.
-        progress: Called with a line that says how far it is.
+        runs: Number of measured rounds.
+        progress: Function to call with a line of progress.
 
     Raises:
         ConfigError: None of the providers is here, or a model has no patches or no such level.
@@ -155,7 +155,7 @@ class _Contenders:
         reference: The model that runs on the CPU, a segment at a time.
         levels: Patchout levels.
         batches: Segments at once.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
     """
 
     def __init__(

@@ -45,12 +45,12 @@ def measure(
     """Segments through a backbone, with and without `count` heads of 100 hidden units.
 
     Args:
-        model: An installed model by name, or its folder.
+        model: Name of an installed model, or its folder.
         count: Number of heads, of 2 to 50 labels, with weights from a seed.
-        hop_size: Frames from one segment to the next; the model card's, if left out.
-        segments: Segments of a round.
-        runs: Rounds that count.
-        progress: Called with a line that says how far it is.
+        hop_size: Mel frames from one segment to the next; None for the model card's.
+        segments: Segments per round.
+        runs: Number of measured rounds.
+        progress: Function to call with a line of progress.
 
     Raises:
         ConfigError: A model without embeddings.
@@ -77,9 +77,9 @@ class _ThroughNodes:
     """Segments through a backbone and maybe heads, whose times alone count.
 
     Args:
-        model: An installed model by name, or its folder.
-        stepped: Its segments.
-        segments: Segments of a round.
+        model: Name of an installed model, or its folder.
+        stepped: Segments of the model.
+        segments: Segments per round.
         heads: Folders of the heads, if any.
 
     Attributes:

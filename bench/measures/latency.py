@@ -1,4 +1,4 @@
-"""How long after the last sample of a segment its prediction is in a subscriber's hands."""
+"""Measuring the time from the last sample of a segment to its prediction at a subscriber."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def measure(
     the segment's last frame.
 
     Args:
-        model: As for a backbone.
+        model: Name of an installed model, or its folder.
         hops: Frames from one segment to the next, each measured for `seconds`.
-        seconds: Seconds of sound.
-        block_ms: Milliseconds of a block.
+        seconds: Seconds of audio per run.
+        block_ms: Length of a block of audio, in ms.
         runs: Times that each hop is measured; all count.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
 
     Raises:
         InputError: Fewer seconds than three segments take.
@@ -87,10 +87,10 @@ class Latencies:
 
     Attributes:
         segments: The model's segments.
-        block: Samples of a block.
-        total_ms: The whole way, by the prediction.
-        stages_ms: Its stages, as the engine says, by the prediction.
-        p99_by_run: The 99th percentile of the whole way, by the run.
+        block: Samples per block.
+        total_ms: Whole latency in ms, by prediction.
+        stages_ms: Stages in ms as reported by the engine, by prediction.
+        p99_by_run: 99th percentile of the whole latency in ms, by run.
         lost: Messages that were lost.
     """
 

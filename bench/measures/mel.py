@@ -62,9 +62,9 @@ def measure(
     Args:
         cores: Numbers of the cores for all, as in `0,1`; the first, if left out.
         environment: The peers' virtual environment; without one Essentia's row is left out.
-        runs: Rounds that count.
+        runs: Number of measured rounds.
         run_s: Seconds that a contender takes in a round, about.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
     """
     numbers = parse_cores(cores)
     report = Report(

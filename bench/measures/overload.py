@@ -28,17 +28,17 @@ LOOK_S = 1.0
 """Seconds between two looks while the ladder comes down."""
 
 SERIES = {"served": "served", "hop": "longer hop", "overload": "skipped", "late": "late"}
-"""Series of windows a second, by what became of these."""
+"""Series of windows per second, by their outcome."""
 
 
 class Counter(Protocol):
     """A subscriber in another process; see `contenders/auricle_counter.py`."""
 
     def begin(self, **request: Any) -> None:
-        """Start to count."""
+        """Start counting."""
 
     def answer(self) -> dict[str, Any]:
-        """The counts, once as many streams have ended as were announced."""
+        """Wait until as many streams have ended as were announced, and return the counts."""
 
 
 class OpenCounter(Protocol):
@@ -67,12 +67,12 @@ def measure(
     """An engine with `load` times the streams that inference alone would do; then fewer.
 
     Args:
-        model: As for a backbone.
-        hop_size: As for a backbone.
+        model: Name of an installed model, or its folder.
+        hop_size: Mel frames from one segment to the next; None for the model card's.
         load: Streams, as a multiple of what inference alone would do.
         seconds: Time under load.
         recovery_s: Longest wait for rung 0 when load has fallen.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
         open_fleet: Opens the engine.
         open_counter: Opens the subscriber.
     """
@@ -132,7 +132,7 @@ class _Trial:
         self.measured.append((0.0, self.engine.measure(seconds)))
 
     def recover(self, left: int, at_most_s: float) -> None:
-        """End all streams but `left`, wait for rung 0, and end the others."""
+        """End all streams but `left`, wait up to so many seconds for rung 0, and end the others."""
         loaded_s, fell = self.measured[0][1]["seconds"], time.monotonic()
         self.ended |= self.engine.shrink(left)["streams"]
         waited_s = 0.0

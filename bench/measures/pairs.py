@@ -28,7 +28,7 @@ def measure(
     Args:
         tracks: Tracks of the catalogue.
         runs: Epochs that are drawn.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
         script: Contender that draws them.
 
     Raises:

@@ -43,10 +43,10 @@ def measure(
         models: Exports of one network by name or folder; the others are compared with the first.
         efficientnet: A convolutional model that hears the same seconds, at half overlap.
         live_s: Seconds of each live run, beyond the first segment; none, if 0.
-        runs: Rounds that count.
+        runs: Number of measured rounds.
         labelled: Exports of the same with activations, in the same order, where the models that are
             timed do without: closeness is theirs.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
 
     Raises:
         ConfigError: A model without patches.
@@ -106,19 +106,19 @@ class Setting:
 
     @property
     def patchout(self) -> Patchout:
-        """The patches that are kept."""
+        """Patches that the row keeps."""
         return Patchout(keep_every=self.every, drop_rows=DROPPED[self.dropped])
 
     def timed(self, music: Frames) -> Measurement:
-        """The seconds of a segment."""
+        """Measurement of the time of one segment, in seconds."""
         return timed(whole_segment(self.model, self.patchout, music))
 
     def outputs(self, music: Frames) -> Outputs:
-        """What comes out of a segment of the export that is compared."""
+        """Outputs of the compared export for one segment."""
         return whole_segment(self.compared, self.patchout, music)()
 
     def figures(self) -> dict[str, Figure]:
-        """Columns that say what it is."""
+        """Columns that describe the row; `tokens` counts those that the blocks see."""
         grid = info(self.model).patch_grid
         assert grid is not None  # `check_patches` has refused a model without
         return {

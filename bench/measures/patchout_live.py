@@ -65,7 +65,7 @@ class Played:
 
     @property
     def served(self) -> int:
-        """Segments that were not left out."""
+        """Number of segments that were not left out."""
         return self.given - self.left_out
 
     @property
@@ -94,7 +94,7 @@ def measure(
         efficientnet: A convolutional model to compare with.
         seconds: Seconds of each run, beyond the first segment.
         runs: Runs beside EfficientNet, which share the seconds.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
     """
     by_precision = {info(model).precision: model for model in reversed(models)}
     for plan in LIVE:
@@ -112,7 +112,7 @@ def half_overlap(size: int, frames: int) -> range:
 
 
 def add_target_of_speed(report: Report, row: str) -> None:
-    """That a row is three times as fast as EfficientNet."""
+    """Add the target that a row is three times as fast as EfficientNet."""
     speed = report.rows[row]["times EfficientNet"]
     report.target(f"{row}: times EfficientNet's speed", speed, at_least=3)
 
@@ -125,7 +125,7 @@ def play(model: str, parameters: Mapping[str, Any], seconds: float) -> Played:
 
 
 def played(node: Backbone) -> Played:
-    """What became of the stream of a backbone, so far."""
+    """Segments so far of a backbone's stream, and the seconds of its inference."""
     (stream, *_) = (port.stream for port in node.outputs.values())
     spent_s = node.elsewhere_ns["inference"] / 1e9
     return Played(stream.written, sum(node.counts.values()), spent_s)
@@ -135,7 +135,7 @@ def played(node: Backbone) -> Played:
 
 
 def add_stream(report: Report, model: str, plan: Plan, seconds: float, play: Play = play) -> None:
-    """One stream; adds what was served and left out."""
+    """Add a row about one stream: predictions, segments left out, and ms per segment."""
     precision, hop, patchout = plan
     found = play(model, {"hop_size": hop, "patchout": patchout.model_dump()}, seconds)
     name = _row_name(precision, hop, patchout)
@@ -153,7 +153,7 @@ class _Stream:
     """A stream that is played several times.
 
     Attributes:
-        model: An installed model by name, or its folder.
+        model: Name of an installed model, or its folder.
         parameters: Parameters of its backbone.
         segments: Segments whose time is measured.
         seconds: Seconds of each run.

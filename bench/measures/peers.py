@@ -29,7 +29,7 @@ class Peer:
 
     Attributes:
         name: Name in the table.
-        script: Its contender, as in `bench/contenders/`.
+        script: Script of its contender, in `bench/contenders/`.
         tolerance: Largest difference of its activations from ours that is not a fault.
         targets: Factors by which we ought to be faster, by hop in frames.
     """
@@ -61,15 +61,15 @@ def measure(
 
     Args:
         file: File at 16 kHz, or each resamples in its own way and the numbers differ by that.
-        model: An installed model by name, or its folder; its frozen graph is `graphs/NAME.pb` in
+        model: Name of an installed model, or its folder; its frozen graph is `graphs/NAME.pb` in
             the environment.
         hops: Frames from one segment to the next.
         cores: Numbers of the cores for all, as in `0,1`; each gets as many threads. The first, if
             left out.
         environment: The peers' virtual environment.
-        runs: Rounds that count.
+        runs: Number of measured rounds.
         peers: Programs to compare with; `PEERS`, if left out.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
 
     Raises:
         ConfigError: No environment, or something is missing in it.
@@ -124,7 +124,7 @@ class _Tagger:
     """A contender that tags the file.
 
     Args:
-        worker: Its process.
+        worker: Process of the contender.
         output: File for its activations.
 
     Attributes:

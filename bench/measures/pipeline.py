@@ -1,4 +1,4 @@
-"""How fast a file goes through the whole graph, and where the time goes."""
+"""Measuring the speed of a file through the whole graph, and where the time goes."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def measure(
 
     Args:
         file: Any file that FFmpeg decodes.
-        model: An installed model by name, or its folder.
-        hop_size: Frames from one segment to the next; the model card's, if left out.
+        model: Name of an installed model, or its folder.
+        hop_size: Mel frames from one segment to the next; None for the model card's.
         threads: Threads of one inference.
         runs: Runs that count.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
     """
     tagging = _Tagging(file, model, hop_size, threads)
     measured = alternate({WHOLE: tagging}, runs, progress=progress)[WHOLE]

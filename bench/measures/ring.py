@@ -81,9 +81,9 @@ def measure(
 
     Args:
         window_s: Length of the window.
-        runs: Rounds that count.
+        runs: Number of measured rounds.
         run_s: Seconds that a contender takes in a round, about.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
     """
     window = round(window_s * SAMPLE_RATE)
     report = Report(

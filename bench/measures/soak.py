@@ -31,10 +31,10 @@ def measure(
     Gaps of a millisecond to eight seconds come once a minute on average.
 
     Args:
-        model: As for a backbone, of the front end `musicnn`.
-        hop_size: As for a backbone.
+        model: Name of an installed model with the front end `musicnn`, or its folder.
+        hop_size: Mel frames from one segment to the next; None for the model card's.
         hours: Hours of stream time.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
     """
     segments = Segments.of(model, hop_size)
     looks = _looks(model, segments.hop_size, 3600 * hours, progress)

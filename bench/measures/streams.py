@@ -1,4 +1,4 @@
-"""How many streams in real time one machine holds, and what a stream costs."""
+"""Measuring how many streams one machine serves in real time, and what a stream costs."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def measure(
     of the runs.
 
     Args:
-        model: As for a backbone.
-        hop_size: As for a backbone.
+        model: Name of an installed model, or its folder.
+        hop_size: Mel frames from one segment to the next; None for the model card's.
         streams: Numbers to try; `PARTS` of what inference alone would do, if left out.
         seconds: Measured at each number, after two hops or more.
         runs: Passes over all numbers.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
         open_fleet: Opens the engine.
     """
     segments = Segments.of(model, hop_size)
@@ -109,24 +109,27 @@ class _Run:
         self._raw = 0.0
 
     def measure_raw(self) -> float:
-        """Streams that inference alone would do now; returns the mean with the last time."""
-        # Right before and right after: the machine is another's too, and slower at times.
+        """Measure how many streams inference alone would serve; returns the mean of two times.
+
+        Those are the last time and this one, before and after what is compared with them, since
+        the machine may be shared and slower at times.
+        """
         before, self._raw = self._raw, self._engine.raw() * self._hop_s
         return (before + self._raw) / 2
 
     def shares_of_raw(self) -> list[int]:
-        """Numbers of streams to try."""
+        """Numbers of streams to try, shares of what inference alone would serve."""
         return [max(1, round(part * self._raw)) for part in PARTS]
 
     def memory(self, most: int) -> list[tuple[int, float]]:
-        """Memory in MB by the number of streams, from one stream to `most`; none are left."""
+        """Memory in MB by number of streams, from 1 to `most`; removes them all."""
         numbers = [round(number) for number in np.linspace(1, most, MEMORY_STEPS)]
         found = [(number, self._engine.rss_mb(number, 2 * self._hop_s)) for number in numbers]
         self._engine.shrink(0)
         return found
 
     def hold(self, number: int, suffix: str) -> None:
-        """Add a row of so many streams, the suffix behind its name; none are left."""
+        """Add a row about so many streams, with a suffix to its name; removes them all."""
         self._engine.grow(number)
         for _ in range(WARM_UPS):
             if not self._engine.measure(2 * self._hop_s)["looks"][-1]["rung"]:

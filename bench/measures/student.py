@@ -11,7 +11,7 @@ from bench.report import Report
 from bench.timing import Measurement, Progress, Spread, alternate, ratios, silent
 
 LEAST_SPEED = 10.0
-"""How many times as fast as its teachers together a student has to be to be worth having."""
+"""Least factor by which a student has to be faster than its teachers together."""
 
 TEACHERS = "teachers, whole segments"
 
@@ -30,9 +30,9 @@ def measure(
         model: The student, an installed model by name, or its folder.
         teachers: The teachers, as above.
         hops: Frames from one segment to the next.
-        segments: Segments of a round.
-        runs: Rounds that count.
-        progress: Called with a line that says how far it is.
+        segments: Segments per round.
+        runs: Number of measured rounds.
+        progress: Function to call with a line of progress.
     """
     names = [info(each).name for each in teachers]
     report = Report(

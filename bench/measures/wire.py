@@ -48,7 +48,7 @@ class Publisher(Protocol):
     address: str
 
     def publish(self, message: dict[str, Any]) -> None:
-        """Send a message, or lose it if no more can wait."""
+        """Send a message; it is lost if no more can wait."""
 
     def close(self) -> None:
         """Close the socket."""
@@ -118,9 +118,9 @@ def measure(
         burst: Messages of a round, as fast as they can be handed over; what cannot be kept is lost,
             and counted.
         labels: Labels of a message.
-        runs: Rounds that count.
+        runs: Number of measured rounds.
         drain_s: Seconds of silence after a burst.
-        progress: Called with a line that says how far it is.
+        progress: Function to call with a line of progress.
         publishers: Functions that make the sending sides, by name.
     """
     values = np.random.default_rng(0).random(labels, np.float32)
@@ -201,12 +201,12 @@ class _Link:
         self._published += 1
 
     def taken(self, runs: int) -> list[dict[str, Any]]:
-        """The answers of the last `runs` rounds; forgets all."""
+        """The answers of the last `runs` rounds; drops all answers."""
         answers, self._answers = self._answers[-runs:], []
         return answers
 
     def close(self) -> None:
-        """End both sides."""
+        """Close both sides."""
         self._worker.close()
         self._publisher.close()
 
