@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from auricle.engine.node import NodeParams
 from auricle.models.inference.opening import BATCH
 from auricle.models.patchout import Patchout
-from auricle.wire.messages import NAME
+from auricle.names import NAME
 
 LONGEST_DEADLINE_S = 10.0
 """Longest deadline however long the hop: streams remember for as long when their tokens came."""

@@ -20,8 +20,8 @@ from auricle.errors import ConfigError, ModelError, NothingToChangeError
 from auricle.models.heads.bank import HeadBank, shared_bank
 from auricle.models.heads.head import Mlp, load_head
 from auricle.models.registry import find
+from auricle.names import NAME
 from auricle.nodes.predictions import FLOAT32, Prediction, Scores
-from auricle.wire.messages import NAME
 
 
 class HeadsParams(NodeParams):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from auricle.errors import InputError
-from auricle.nodes.inputs.audio_files import audio_files_below
+from auricle.nodes.signal.audio_files import audio_files_below
 
 
 def audio_files(path: Path) -> list[Path]:

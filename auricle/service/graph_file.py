@@ -13,8 +13,9 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from auricle.errors import ConfigError, describe_invalid, one_line
+from auricle.names import NAME
 from auricle.service.restart import Restart
-from auricle.service.stream_list import NAME, Form, Streams
+from auricle.service.stream_list import Form, Streams
 from auricle.wire.settings import CurveSpec, WireSpec
 
 

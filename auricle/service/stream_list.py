@@ -10,9 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from auricle.errors import ConfigError, describe_invalid
-
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
-"""Pattern of the name of a stream, the first part of its topics."""
+from auricle.names import NAME
 
 
 class Form(BaseModel):

@@ -19,7 +19,8 @@ from msgspec import UNSET, Struct
 from numpy.typing import NDArray
 
 from auricle.errors import WireError, one_line
-from auricle.wire.messages import BY_NAME, ENGINE, NAME, TYPES, VERSION, Array, Message
+from auricle.names import NAME
+from auricle.wire.messages import BY_NAME, ENGINE, TYPES, VERSION, Array, Message
 
 MAX_MESSAGE: Final = 1 << 20
 """Most bytes of a map."""

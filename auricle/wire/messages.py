@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 VERSION: Final = 2
 """Version of the schema; raised when a field that clients may rely on changes or is removed."""
 
-NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
-"""Pattern of the names of streams, heads and arrays, which are parts of topics."""
-
 ENGINE: Final = "_engine"
 """Name of the stream of messages about the engine itself."""
 

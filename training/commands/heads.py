@@ -77,6 +77,7 @@ def heads(
     from rich.console import Console
     from rich.progress import Progress
 
+    from auricle.names import NAME
     from auricle.training.data.manifest import Manifest
     from auricle.training.data.manifest_tasks import only
     from auricle.training.data.outputs import Outputs
@@ -86,7 +87,6 @@ def heads(
     from auricle.training.evaluation.material import Options, folds_of, named_task, tracks_of_all
     from auricle.training.evaluation.probe import protocols_of
     from auricle.training.evaluation.report import TITLES, figure
-    from auricle.wire.messages import NAME
 
     name = name or out.name
     if not re.fullmatch(NAME, name):

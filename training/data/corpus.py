@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from auricle.errors import TrainingError
-from auricle.nodes.inputs.audio_files import audio_files_below
+from auricle.nodes.signal.audio_files import audio_files_below
 from auricle.training.data.decoding import Audio, examine
 from auricle.training.data.manifest import Manifest, Track, check_name
 from auricle.training.data.parallel import as_completed, processes

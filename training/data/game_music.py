@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from auricle.errors import TrainingError
 from auricle.models.files import new_folder
-from auricle.nodes.inputs.audio_files import SUFFIXES
+from auricle.nodes.signal.audio_files import SUFFIXES
 from auricle.training.data.tags import Tags, clean, key, unique
 
 LEAST_S: Final = 20.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from auricle.errors import InputError, TrainingError
-from auricle.nodes.inputs.audio_files import audio_files_below
+from auricle.nodes.signal.audio_files import audio_files_below
 from auricle.nodes.signal.decoder import Decoder
 from auricle.training.data.manifest import Manifest, Part, Track, check_name
 from auricle.training.data.tasks import Task
