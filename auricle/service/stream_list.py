@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from auricle.errors import ConfigError, describe_invalid
 from auricle.names import NAME
 
+LONGEST_STEM = 80
+"""Most characters that the name of a stream takes from its source."""
+
 
 class Form(BaseModel):
     """Base class of the parts of a graph file; they refuse unknown fields."""
@@ -97,7 +100,7 @@ def _read_list(streams: StreamList, folder: Path) -> list[StreamSpec]:
 def _fill_in(pattern: str, number: int, source: str) -> str:
     """The name of the stream on a line: the pattern with `{number}` and `{stem}` replaced."""
     last_part = PurePosixPath(source.partition("?")[0]).stem
-    stem = re.sub(r"[^A-Za-z0-9_.:-]+", "-", last_part).strip("-.")
+    stem = re.sub(r"[^A-Za-z0-9_.:-]+", "-", last_part)[:LONGEST_STEM].strip("-.")
     try:
         return pattern.format(number=number, stem=stem)
     except (KeyError, IndexError, ValueError):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
+import contextlib
+import itertools
+import math
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 import zmq
@@ -11,6 +16,12 @@ import zmq
 from auricle.wire.codec import encode
 from auricle.wire.messages import VERSION, Array, Message
 from auricle.wire.numbering import Numbering
+
+REPEAT_S: Final = 1.0
+"""Shortest time between two repetitions of the same message, in seconds."""
+
+MOST_AT_ONCE: Final = 1000
+"""Most subscriptions that are read before messages are sent again."""
 
 
 class Channel:
@@ -34,6 +45,8 @@ class Channel:
         self.numbering = Numbering(listed)
         self._engine = engine
         self._retained: dict[str, Message] = {}
+        self._asked: set[str] = set()  # beginnings of topics that new subscribers ask for
+        self._repeat_at = -math.inf  # monotonic time in s before which nothing is repeated again
 
     def send(self, message: Message, **changes: Any) -> None:
         """Number a message and send it. Never blocks; a subscriber that is too slow loses it.
@@ -68,16 +81,45 @@ class Channel:
         for topic in [topic for topic in self._retained if topic.startswith(prefix)]:
             del self._retained[topic]
 
-    def greet(self) -> None:
-        """Read a subscription, and repeat the last message of every topic that it matches.
+    def read_subscriptions(self) -> None:
+        """Note which topics new subscribers ask for; `repeat` answers."""
+        with contextlib.suppress(zmq.Again):
+            for _ in range(MOST_AT_ONCE):
+                request = self.socket.recv(zmq.NOBLOCK)
+                if request[:1] == b"\x01":
+                    self._asked.add(request[1:].decode(errors="replace"))
+
+    def repeat(self, now: float) -> float:
+        """Repeat the last message of every topic that was asked for, unless that was done just now.
 
         All subscribers of these topics receive the repetitions, and recognise them by their numbers
-        and by `retained`.
+        and by `retained`. Hence the pause between repetitions: however many subscriptions somebody
+        makes, the others receive each message at most once in `REPEAT_S`.
+
+        Args:
+            now: Monotonic time in seconds.
+
+        Returns:
+            Seconds after which to call again; infinity while nobody asks.
         """
-        request = self.socket.recv()
-        if request[:1] != b"\x01":
-            return
-        prefix = request[1:].decode(errors="replace")
-        for topic, message in self._retained.items():
-            if topic.startswith(prefix):
-                self.socket.send_multipart(encode(msgspec.structs.replace(message, retained=True)))
+        if not self._asked:
+            return math.inf
+        if now < self._repeat_at:
+            return self._repeat_at - now
+        self._repeat_at = now + REPEAT_S
+        topics = sorted(self._retained)
+        wanted: set[str] = set()
+        for prefix in self._asked:
+            first = bisect.bisect_left(topics, prefix)
+            wanted.update(itertools.takewhile(_begins_with(prefix), topics[first:]))
+            if len(wanted) == len(topics):
+                break
+        self._asked.clear()
+        for topic in sorted(wanted):
+            message = msgspec.structs.replace(self._retained[topic], retained=True)
+            self.socket.send_multipart(encode(message))
+        return math.inf
+
+
+def _begins_with(prefix: str) -> Callable[[str], bool]:
+    return lambda topic: topic.startswith(prefix)

@@ -12,10 +12,23 @@ from zmq.auth.thread import ThreadAuthenticator
 from auricle.errors import WireError, one_line
 from auricle.wire.settings import CurveSpec
 
+ZAP_DOMAIN = "auricle"
+"""Domain of all sockets that are bound, in the words of ZeroMQ's authentication protocol."""
+
 MOST_REFUSED = 100
 """Most refused keys that are logged, once each, until the allow-list changes."""
 
 log = logging.getLogger(__name__)
+
+
+def refuse_old_peers(socket: zmq.Socket[bytes]) -> None:
+    """Turn away all that does not speak ZMTP 3; call before `socket` is bound.
+
+    ZeroMQ takes a peer without a greeting for one of ZMTP 1.0, whose frames are bare: the body of
+    an HTTP request, which any web page can have a browser send to this machine, would be obeyed.
+    With a ZAP domain, that protocol is not accepted. No handler for it is needed.
+    """
+    socket.zap_domain = ZAP_DOMAIN.encode()
 
 
 class AllowList:
@@ -86,7 +99,7 @@ class Guard:
         self._secret = secret
         self._authenticator = ThreadAuthenticator(context)
         self._authenticator.start()
-        self._authenticator.configure_curve_callback("*", AllowList(curve.clients))
+        self._authenticator.configure_curve_callback(ZAP_DOMAIN, AllowList(curve.clients))
 
     def protect(self, socket: zmq.Socket[bytes]) -> None:
         """Require keys of the clients of `socket`, which must not be bound yet."""

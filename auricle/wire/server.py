@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import secrets
 import socket
 import threading
@@ -32,8 +33,11 @@ from auricle.wire.commands import Command, Handler
 from auricle.wire.histogram import Latencies
 from auricle.wire.messages import Array, Computed, Heartbeat, Message, Percentiles, Prediction
 from auricle.wire.responder import Responder
-from auricle.wire.security import Guard
+from auricle.wire.security import Guard, refuse_old_peers
 from auricle.wire.settings import ServerSettings, WireSpec
+
+LONGEST_SUBSCRIPTION = 512
+"""Most bytes of a subscription; whoever sends a longer one is disconnected."""
 
 log = logging.getLogger(__name__)
 
@@ -242,7 +246,8 @@ class Server:
         opened = self._context.socket(kind)
         opened.linger = round(1000 * self._settings.linger_s)
         opened.sndhwm = self._settings.high_water
-        opened.maxmsgsize = MAX_MESSAGE
+        # A publishing socket receives subscriptions only; ZeroMQ keeps each, at 30 times its size.
+        opened.maxmsgsize = LONGEST_SUBSCRIPTION if kind == zmq.XPUB else MAX_MESSAGE
         opened.ipv6 = "[" in address
         # Pings detect connections whose other end vanished without closing them.
         opened.heartbeat_ivl = round(1000 * self._settings.ping_s)
@@ -250,6 +255,7 @@ class Server:
             # Report every subscription, not only the first to a topic, so that each late subscriber
             # gets the retained messages.
             opened.setsockopt(zmq.XPUB_VERBOSE, 1)
+        refuse_old_peers(opened)
         if self._guard is not None:
             self._guard.protect(opened)
         try:
@@ -290,12 +296,13 @@ class Server:
             if now >= beat or stopping:
                 self._beat(now - began)
                 beat = max(beat + self._settings.heartbeat_s, now)
-            ready = dict(poller.poll(0 if stopping else max(0, round((beat - now) * 1000))))
+            wait_s = min([beat - now, *(each.repeat(now) for each in self._channels.values())])
+            ready = dict(poller.poll(0 if stopping else max(0, math.ceil(wait_s * 1000))))
             if self._wake_reader.fileno() in ready:
                 self._wake_reader.recv(4096)
             for channel in self._channels.values():
                 if channel.socket in ready:
-                    channel.greet()
+                    channel.read_subscriptions()
 
     def _send_all(self) -> None:
         with self._lock:

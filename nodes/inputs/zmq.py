@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -14,41 +15,64 @@ from auricle.nodes.signal.conditioner import pcm_samples
 from auricle.wire.address import check_address, is_local
 from auricle.wire.codec import MAX_BLOCK
 from auricle.wire.pcm import PcmHeader, decode_pcm
+from auricle.wire.security import refuse_old_peers
 
 POLL_MS = 100
-"""How often a wait for a block looks whether the input was stopped."""
+"""Time between two looks at whether the input was stopped, in ms, while no block comes."""
 
 LONGEST_HOLE_S = 3600
-"""A jump ahead by more than this is a sender that began anew, as one backwards is."""
+"""Longest jump ahead, in seconds, that is a hole; a longer one is a sender that was restarted."""
+
+SENDER_GONE_S = 1.0
+"""Seconds of silence after which another sender may take the place of the one heard so far."""
+
+MOST_WARNINGS = 20
+"""Most different refusals that are reported; the others are counted only."""
+
+log = logging.getLogger(__name__)
 
 
 class ZmqInputParams(InputParams):
     """Parameters of `ZmqInput`."""
 
-    address: str = Field("tcp://127.0.0.1:5690", description="Where to take blocks from.")
+    address: str = Field("tcp://127.0.0.1:5690", description="Address to take blocks from.")
     connect: bool = Field(False, description="Connect to a sender that binds, instead of binding.")
+    ends: bool = Field(
+        False, description="End the stream when its sender says so; otherwise wait for the next."
+    )
 
 
 class ZmqInput(ThreadedInput[ZmqInputParams]):
     """Blocks of PCM pushed to a socket; `docs/wire.md` has their form.
 
-    A hole in the numbering of samples is a gap of that length. A numbering that begins anew is a
-    gap as long as the sender was silent. When the ring is full, blocks are dropped, which is a gap
-    too.
+    A hole in the numbering of samples is a gap of that length. A sender that was restarted, or
+    that takes the place of another, makes a gap as long as nothing arrived. When the ring is full,
+    blocks are dropped, which is a gap too.
+
+    Any program of this machine can connect, so nothing that arrives ends the stream: a malformed
+    block is refused, as are the blocks of a second sender while the first is heard; both are
+    counted and reported. Peers that do not speak ZMTP 3, such as browsers, are turned away.
+
+    Attributes:
+        address: Address in use; the port is known after `start` if it was `*`.
+        refused: Number of blocks that were refused. Written on the capture thread.
 
     Raises, from `start`:
-        WireError: What is no address.
-        ConfigError: An address that others can reach.
-        InputError: An address that cannot be had.
+        WireError: The address is malformed.
+        ConfigError: The address can be reached from other machines.
+        InputError: The address cannot be bound or connected to.
     """
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         self.live = True
         self.address = self.params.address
-        """The address in use; the port is known after `start` if it was `*`."""
+        self.refused = 0
+        # Used on the capture thread only, once that runs.
         self._socket: zmq.Socket[bytes] | None = None
-        self._expected: int | None = None
+        self._sender: int | None = None
+        self._said_end = False
+        self._expected = 0
         self._arrived_ns = 0
 
     def start(self) -> None:
@@ -56,11 +80,13 @@ class ZmqInput(ThreadedInput[ZmqInputParams]):
             check_address(self.address)
         if not self.params.connect and not is_local(self.address):
             raise ConfigError(
-                f"address={self.address!r}: PCM is taken from this machine only, such as tcp://127.0.0.1:5690"
+                f"address={self.address!r}: PCM is taken from this machine only, such as "
+                "tcp://127.0.0.1:5690"
             )
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
         socket.linger = 0
         socket.maxmsgsize = MAX_BLOCK
+        refuse_old_peers(socket)
         try:
             if self.params.connect:
                 socket.connect(self.address)
@@ -80,43 +106,74 @@ class ZmqInput(ThreadedInput[ZmqInputParams]):
                 if not self._socket.poll(POLL_MS):
                     self._write_some()
                     continue
-                frames = self._socket.recv_multipart()
+                frames = self._socket.recv_multipart(copy=False)
                 try:
-                    header, data = decode_pcm(frames)
+                    header, data = decode_pcm([frame.bytes for frame in frames])
+                    ended = self._take(_connection_of(frames[0]), header, data)
                 except WireError as error:
-                    raise InputError(f"{self.address}: {error.message}") from None
-                self._take(header, data)
-                if header.end:
+                    self._refuse(error.message)
+                    continue
+                if ended:
                     return
         finally:
             self._socket.close()
 
-    def _take(self, header: PcmHeader, data: bytes) -> None:
+    def statistics(self) -> dict[str, Any]:
+        return {**super().statistics(), "refused_blocks": self.refused}
+
+    def _take(self, sender: int, header: PcmHeader, data: bytes) -> bool:
+        """Hear a block; returns whether the stream ends with it.
+
+        Raises:
+            WireError: Another sender is being heard.
+        """
         now = time.monotonic_ns()
         first = header.first_sample
-        if self._expected is None:
+        if self._sender is None:
             self._open(header.sample_rate, first)
         else:
+            away_s = (now - self._arrived_ns) / 1e9
+            if sender != self._sender and away_s < SENDER_GONE_S and not self._said_end:
+                raise WireError("a second sender; give each its own input")
             self._open(header.sample_rate)
-            self._account(header, first - self._expected, now)
+            if sender != self._sender or self._said_end:
+                self._lose_seconds(away_s, "reconnect")
+            else:
+                self._account(header, first - self._expected, away_s)
         block = pcm_samples(data, header.format, header.channels)
-        self._expected = first + len(block)
-        self._arrived_ns = now
+        self._sender, self._expected, self._arrived_ns = sender, first + len(block), now
         self._write_some()
         if len(block) and self._waiting:
             self._lose(len(block), "dropped")
         elif len(block):
             self._hear(block, now)
             self._write_some(now)
+        self._said_end = header.end
+        return header.end and self.params.ends
 
     def _write_some(self, began_ns: int | None = None) -> None:
         if self._write(began_ns):
             self.context.wake()
 
-    def _account(self, header: PcmHeader, jump: int, now: int) -> None:
+    def _account(self, header: PcmHeader, jump: int, away_s: float) -> None:
         """Mark what the numbering says is missing."""
         if 0 < jump <= LONGEST_HOLE_S * header.sample_rate:
             self._lose(jump, "hole")
         elif jump:
-            away_s = (now - self._arrived_ns) / 1e9
             self._lose_seconds(away_s, "reconnect")
+
+    def _refuse(self, reason: str) -> None:
+        """Count a block that cannot be heard, and report each reason once."""
+        self.refused += 1
+        warning = f"{self.address}: a block was refused: {reason}"
+        if warning not in self.warnings and len(self.warnings) < MOST_WARNINGS:
+            self.warnings.append(warning)
+            log.warning("%s", warning)
+
+
+def _connection_of(frame: zmq.Frame) -> int:
+    """The connection that a message came over, by its file descriptor; -1 within a process."""
+    try:
+        return int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return -1

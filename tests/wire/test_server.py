@@ -291,10 +291,10 @@ def test_a_stream_is_forgotten_however_full_the_outbox(
         pass
     server.send(gap(stream="other"))
     late = listen(server.addresses["publish"])
-    assert {late.next(Message).topic, late.next(Message).topic} == {
-        "_engine/heartbeat",
-        "other/gap",
-    }
+    topics = set()
+    while "other/gap" not in topics:  # the last of those that are repeated, in their order
+        topics.add(late.next(Message).topic)
+    assert topics <= {"_engine/heartbeat", "other/gap"}
     assert not late.socket.poll(100) or late.next(Message).topic == "_engine/heartbeat"
 
 

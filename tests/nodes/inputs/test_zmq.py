@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgpack
@@ -59,7 +60,7 @@ class Sender:
 
 @contextmanager
 def sending(start: int = 0, **params: Any) -> Iterator[tuple[ZmqInput, Listener, Sender, Any]]:
-    node = ZmqInput("zmq", address="tcp://127.0.0.1:*", **params)
+    node = ZmqInput("zmq", **{"address": "tcp://127.0.0.1:*", "ends": True, **params})
     with listening(node, start) as (scheduler, listener):
         wait_started(scheduler.runs[0], node)
         sender = Sender(node.address)
@@ -70,12 +71,16 @@ def sending(start: int = 0, **params: Any) -> Iterator[tuple[ZmqInput, Listener,
 
 
 def wait_started(run: Any, node: ZmqInput) -> None:
+    wait_until(lambda: not node.address.endswith("*") or run.over)
+
+
+def wait_until(what: Callable[[], bool]) -> None:
     pause = threading.Event()
     for _ in range(PATIENCE_S * 100):
-        if not node.address.endswith("*") or run.over:
+        if what():
             return
         pause.wait(0.01)
-    raise AssertionError("not started")
+    raise AssertionError("this never came")
 
 
 def pcm(samples: np.ndarray) -> bytes:
@@ -223,7 +228,7 @@ def test_block_longer_than_the_ring_is_heard() -> None:
 
 def test_sender_may_bind() -> None:
     sender = Sender()
-    node = ZmqInput("zmq", address=sender.address, connect=True)
+    node = ZmqInput("zmq", address=sender.address, connect=True, ends=True)
     with listening(node) as (scheduler, listener):
         sender.send(0, pcm(np.full(100, 0.5)), end=True)
         assert scheduler.wait(PATIENCE_S)
@@ -258,15 +263,90 @@ def test_stop_while_nobody_sends() -> None:
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
-def test_wrong_header(frames: list[bytes], said: str) -> None:
-    with sending() as (node, _, sender, scheduler):
-        sender.socket.send_multipart(frames)
+def test_a_malformed_block_is_refused_and_the_next_is_heard(frames: list[bytes], said: str) -> None:
+    with sending() as (node, listener, sender, scheduler):
+        sender.send(0, pcm(np.full(100, 0.5)))
+        for _ in range(3):
+            sender.socket.send_multipart(frames)
+        sender.send(100, pcm(np.full(100, 0.5)), end=True)
         assert scheduler.wait(PATIENCE_S)
-        error = scheduler.runs[0].error
-        assert isinstance(error, InputError)
-        message = one_line(str(error))
-        assert said in message
-        assert node.address in message
+        assert len(listener.samples) == 200
+        assert not listener.gaps
+        assert node.statistics()["refused_blocks"] == 3
+        (warning,) = node.statistics()["warnings"]
+        assert said in one_line(warning)
+        assert node.address in warning
+
+
+STRANGERS = {
+    "http": b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n" + b"x" * 99,
+    "tls": bytes.fromhex("16030100a5010000a10303") + b"x" * 160,
+    "zmtp-1": b"\x01\x00" + b"\x06\x01first" + b"\x07\x00second",
+    "ssh": b"SSH-2.0-OpenSSH_9.6\r\n" + b"x" * 100,
+}
+
+
+@pytest.mark.parametrize("greeting", STRANGERS.values(), ids=list(STRANGERS))
+def test_what_does_not_speak_zeromq_is_turned_away(greeting: bytes) -> None:
+    with sending() as (node, listener, sender, scheduler):
+        sender.send(0, pcm(np.full(100, 0.5)))
+        port = int(node.address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as stranger:
+            stranger.sendall(greeting)
+            with suppress(ConnectionError):  # hung up, or reset with our bytes unread
+                while stranger.recv(100):
+                    pass
+        sender.send(100, pcm(np.full(100, 0.5)), end=True)
+        assert scheduler.wait(PATIENCE_S)
+        assert len(listener.samples) == 200
+        assert node.refused == 0
+
+
+def test_a_second_sender_is_refused_while_the_first_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("auricle.nodes.inputs.zmq.SENDER_GONE_S", 1e9)
+    with sending() as (node, listener, sender, scheduler):
+        sender.send(0, pcm(np.full(100, 0.5)))
+        listener.wait_for(lambda: listener.tokens)
+        second = Sender(node.address)
+        second.send(0, pcm(np.full(100, 0.25)))
+        wait_until(lambda: node.refused > 0)
+        sender.send(100, pcm(np.full(100, 0.5)), end=True)
+        assert scheduler.wait(PATIENCE_S)
+        second.socket.close()
+        assert listener.samples.tolist() == [0.5] * 200
+        assert not listener.gaps
+        (warning,) = node.warnings
+        assert "a second sender; give each its own input" in warning
+
+
+def test_another_sender_takes_the_place_of_one_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("auricle.nodes.inputs.zmq.SENDER_GONE_S", 0.0)
+    with sending() as (node, listener, sender, scheduler):
+        sender.send(7000, pcm(np.full(100, 0.5)))
+        listener.wait_for(lambda: listener.tokens)
+        second = Sender(node.address)
+        # Its numbers would be a hole of 900 samples, were it the same sender.
+        second.send(8000, pcm(np.full(100, 0.25)), end=True)
+        assert scheduler.wait(PATIENCE_S)
+        second.socket.close()
+        assert listener.reasons() == ["reconnect"]
+        assert listener.samples[-100:].tolist() == [0.25] * 100
+
+
+def test_the_end_of_a_sender_is_not_the_end_of_the_stream() -> None:
+    with sending(ends=False) as (node, listener, sender, scheduler):
+        sender.send(0, pcm(np.full(100, 0.5)), end=True)
+        listener.wait_for(lambda: len(listener.tokens) == 100)
+        second = Sender(node.address)
+        second.send(0, pcm(np.full(100, 0.25)), end=True)
+        listener.wait_for(lambda: listener.tokens.get(len(listener.tokens) - 1) == 0.25)
+        second.socket.close()
+        assert listener.reasons() == ["reconnect"]
+        assert not scheduler.runs[0].over
 
 
 def test_port_in_use() -> None:
