@@ -10,17 +10,23 @@ from auricle.errors import TrainingError
 from auricle.training.data.manifest import PARTS, Manifest
 
 SHOWN = 5
-"""Tags, of those that are followed least, in the table; `--tags` shows all."""
+"""Tags with the lowest correlation in the table; `--tags` shows all."""
 
 
 @click.command(
-    epilog="Example: auricle-train agree corpus.parquet said/student said/musicnn-mtt said/musicnn-msd"
+    epilog="""\b
+Example:
+  auricle-train agree corpus.parquet said/student said/musicnn-mtt said/musicnn-msd"""
 )
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.argument("student", type=click.Path(path_type=Path))
 @click.argument("teachers", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
-    "--part", type=click.Choice(PARTS), default="test", show_default=True, help="Of the corpus."
+    "--part",
+    type=click.Choice(PARTS),
+    default="test",
+    show_default=True,
+    help="Part of the corpus.",
 )
 @click.option(
     "--least-prevalence",
@@ -41,8 +47,8 @@ def agree(
     """Compare the outputs of a STUDENT with those of its TEACHERS, segment by segment.
 
     All are folders of auricle-train teach, with the same segments. A Markdown table: Spearman's
-    correlation over all segments, averaged over tags; and in which part of the segments the
-    strongest tag is the same.
+    correlation over all segments, averaged over tags; and the share of segments with the same
+    strongest tag.
     """
     from auricle.training.data.outputs import Outputs
     from auricle.training.evaluation.agreement import ALL, agreements

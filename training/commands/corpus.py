@@ -226,8 +226,9 @@ def _report(found: Corpus, manifest: Manifest, file: Path, remarks: Path, as_jso
     for name, row in counts.items():
         click.echo(f"{name:<10}" + "".join(f"{row[column]:>9}" for column in COLUMNS))
     click.echo(
-        f"\nleft out: {kinds['broken']} broken, {kinds['short']} short, {kinds['duplicate']} with the "
-        f"audio of another; {kinds['tags']} with tags that cannot be read: {remarks}"
+        f"\nleft out: {kinds['broken']} broken, {kinds['short']} short, "
+        f"{kinds['duplicate']} with the audio of another; "
+        f"{kinds['tags']} with tags that cannot be read: {remarks}"
     )
     click.echo(f"manifest: {file}")
 

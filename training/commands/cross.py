@@ -12,7 +12,8 @@ from auricle.errors import TrainingError
 @click.command(
     epilog="""\b
 Example:
-  auricle-train cross said/gtzan gtzan.json said/fma fma.json --same Rock=rock --same Hip-Hop=hiphop"""
+  auricle-train cross said/gtzan gtzan.json said/fma fma.json --same Rock=rock \\
+      --same Hip-Hop=hiphop"""
 )
 @click.argument("outputs", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("task", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -31,7 +32,9 @@ Example:
     default="thesis",
     show_default=True,
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Heads.")
+@click.option(
+    "--seeds", type=click.IntRange(1), default=3, show_default=True, help="Number of heads."
+)
 def cross(
     outputs: Path,
     task: Path,
@@ -43,8 +46,8 @@ def cross(
 ) -> None:
     """Train heads on the embeddings of one collection, and test them on those of another.
 
-    OUTPUTS are one model's, of each collection. Tasks are files, as auricle-train dataset writes
-    them.
+    OUTPUTS are those of one model for each collection. Tasks are files written by auricle-train
+    dataset.
     """
     from auricle.training.data.outputs import Outputs
     from auricle.training.data.task_files import load_task

@@ -29,9 +29,9 @@ Examples:
 @click.argument("audio", type=click.Path(path_type=Path), required=False)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Manifest to write.")
 @click.option(
-    "--subset", help="Of jamendo: genre, instrument, ...; of fma: small, medium or large."
+    "--subset", help="Subset of jamendo: genre, instrument, ...; of fma: small, medium or large."
 )
-@click.option("--split", type=int, help="Of jamendo, 0 to 4.")
+@click.option("--split", type=int, help="Split of jamendo, 0 to 4.")
 def dataset(
     kind: str, folder: Path, audio: Path | None, out: Path, subset: str | None, split: int | None
 ) -> None:

@@ -10,21 +10,21 @@ import click
 @click.command(epilog="Example: auricle-train export runs/student my-student --precision fp16")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--name", help="Of the model.  [default: the folder's]")
+@click.option("--name", help="Name of the model.  [default: the folder's]")
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16"]),
     default="fp32",
     show_default=True,
-    help="Of the weights in the file.",
+    help="Precision of the weights in the file.",
 )
 @click.option(
     "--hop-size",
     type=click.IntRange(1),
     help="Mel frames from one segment to the next.  [default: about one second]",
 )
-@click.option("--licence", help="For the card, as SPDX has it.")
-@click.option("--description", help="For the card.  [default: the recipe's]")
+@click.option("--licence", help="SPDX identifier, for the card.")
+@click.option("--description", help="Description for the card.  [default: the recipe's]")
 def export(
     run: Path,
     folder: Path,

@@ -22,19 +22,16 @@ FAILED = 1
 @click.option(
     "--front-end", type=click.Choice(["musicnn", "vggish"]), default="musicnn", show_default=True
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
-@click.option(
-    "--verify", is_flag=True, help="Read what is there, and compare it with its checksums."
-)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
+@click.option("--verify", is_flag=True, help="Only compare what is stored with its checksums.")
 @click.pass_context
 def features(
     ctx: click.Context, manifest: Path, out: Path, front_end: str, workers: int | None, verify: bool
 ) -> None:
-    """Compute mel spectrograms of the tracks of a MANIFEST, as float16, by the engine's own
-    functions.
+    """Compute mel spectrograms of the tracks of a MANIFEST, as the engine does.
 
-    What is there already is left alone, so an interrupted run goes on where it stopped. Exits with
-    3 if some tracks could not be used; they are listed.
+    They are stored as float16. What is stored already is left alone, so an interrupted run
+    continues. Exits with 3 if some tracks could not be used; they are listed.
     """
     from auricle.training.data.features import compute_features, open_features
 

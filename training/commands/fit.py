@@ -52,7 +52,7 @@ def fit(
 ) -> None:
     """Train what a RECIPE describes, one that comes with Auricle or a YAML file.
 
-    Where OUT has a run that was interrupted, it goes on behind its last epoch. Over several
+    An interrupted run in OUT continues after its last epoch. With several
     processes: torchrun --nproc-per-node 2 -m auricle.train fit ...
     """
     from auricle.training.run.recipes import load_recipe

@@ -1,4 +1,4 @@
-"""`auricle-train heads`: a shallow head on stored embeddings, tested, then written for the engine."""
+"""`auricle-train heads`: a shallow head on stored embeddings, tested and written."""
 
 from __future__ import annotations
 
@@ -39,17 +39,22 @@ Without splits the task is tested in folds, or in the parts of the manifest."""
     help="genres, artists, vocal, electronic, energy, or a file.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the head.")
-@click.option("--name", help="Of the head; the engine publishes by it.  [default: the folder's]")
+@click.option(
+    "--name", help="Name of the head, in the topics of its predictions.  [default: the folder's]"
+)
 @click.option(
     "--folds",
     type=click.IntRange(0),
     default=5,
     show_default=True,
-    help="Tests, none with an artist that was trained with; 0: one, in the parts of the manifest or file.",
+    help="Number of tests on artists that were not trained with; 0: one, with the parts of the "
+    "manifest or file.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Heads a fold.")
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Heads per fold."
+)
 @task_options
-@click.option("--licence", default="", help="For the card, as SPDX has it.")
+@click.option("--licence", default="", help="SPDX identifier, for the card.")
 @click.pass_context
 def heads(
     ctx: click.Context,
@@ -70,8 +75,8 @@ def heads(
 ) -> None:
     """Train a head on the embeddings in OUTPUTS for the tracks of MANIFEST.
 
-    It is tested first, on tracks that it has not met. The head that is written is then trained with
-    all of them but those that choose its weights; with --folds 0, with the training part alone.
+    It is tested first, on held-out tracks. The head that is written is then trained with all tracks
+    but those that choose its weights; with --folds 0, with the training part alone.
     Exit code 3: done, but without some tracks of the manifest.
     """
     from rich.console import Console
@@ -112,7 +117,7 @@ def heads(
                 advance=lambda: progress.advance(bar),
             )
         )
-        # What the first fold was tested on trains, too.
+        # The test tracks of the first fold are trained on, too.
         last = Fold(tests[0].train + tests[0].test * bool(folds), tests[0].validation, ())
         final = evaluation.best_probe(stored.embeddings, what, last, protocols)
     results = evaluation.results_of(what, name, runs)

@@ -1,4 +1,4 @@
-"""Options that `heads` and `evaluate` share: what is told, and how heads are trained."""
+"""Options that `heads` and `evaluate` share: how classes are made, and heads are trained."""
 
 from __future__ import annotations
 
@@ -19,13 +19,21 @@ _OPTIONS = (
     click.option(
         "--grid",
         is_flag=True,
-        help="Try MAEST's 144 settings, keep for each head what validates best.",
+        help="Try MAEST's 144 settings, and keep for each head the one that validates best.",
     ),
     click.option(
-        "--min-tracks", type=click.IntRange(1), default=20, show_default=True, help="Of a class."
+        "--min-tracks",
+        type=click.IntRange(1),
+        default=20,
+        show_default=True,
+        help="Tracks that a class needs.",
     ),
     click.option(
-        "--min-artists", type=click.IntRange(1), default=5, show_default=True, help="Of a genre."
+        "--min-artists",
+        type=click.IntRange(1),
+        default=5,
+        show_default=True,
+        help="Artists that a genre needs.",
     ),
     click.option(
         "--teacher",
@@ -39,13 +47,13 @@ _OPTIONS = (
         type=click.FloatRange(0, 1),
         default=0.1,
         show_default=True,
-        help="By how much its tags of one side must exceed those of the other.",
+        help="Least difference between its tags of one side and those of the other.",
     ),
 )
 
 
 def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add them to a command."""
+    """Add these options to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

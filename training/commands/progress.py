@@ -12,12 +12,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Tracks:
-    """A bar in tracks, on standard error if that is a terminal; the time that is left goes by their
-    length.
+    """A bar in tracks, on standard error if that is a terminal.
+
+    The remaining time is estimated from the duration of the tracks.
 
     Args:
-        title: Shown before the bar.
-        durations_s: For each track.
+        title: Text before the bar.
+        durations_s: Seconds of each track, by its id.
     """
 
     def __init__(self, title: str, durations_s: Mapping[str, float]) -> None:
@@ -34,7 +35,7 @@ class Tracks:
         self._task = self._progress.add_task(title, total=sum(durations_s.values()), count=0)
 
     def finished(self, track_id: str) -> None:
-        """One more track is done."""
+        """Count a track as done."""
         self._count += 1
         self._progress.update(self._task, advance=self._durations_s[track_id], count=self._count)
 

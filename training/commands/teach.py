@@ -1,4 +1,4 @@
-"""`auricle-train teach`: what models say of a corpus."""
+"""`auricle-train teach`: the outputs of models for a corpus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from auricle.training.data.manifest import Manifest
 
 
 @click.command(
-    epilog="Example: auricle-train teach corpus.parquet features musicnn-mtt musicnn-msd --out teachers"
+    epilog="""\b
+Example:
+  auricle-train teach corpus.parquet features musicnn-mtt musicnn-msd --out teachers"""
 )
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.argument("features", type=click.Path(path_type=Path))
@@ -20,14 +22,16 @@ from auricle.training.data.manifest import Manifest
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder; each model has one in it.",
+    help="Folder of the outputs, with a folder per model.",
 )
 @click.option(
     "--hop-size",
     type=click.IntRange(1),
     help="Mel frames from one segment to the next.  [default: the model card's]",
 )
-@click.option("--workers", type=click.IntRange(1), help="Tracks at a time.  [default: one a core]")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Tracks at a time.  [default: one per core]"
+)
 def teach(
     manifest: Path,
     features: Path,
@@ -38,7 +42,7 @@ def teach(
 ) -> None:
     """Store activations and embeddings of MODELs, names or folders, over segments of the corpus.
 
-    For distillation, and for heads on embeddings. What is there already is left alone.
+    For distillation, and for heads on embeddings. What is stored already is left alone.
     """
     from auricle.training.data.outputs import store_outputs
 

@@ -1,4 +1,4 @@
-"""`auricle-train vary`: more music for teachers to hear."""
+"""`auricle-train vary`: more music for teachers to label."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from auricle.training.data.manifest import Manifest
 def vary(manifest: Path, features: Path, out: Path, times: int, seed: int) -> None:
     """Make variations of the training tracks: filtered, shifted, stretched, mixed with each other.
 
-    They are added to the FEATURES, and only the new manifest names them. For distillation: let the
-    teachers hear them, with auricle-train teach, and a student has more to learn from.
+    They are added to the FEATURES, and only the new manifest names them. For distillation: run
+    the teachers on them, with auricle-train teach, and a student has more to learn from.
     """
     from rich.console import Console
     from rich.progress import Progress

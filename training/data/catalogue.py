@@ -1,6 +1,4 @@
-"""What tracks can share: releases, artists and labels, as numbers, without the names that say
-nothing.
-"""
+"""What tracks can share: releases, artists and labels, as numbers, without placeholder names."""
 
 from __future__ import annotations
 
@@ -23,16 +21,18 @@ UNSPECIFIC: Final = {
     "artists": ("", "various", "various artists", "unknown", "unknown artist", "no artist"),
     "labels": ("", "not on label", "unknown label", "no label"),
 }
-"""Names, in lower case, that stand for nobody in particular: two tracks of "Various" share no
+"""Names, in lower case, that stand for no one in particular: two tracks of "Various" share no
 artist, and two that are "Not On Label" no label. The papers do not say that they left these out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalogue:
-    """Releases, artists and labels of tracks; each a number.
+    """Releases, artists and labels of tracks, each as a number.
 
     Attributes:
-        releases, artists, labels: Rows are tracks, the same number in each.
+        releases: Releases of each track; rows are tracks.
+        artists: Artists of each track.
+        labels: Labels of each track.
 
     Raises:
         TrainingError: The numbers of tracks differ.
@@ -52,7 +52,7 @@ class Catalogue:
 
     @classmethod
     def of_tracks(cls, tracks: Iterable[Track]) -> Catalogue:
-        """Of tracks, which are rows in their order."""
+        """The catalogue of tracks, which are rows in their order."""
         tracks = list(tracks)
         strings = pa.list_(pa.string())
 
@@ -64,11 +64,12 @@ class Catalogue:
 
     @classmethod
     def load(cls, file: Path, split: Part = "train") -> Catalogue:
-        """Of one part of a manifest, in its order; a column is read at a time, and no `Track` is
-        made.
+        """The catalogue of one part of a manifest file, in its order.
+
+        A column is read at a time, and no `Track` is made, which millions of tracks need.
 
         Raises:
-            TrainingError: The file is not there, or not a manifest.
+            TrainingError: The file does not exist, or is not a manifest.
         """
         return cls(
             *(

@@ -18,8 +18,8 @@ class Csr:
 
     Attributes:
         starts: (rows + 1,) int64; row `i` has `columns[starts[i] : starts[i + 1]]`.
-        columns: int32.
-        n_columns: How many there are; all in `columns` are below.
+        columns: Columns of all rows, int32, one row after the other.
+        n_columns: Number of columns; all values of `columns` are below it.
 
     Raises:
         ValueError: `columns` do not rise within a row, or are out of range.
@@ -45,7 +45,7 @@ class Csr:
         Args:
             counts: (rows,), values in each row.
             columns: Values of all rows, one after the other, from 0 to `n_columns - 1`.
-            n_columns: Their number.
+            n_columns: Number of columns.
         """
         rows = len(counts)
         starts, columns = _transpose(_starts(counts), columns, n_columns)

@@ -25,7 +25,7 @@ SILENCE: Final = 10 ** (-60 / 20)
 of a sound card stay below."""
 
 BLOCK: Final = 65536
-"""Samples that are looked at in one go."""
+"""Samples per channel that are decoded at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Audio:
     """What a file decodes to.
 
     Attributes:
-        duration_s: Seconds that were decoded.
-        sha256: Of the samples as 16-bit integers, channels interleaved, behind their rate and
-            number of channels. Tags, the container and lossless compression do not change it;
+        duration_s: Length of what was decoded, in seconds.
+        sha256: Hash of the rate, the number of channels, and the samples as 16-bit integers with
+            interleaved channels. Tags, the container and lossless compression do not change it;
             another encoding does.
     """
 
@@ -50,7 +50,7 @@ def examine(file: Path) -> Audio:
 
     Raises:
         TrainingError: It does not decode, is much shorter or longer than it declares, or is silent.
-        OSError: It is not there.
+        OSError: It cannot be read.
     """
     if not file.stat().st_size:
         raise TrainingError(f"{file}: an empty file")
@@ -90,10 +90,9 @@ def examine(file: Path) -> Audio:
 
 
 def _missing_share(file: Path) -> float:
-    """Share of the samples that the header of a WAV file promises and the file lacks; 0 of other
-    files.
+    """Share of the samples that a WAV header promises and the file lacks; 0 for other files.
 
-    FFmpeg does not say: it takes what is there for the length.
+    FFmpeg does not report it: it derives the length from the size of the file.
     """
     with file.open("rb") as opened:
         if opened.read(4) != b"RIFF" or opened.read(8)[4:] != b"WAVE":
@@ -102,7 +101,7 @@ def _missing_share(file: Path) -> float:
             name, size = header[:4], int.from_bytes(header[4:], "little")
             if name == b"data":
                 there = file.stat().st_size - opened.tell()
-                # A recorder that was not told the end leaves 0 or all ones.
+                # A recorder that did not know the length writes 0 or all ones.
                 return 0 if size == 0xFFFFFFFF or size <= there or not there else 1 - there / size
             opened.seek(size + size % 2, os.SEEK_CUR)
     return 0

@@ -37,8 +37,8 @@ def compute_features(
     """Write the mel frames of tracks into a store; those that it has already are left alone.
 
     Args:
-        tracks: Of a manifest.
-        folder: The store's.
+        tracks: Tracks of a manifest.
+        folder: Folder of the features; created if it does not exist.
         front_end: Name of one of `auricle.models.front_end.FRONT_ENDS`.
         workers: Processes; as many as there are cores, if None.
         report: Called with each track that is finished, in no order, and whether it was just
@@ -71,7 +71,7 @@ def compute_features(
 
 
 def open_features(folder: Path) -> Store:
-    """The mel frames of a corpus.
+    """The mel frames of a corpus, (frames, bands) float16 by track.
 
     Raises:
         TrainingError: The folder has none, or they were made by another front end than its name

@@ -1,8 +1,8 @@
-"""A free corpus that anyone can have: the music of games that Debian 12 packages.
+"""A free corpus: the music of games that Debian 12 packages.
 
-About 14 hours by some fifty artists. What is no music (effects, speech, the weather of a landscape)
-stays in the packages. Where files have no tags, the games' own lists of credits fill in, and the
-game is the release.
+About 14 hours by some fifty artists. What is not music (effects, speech, the weather of a
+landscape) stays in the packages. Where files have no tags, the games' own lists of credits fill in,
+and the game is the release.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from auricle.training.data.tags import Tags, clean, key, unique
 LEAST_S: Final = 20.0
 """Shorter ones are left out: jingles of victory and defeat."""
 
-# Called with a line that says what happens now.
 Progress = Callable[[str], None]
+"""Called with a line on each step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Package:
     """A package with music.
 
     Attributes:
-        name: Debian's.
-        release: Of the tracks that name none.
-        folders: Where its music is, as patterns of what comes behind `usr/share/`.
+        name: Name of the Debian package.
+        release: Release of the tracks whose tags name none.
+        folders: Patterns of the folders of its music, below `usr/share/`.
     """
 
     name: str
@@ -155,19 +155,21 @@ def unpack(
     packages: Path | None = None,
     report: Progress = lambda line: None,
 ) -> list[Path]:
-    """The music, credits and copyright file of each package, in a folder of its name below
-    `folder`.
+    """Unpack the music, credits and copyright file of each package into a folder of its name.
 
-    What is there already is left alone, so a run that was interrupted goes on. Needs no root.
+    Folders that exist are left alone, so an interrupted run continues. Needs no root.
 
     Args:
-        folder: Made if it is not there.
-        chosen: Which packages.
+        folder: Folder for those of the packages; created if it does not exist.
+        chosen: Packages to unpack.
         packages: Folder with the packages' .deb files; without it apt downloads and checks them.
         report: Called with a line on each step.
 
+    Returns:
+        The folder of each package.
+
     Raises:
-        TrainingError: A package cannot be had or unpacked; those before it are there.
+        TrainingError: A package cannot be downloaded or unpacked; those before it are kept.
         OSError: The folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +201,7 @@ class Credits:
     """What the games' lists of credits say, and the tables above.
 
     Args:
-        folders: As `unpack` gives them.
+        folders: Folders that `unpack` returned.
 
     Raises:
         TrainingError: A list is broken.
@@ -236,9 +238,7 @@ class Credits:
 
 
 def _persons(credited: str) -> list[str]:
-    """Those of a credit, without their addresses. In these packages, nobody's name has an `and` in
-    it.
-    """
+    """The people of a credit, without their addresses. No name in these packages has an `and`."""
     names = re.split(r"\s+(?:&|and)\s+", re.sub(r"\s*<[^>]*>", "", credited).strip())
     return [ALIASES.get(key(name), name) for name in names if name]
 
@@ -302,7 +302,10 @@ def _deb(folder: Path, package: Package) -> Path:
 
 def _download(package: Package, folder: Path) -> Path:
     """The package's file, which apt has checked against its signed list."""
-    hint = f"get {package.name} from packages.debian.org (bookworm) and give its folder with --packages"
+    hint = (
+        f"get {package.name} from packages.debian.org (bookworm) and give its folder with "
+        "--packages"
+    )
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise TrainingError(
             f"{package.name}: needs apt-get and dpkg-deb, which are not here; elsewhere {hint}"

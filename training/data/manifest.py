@@ -23,15 +23,18 @@ class Track:
     """A track of a corpus.
 
     Attributes:
-        track_id: Unique in its manifest.
-        path: The audio file.
-        duration_s: Of its audio; where a data set says it, as that says.
-        title: Empty if not known, as everything below.
-        artists, releases, labels, genres: Names as they are compared, without repetition.
-        licence: As the file has it.
-        sha256: Of what identifies the audio, whatever its tags say.
-        part: Which part of the corpus it is in.
-        album_artists: Of its releases; they keep tracks in one part, and are no artists otherwise.
+        track_id: Name that is unique in its manifest.
+        path: Path of the audio file.
+        duration_s: Length of the audio in seconds, decoded or as a data set states it.
+        title: Title; empty if not known, as everything below.
+        artists: Names of its artists as they are compared, without repetition.
+        releases: Names of the releases it is on.
+        labels: Names of the labels that released it.
+        genres: Names of its genres.
+        licence: Licence as the file states it.
+        sha256: Hash that identifies the audio, whatever its tags say.
+        part: Part of the corpus it is in.
+        album_artists: Artists of its releases; they keep tracks in one part, and have no other use.
     """
 
     track_id: str
@@ -67,10 +70,10 @@ class Manifest:
     """The tracks of a corpus, in the order of their files.
 
     Args:
-        tracks: Each with another `track_id`.
+        tracks: Tracks, each with its own `track_id`.
 
     Raises:
-        TrainingError: Two have the same.
+        TrainingError: Two tracks have the same id.
     """
 
     def __init__(self, tracks: Iterable[Track]) -> None:
@@ -91,8 +94,12 @@ class Manifest:
         return Manifest(track for track in self.tracks if track.part == part)
 
     def save(self, file: Path) -> None:
-        """Write a Parquet file. Paths below its folder are written relative to it, so both can be
-        moved.
+        """Write a Parquet file.
+
+        Paths below its folder are written relative to it, so both can be moved together.
+
+        Raises:
+            OSError: It cannot be written.
         """
         folder = file.resolve().parent
         rows = [_row(track, folder) for track in self.tracks]
@@ -105,7 +112,7 @@ class Manifest:
         """Read a Parquet file.
 
         Raises:
-            TrainingError: It is not there, or not a manifest.
+            TrainingError: It does not exist, or is not a manifest.
         """
         try:
             table = pq.read_table(file, schema=_SCHEMA)

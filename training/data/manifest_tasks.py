@@ -1,4 +1,4 @@
-"""Tasks that the tags of a corpus make: its genres, its artists."""
+"""Tasks made from the tags of a corpus: its genres, its artists."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from auricle.training.data.tasks import Task
 
 
 def genre_task(manifest: Manifest, *, min_tracks: int = 20, min_artists: int = 5) -> Task:
-    """Genres of the tags, several a track.
+    """The genres in the tags as a task with several classes a track.
 
     Args:
         manifest: The corpus; its parts become those of the task.
-        min_tracks: Genres of fewer tracks are no classes.
-        min_artists: Nor are those of fewer artists: which were told by voice and mastering. Artists
-            who appear on one track together count once, as `artist_groups` has it.
+        min_tracks: Tracks that a genre needs to be a class.
+        min_artists: Artists that it needs; with fewer, a head would learn their voice and
+            mastering. Artists who appear on one track together count once (see `artist_groups`).
 
     Raises:
         TrainingError: No genre is left.
@@ -74,8 +74,9 @@ def normalised(genre: str) -> str:
 
 
 def artist_groups(tracks: Iterable[Track]) -> dict[str, str]:
-    """By track id, a name that the tracks of a group share, which `auricle.training.data.split`
-    would not part.
+    """The number of each track's group, by track id.
+
+    A group is the tracks that `auricle.training.data.split` keeps in one part.
     """
     tracks = list(tracks)
     groups = split.artist_groups(tracks)

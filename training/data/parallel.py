@@ -1,4 +1,4 @@
-"""Work on many tracks at once, with few under way: all at once would fill the memory."""
+"""Work on many tracks at once, few at a time: all of them would fill the memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 def processes(count: int) -> ProcessPoolExecutor:
-    """A pool whose processes leave an interrupt to this one, and end with it, however that ends."""
+    """A pool of processes that ignore interrupts, and end when this process ends, killed or not."""
     # Not forked: the caller may have threads.
     return ProcessPoolExecutor(count, get_context("spawn"), _begin)
 
@@ -29,17 +29,23 @@ def _end_with_parent() -> None:
     parent = parent_process()
     assert parent is not None
     parent.join()
-    # Nobody is left to hear why; those who wait for work would do so for ever.
+    # No one is left to report to, and processes that wait for work would do so for ever.
     os._exit(1)
 
 
 def as_completed(
     pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], at_once: int
 ) -> Iterator[tuple[Item, Result]]:
-    """Each item with its result, as they come; items are taken while fewer than `at_once` are under
-    way.
+    """Each item with its result, in the order in which they finish.
 
-    Whoever stops listening, or hears an error, leaves nothing behind that is still to begin.
+    An item is taken whenever fewer than `at_once` are in progress. When the caller stops iterating,
+    or a piece of work raises, no further work is started.
+
+    Args:
+        pool: Executor; it is shut down at the end.
+        work: Called with each item, on a worker of the pool.
+        items: Items, taken lazily on the calling thread.
+        at_once: Most items in progress.
     """
     waiting: dict[Future[Result], Item] = {}
     rest = iter(items)

@@ -13,7 +13,7 @@ from auricle.training.data.manifest import PARTS, Manifest, Part, Track
 from auricle.training.data.tags import key
 
 FRACTIONS: Final = (0.7, 0.15, 0.15)
-"""Of train, validation and test, by duration."""
+"""Shares of train, validation and test in the duration."""
 
 _SHARES: Final = (8, 4, 2, 1)
 """A group goes to validation or test if it is at most one of these of the part; the first that
@@ -30,19 +30,19 @@ _GUESTS: Final = re.compile(r"\s[(\[]?(?:feat|ft|featuring)\b.*", re.IGNORECASE)
 def split(
     manifest: Manifest, fractions: tuple[float, float, float] = FRACTIONS, seed: int = 0
 ) -> Manifest:
-    """The same tracks, each in a part; those that share an artist, directly or over others, in the
-    same.
+    """The same tracks, each in a part; tracks that share an artist are in the same part.
 
-    An artist of a track with artists is also that of its release, so that "A", "A feat. B" and "A &
-    C" on one release of A stay together.
+    Sharing is transitive: A with B and B with C keeps A and C together. A track with artists also
+    counts as by those of its release, so that "A", "A feat. B" and "A & C" on one release of A stay
+    together.
 
     Tracks without an artist go with those of their releases that have none either, and a track with
     neither is on its own: it may still be by the artist of another.
 
     Args:
-        manifest: Tracks; which part they are in is forgotten.
-        fractions: Of the duration, for train, validation and test. A part with 0 stays empty.
-        seed: Another one gives another split, the same one always the same.
+        manifest: Tracks; their present parts are ignored.
+        fractions: Shares of the duration for train, validation and test. A part with 0 stays empty.
+        seed: Seed of the split; the same seed gives the same split.
 
     Raises:
         TrainingError: There are fewer groups of tracks than parts.
@@ -62,8 +62,8 @@ def split(
             else "--no-split puts all into train, which is too little for fit; add music by others"
         )
         raise TrainingError(
-            f"{_counted(len(manifest), 'track')} by {_counted(len(groups), 'independent artist')} cannot be "
-            f"split into {len(wishes)} parts that share none: {hint}"
+            f"{_counted(len(manifest), 'track')} by {_counted(len(groups), 'independent artist')} "
+            f"cannot be split into {len(wishes)} parts that share none: {hint}"
         )
     order = list(range(len(groups)))
     random.Random(seed).shuffle(order)
@@ -83,10 +83,10 @@ def split(
 
 
 def extended(manifest: Manifest, more: Iterable[Track]) -> Manifest:
-    """A corpus that is split, with more tracks in its training part.
+    """A split corpus with more tracks in its training part.
 
-    Left out are those whose audio the corpus has, and those that share an artist or a title with a
-    track of another part; where tags are missing, that cannot be seen.
+    Tracks are left out if the corpus has their audio, or if they share an artist or a title with a
+    track of another part. Where tags are missing, sharing cannot be detected.
     """
     held = [track for track in manifest if track.part != "train"]
     artists = {name for track in held for name in _artists(track)}
@@ -103,9 +103,7 @@ def extended(manifest: Manifest, more: Iterable[Track]) -> Manifest:
 
 
 def artist_groups(tracks: Sequence[Track]) -> list[list[int]]:
-    """Indices of the tracks of each connected group, as `split` says, in the order of their first
-    tracks.
-    """
+    """Indices of the tracks of each group that `split` keeps together, by their first track."""
     parents = list(range(len(tracks)))
 
     def root(index: int) -> int:
@@ -139,9 +137,7 @@ def _artists(track: Track) -> set[str]:
 def _dealt(
     order: list[int], sizes: list[float], wishes: dict[Part, float], share: int
 ) -> list[Part]:
-    """The part of each group: large ones in the largest part, others where most of the wish is
-    lacking.
-    """
+    """The part of each group: large ones in the largest part, others where most is lacking."""
     main = max(wishes, key=lambda name: wishes[name])
     filled = dict.fromkeys(wishes, 0.0)
     parts: list[Part] = [main] * len(sizes)
@@ -163,7 +159,7 @@ def _dealt(
 
 
 def _worst(parts: list[Part], sizes: list[float], wishes: dict[Part, float]) -> float:
-    """How far the part that is furthest from its wish is from it, as a share of the wish."""
+    """The largest deviation of a part from its wish, as a share of the wish."""
     return max(abs(_size(name, parts, sizes) / wish - 1) for name, wish in wishes.items())
 
 

@@ -2,8 +2,8 @@
 
 A folder holds `store.json`, which says what a row is, and pairs of files: `00000.f16`, the rows of
 some tracks one after the other, and `00000.json`, which tracks they are and a CRC-32C of the rows.
-The second is written last, by a rename, and a shard without it is none: whatever interrupts the
-writing, a full disk or a kill, leaves whole shards, and the work goes on behind them.
+The second is written last, by a rename, and a shard without it does not count: a full disk or a
+kill leaves whole shards, and the next run continues after them.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ Rows = NDArray[np.float16]
 
 
 class Store(Mapping[str, Rows]):
-    """The rows of each track, `(rows, width)`, by the track's id; views that are read from disk
-    when used.
+    """The rows of each track, (rows, width) float16, by the track's id.
+
+    They are views of memory-mapped files, read from disk when used.
 
     Args:
-        folder: As `StoreWriter` leaves it.
+        folder: Folder written by `StoreWriter`.
 
     Attributes:
-        about: What the writer said of the rows.
+        about: Description of the rows, as given to the writer.
         width: Values of a row.
 
     Raises:
-        TrainingError: No store there, or a shard is shorter than its index says.
+        TrainingError: There is no store, or a shard is shorter than its index says.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +82,7 @@ class Store(Mapping[str, Rows]):
         return Store, (self.folder,)
 
     def verify(self) -> list[Path]:
-        """Read everything; returns the shards whose rows are not those that were written."""
+        """Read everything; returns the shards whose rows do not match their checksum."""
         return [
             index.with_suffix(ROWS)
             for index in _indices(self.folder)
@@ -107,12 +108,12 @@ class StoreWriter:
     """Adds tracks to a store, shard by shard. A context; leaving it closes the last shard.
 
     Args:
-        folder: Made if it is not there.
+        folder: Folder of the store; created if it does not exist.
         width: Values of a row.
-        about: What a row is; JSON. A store that is there must be of the same.
+        about: Description of a row, as JSON. A store that exists must have the same.
 
     Attributes:
-        done: Ids of the tracks that were there before.
+        done: Ids of the tracks that were stored before.
 
     Raises:
         TrainingError: The folder has a store of something else, or another process is writing to
@@ -161,7 +162,11 @@ class StoreWriter:
             self._lock.close()
 
     def add(self, track_id: str, rows: NDArray[np.floating]) -> None:
-        """The rows of one more track, `(rows, width)`. Raises OSError."""
+        """Add the rows of a track, (rows, width).
+
+        Raises:
+            OSError: A shard cannot be written.
+        """
         assert rows.shape == (len(rows), self.width), rows.shape
         self._tracks.append((track_id, len(rows)))
         self._rows.append(rows.astype(np.float16))
@@ -182,7 +187,7 @@ class StoreWriter:
 
 
 def _first_difference(one: Any, other: Any, name: str = "") -> tuple[str, str, str]:
-    """The name of the first field in which two JSON objects differ, and how they have it, abridged."""
+    """The name of the first field in which two JSON objects differ, and both values, abridged."""
     if isinstance(one, dict) and isinstance(other, dict):
         for field in one | other:
             if one.get(field) != other.get(field):
@@ -193,7 +198,7 @@ def _first_difference(one: Any, other: Any, name: str = "") -> tuple[str, str, s
 
 
 def _locked(folder: Path) -> IO[bytes]:
-    """A file that nobody else can lock until it is closed, or its process ends."""
+    """A file that no other process can lock until it is closed or this process ends."""
     lock = (folder / LOCK).open("wb")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -84,9 +84,7 @@ PLACEHOLDERS: Final = frozenset(
         ),
     ]
 )
-"""Values that programs and people write where they know nothing; they are dropped. Compared as
-`key` does.
-"""
+"""Values written where nothing is known; they are dropped. Compared by `key`."""
 
 GENRE_PLACEHOLDERS: Final = PLACEHOLDERS | {"genre", "misc", "other"}
 """The same for genres. "Other" is what ID3v1 has for no genre."""
@@ -97,10 +95,13 @@ class Tags:
     """What a file says of its music; empty where it says nothing.
 
     Attributes:
-        title: The first, if there are several.
-        artists, releases, labels, genres: Names as `clean` leaves them, without repetition.
-        licence: Or else its copyright notice.
-        album_artists: Of the release, also where the track has artists of its own.
+        title: First title, if there are several.
+        artists: Names of artists as `clean` returns them, without repetition.
+        releases: Names of releases.
+        labels: Names of labels.
+        genres: Names of genres.
+        licence: Licence, or else the copyright notice.
+        album_artists: Artists of the release, also where the track has its own.
     """
 
     title: str = ""
@@ -143,9 +144,9 @@ def read_tags(file: Path) -> Tags:
 def clean(text: str) -> str:
     """A value as it is kept: decoded rightly, composed (NFC), on one line, with single spaces.
 
-    UTF-8 that was declared as Latin-1 is put right, as it can be told: other text that happens to
-    be valid UTF-8 once it is written as Latin-1 makes no sense in any language. Other encodings
-    declared as Latin-1, such as CP1251, cannot be told from Latin-1 and are left.
+    UTF-8 that was declared as Latin-1 is corrected, since it can be recognised: other text that
+    happens to be valid UTF-8 once it is written as Latin-1 makes no sense in any language. Other
+    encodings declared as Latin-1, such as CP1251, cannot be recognised and are left.
     """
     with contextlib.suppress(UnicodeError):
         text = text.encode("latin-1").decode()

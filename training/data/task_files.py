@@ -1,6 +1,6 @@
 r"""Tasks in files of the user.
 
-JSON, which can say everything::
+JSON, which has every field::
 
     {"name": "mood", "multilabel": true,
      "classes": ["calm", "happy"],
@@ -47,7 +47,7 @@ def load_task(file: Path) -> Task:
     """Read a task, JSON or (if the name ends in .csv) CSV.
 
     Raises:
-        TrainingError: The file is not there or is no task.
+        TrainingError: The file does not exist or is not a task.
     """
     try:
         if file.suffix.lower() == ".csv":
@@ -75,7 +75,11 @@ def load_task(file: Path) -> Task:
 
 
 def save_task(task: Task, file: Path) -> None:
-    """Write a task as JSON. Raises OSError."""
+    """Write a task as JSON.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     tracks = {
         track_id: list(map(task.classes.__getitem__, target))
         for track_id, target in task.targets.items()

@@ -1,4 +1,4 @@
-"""What is to be told from music: classes, which tracks have which, and which part each track is in."""
+"""Classification tasks: classes, the classes of each track, and the part each track is in."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Task:
     """A classification task over tracks.
 
     Attributes:
-        name: Of the task.
-        classes: Their names, in the order of the columns. Orders differ between sources of the same
-            data set, so names always travel with the columns.
-        targets: For each track, the indices of its classes; exactly one unless `multilabel`.
+        name: Name of the task.
+        classes: Names of the classes, in the order of the columns. Orders differ between sources of
+            the same data set, so names always travel with the columns.
+        targets: Indices of the classes of each track; exactly one unless `multilabel`.
         multilabel: Whether a track can have several classes, or none.
         parts: The part each track is in; empty if the task is evaluated in folds.
     """
@@ -47,7 +47,7 @@ class Task:
         return [track_id for track_id in self.targets if self.parts.get(track_id) == part]
 
     def matrix(self, track_ids: list[str]) -> NDArray[np.bool_]:
-        """Which track has which class, (tracks, classes)."""
+        """Which track has which class, (tracks, classes) boolean."""
         matrix = np.zeros((len(track_ids), len(self.classes)), bool)
         for row, track_id in enumerate(track_ids):
             matrix[row, list(self.targets[track_id])] = True

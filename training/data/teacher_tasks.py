@@ -1,4 +1,4 @@
-"""Tasks that teachers agree on: which of two opposites a track is, where no tag says so."""
+"""Tasks that teachers agree on: which of two opposites a track is, without tags that say it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from auricle.training.data.tasks import Task
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """What a model said of tracks: activations (segments, classes) by track id."""
+    """A model and its activations (segments, classes) by track id."""
 
     name: str
     classes: tuple[str, ...]
@@ -119,19 +119,19 @@ def opposites_task(
     *,
     margin: float = 0.1,
 ) -> Task:
-    """Tracks of which all teachers say clearly that they are on one of two sides.
+    """Tracks that all teachers clearly place on the same of two sides.
 
-    Of a track's mean activations a teacher has, for each side, the strongest of that side's
-    classes. If one side's exceeds the other's by `margin`, that is its vote. A track for which all
-    teachers vote the same is in the task; all others are not. The difference is what is asked for,
-    not a level, because teachers trained on rare tags seldom come near 1.
+    A teacher compares a track's mean activations of the strongest class of each side. If one side's
+    exceeds the other's by `margin`, that is its vote. A track is in the task if all teachers vote
+    the same. The criterion is a difference and not a level, because teachers trained on rare tags
+    seldom come near 1.
 
     Args:
-        name: Of the task.
-        teachers: At least one; the tracks of the task are those that all have heard.
-        sides: Two, each with classes of teachers that speak for it, in any case. A teacher needs at
+        name: Name of the task.
+        teachers: One or more; the tracks of the task have activations by all of them.
+        sides: Two sides, each with the classes that stand for it, in lower case. A teacher needs at
             least one class of each.
-        margin: 0 to 1.
+        margin: Least difference between the sides, from 0 to 1.
 
     Raises:
         TrainingError: A teacher cannot vote, or all that agree vote for one side.

@@ -1,10 +1,10 @@
-"""Other music, made of the music that there is, for teachers to hear.
+"""More music for teachers to label, made from the music of the corpus.
 
-A student learns a function, so whatever the teachers can hear teaches it, if both hear the same: L.
-Beyer et al., "Knowledge distillation: A good teacher is patient and consistent" (CVPR 2022). A
-variation is made of mel frames: their powers are filtered, shifted over the bands, stretched in
-time, and mixed with another track's. It is not what the same change of the audio would give, and
-need not be.
+A student learns a function, so any input that teachers can label teaches it, if both get the same
+input: L. Beyer et al., "Knowledge distillation: A good teacher is patient and consistent" (CVPR
+2022). A variation is made of mel frames: their powers are filtered, shifted over the bands,
+stretched in time, and mixed with another track's. It is not what the same change of the audio would
+give, and need not be.
 """
 
 from __future__ import annotations
@@ -36,23 +36,21 @@ SHIFT_BANDS: Final = 4
 STRETCH: Final = (0.8, 1.25)
 
 MIXED: Final = 0.6
-"""Part of the variations that another track is mixed with, at a level of `MIX_DB` against the
-first.
-"""
+"""Share of the variations that another track is mixed into, at a level of `MIX_DB`."""
 
 MIX_DB: Final = (-15.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """What is done to a track.
+    """A change that makes another track of a track.
 
     Attributes:
-        filter_db: (bands,), the loudness included.
-        shift: Bands that each band moves up.
-        stretch: How much longer it becomes.
-        partner: Whose track is mixed in, or None.
-        mix_db: How loud.
+        filter_db: Gain of each band in dB, (bands,), the loudness included.
+        shift: Number of bands that each band moves up.
+        stretch: Factor by which it becomes longer.
+        partner: Index of the track that is mixed in, or None.
+        mix_db: Level of that track, in dB against this one.
     """
 
     filter_db: NDArray[np.float64]
@@ -63,7 +61,7 @@ class Variation:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, n_bands: int, n_tracks: int) -> Variation:
-        """One at random, of `n_tracks` partners."""
+        """Draw a variation, with one of `n_tracks` partners."""
         points = rng.uniform(-FILTER_DB, FILTER_DB, FILTER_POINTS)
         curve = np.interp(
             np.linspace(0, FILTER_POINTS - 1, n_bands), np.arange(FILTER_POINTS), points
@@ -77,7 +75,7 @@ class Variation:
         )
 
     def __call__(self, powers: Powers, partner: Powers | None) -> Powers:
-        """Powers (frames, bands), and those of the partner, which goes round if it is shorter."""
+        """The varied powers (frames, bands); a shorter partner is repeated."""
         mixed = _stretched(powers, self.stretch)
         if partner is not None:
             other = np.take(partner, np.arange(len(mixed)), axis=0, mode="wrap")
@@ -97,11 +95,11 @@ def vary(
     """Add variations of the training tracks to the features of a corpus.
 
     Args:
-        manifest: Of the corpus.
+        manifest: Manifest of the corpus.
         features: Folder of `auricle.training.data.features`; variations that it has already are
             left alone.
         times: Variations of each track.
-        seed: Of the draws.
+        seed: Seed of the draws.
         report: Called with each variation.
 
     Returns:
@@ -146,9 +144,7 @@ def _varied(
 
 
 def powers(mel: Rows | Powers, front_end: FrontEnd) -> Powers:
-    """What the bands summed, before the compression; not below zero, whatever half precision made
-    of it.
-    """
+    """Band powers before the compression, (frames, bands), without rounding below zero."""
     values = mel.astype(np.float32)
     grown = np.exp(values) if front_end.log == "ln" else np.power(np.float32(10), values)
     linear: Powers = (grown - np.float32(front_end.offset)) / np.float32(front_end.gain)

@@ -1,4 +1,4 @@
-"""How a student follows its teachers, on the segments that all have heard."""
+"""How closely a student follows its teachers, on the same segments."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ def agreements(
     track_ids: Sequence[str],
     least_prevalence: float = 0.01,
 ) -> dict[str, Agreement]:
-    """The agreement with each teacher, by the name of its model, and with `ALL` of them, tags side
-    by side.
+    """The agreement with each teacher, by the name of its model, and with `ALL` of them.
 
     Args:
-        student: Whose classes are those of all teachers, as
+        student: Outputs of the student, whose classes are those of all teachers, as
             `auricle.training.data.outputs.joint_classes` names them.
-        teachers: In any order.
-        track_ids: On which tracks.
+        teachers: Outputs of the teachers, in any order.
+        track_ids: Names of the tracks to compare them on.
         least_prevalence: See `auricle.training.evaluation.metrics.agreement`.
 
     Raises:
-        TrainingError: Outputs of other segments, tracks or classes.
+        TrainingError: Outputs are of other segments, tracks or classes.
     """
     classes = joint_classes(teachers)
     if set(classes) - set(student.card.classes):
@@ -47,16 +46,16 @@ def agreements(
                 f"{student.folder} has {student.segment_size} and {student.hop_size}"
             )
     columns = [student.card.classes.index(name) for name in classes]
-    said = _rows(student.activations, track_ids)[:, columns]
+    learned = _rows(student.activations, track_ids)[:, columns]
     taught = np.concatenate([_rows(teacher.activations, track_ids) for teacher in teachers], axis=1)
     found, start = {}, 0
     for teacher in teachers:
         own = slice(start, start + len(teacher.card.classes))
         found[teacher.card.name] = agreement(
-            taught[:, own], said[:, own], classes[own], least_prevalence
+            taught[:, own], learned[:, own], classes[own], least_prevalence
         )
         start = own.stop
-    found[ALL] = agreement(taught, said, classes, least_prevalence)
+    found[ALL] = agreement(taught, learned, classes, least_prevalence)
     return found
 
 

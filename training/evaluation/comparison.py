@@ -1,7 +1,7 @@
 """Comparing embeddings: the same heads, tracks and seeds for each, and a deviation for each figure.
 
 Model by model, a run is one head: of one training of the model, one fold and one seed. Figures are
-means over runs; their deviation divides by runs - 1. It knows of nothing that was the same in all
+means over runs; their deviation divides by runs - 1. It does not cover what was the same in all
 runs: with one training and fixed parts it is that of the heads' seeds alone.
 """
 
@@ -32,9 +32,11 @@ class Result:
     """A figure.
 
     Attributes:
-        task, model, metric: Of what.
-        values: One a run.
-        examples: Tracks a class that heads were trained with; None for all.
+        task: Name of the task.
+        model: Name of the model.
+        metric: Name of the metric.
+        values: Value of each run.
+        examples: Tracks per class that heads were trained with; None for all.
         left_out: Classes that could not be measured in some run.
     """
 
@@ -47,7 +49,7 @@ class Result:
 
     @property
     def mean(self) -> float:
-        """Of the values."""
+        """Mean of the values."""
         return float(np.mean(self.values))
 
     @property
@@ -58,14 +60,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What one head reached.
+    """The figures of one head.
 
     Attributes:
-        figures: By metric. Several classes a track: "roc_auc" and "average_precision", macro. One
-            class a track: "accuracy", class-normalised.
+        figures: Figure of each metric. Several classes a track: "roc_auc" and "average_precision",
+            macro. One class a track: "accuracy", class-normalised.
         per_class: Average precision, or recall, of each class that was measured.
         left_out: Classes that no track had in training, or that cannot be measured in the test.
-        confusion: Of tasks with one class a track, (classes, classes).
+        confusion: (classes, classes), for tasks with one class a track.
     """
 
     figures: dict[str, float]
@@ -80,13 +82,14 @@ def score(
     activations: Array,
     trained: NDArray[np.bool_] | None = None,
 ) -> Scores:
-    """Score activations (tracks, classes) of tracks.
+    """The figures of activations.
 
     Args:
-        task: With the truth.
-        track_ids: Of the rows.
-        activations: Columns are the task's classes.
-        trained: Which classes the head has met, if not all: others count in no mean.
+        task: Task with the true classes.
+        track_ids: Names of the rows.
+        activations: (tracks, classes), columns in the order of the task's classes.
+        trained: (classes,) boolean: which classes the head was trained on, if not all; others
+            count in no mean.
 
     Raises:
         TrainingError: There is nothing to measure.
@@ -141,13 +144,13 @@ def heads(
     """Train and test a head for each training of a model, fold and seed.
 
     Args:
-        task: What is to be told.
+        task: The classification task.
         trainings: Embeddings by one model, trained with one seed or several.
-        folds: With tracks of the task that all `trainings` have.
-        protocols: One, or all that a grid search tries.
-        seeds: Heads a fold.
-        pca: Dimensions to which embeddings are reduced first, as the training tracks' means have
-            them.
+        folds: Folds of tracks of the task that all `trainings` have.
+        protocols: One protocol, or all that a grid search tries.
+        seeds: Heads per fold.
+        pca: Dimensions to which embeddings are reduced first, by the principal components of the
+            training tracks' means.
         advance: Called after each run.
 
     Raises:
@@ -193,9 +196,7 @@ def learning_curve(
 def few(
     task: Task, track_ids: Iterable[str], examples: int, rng: np.random.Generator
 ) -> tuple[str, ...]:
-    """As many tracks of each class, all of a class with fewer; with several classes a track, their
-    union.
-    """
+    """Draw up to `examples` tracks of each class; with several classes a track, their union."""
     ids = np.array(list(track_ids))
     kept: set[str] = set()
     for column in task.matrix(ids.tolist()).T:
@@ -218,16 +219,19 @@ def cross_collection(
     """Train on one collection, test on all of another (thesis, section 3.2.3).
 
     Args:
-        task, embeddings: Of the first; four fifths train, one validates.
-        other, other_embeddings: Of the second; both have one class a track, or both several.
+        task: Task of the first collection; four fifths of it train, one fifth validates.
+        embeddings: Embeddings of the first collection.
+        other: Task of the second; both have one class a track, or both several.
+        other_embeddings: Embeddings of the second collection, by the same model.
         names: By class of `other`, the class of `task` that means the same. Other classes of
             `other` do not count, and, with one class a track, neither do their tracks; the head's
             other classes are then not to be chosen.
-        groups: As in `stratified_folds`.
-        seeds: Heads, each with another division.
+        protocols: One protocol, or all that a grid search tries.
+        groups: Groups of tracks, as in `stratified_folds`.
+        seeds: Number of heads, each with another division.
 
     Raises:
-        TrainingError: A name that is no class, tasks of two kinds, or as `heads`.
+        TrainingError: A name is not a class, tasks are of two kinds, or as `heads`.
     """
     for name, known in [*((n, other) for n in names), *((n, task) for n in names.values())]:
         if name not in known.classes:
@@ -289,15 +293,17 @@ def retrieval_results(
     groups: Mapping[str, Sequence[str]],
     excluded: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Result]:
-    """mAP and recall at k of retrieval among the means of tracks, a run for each training of the
-    model.
+    """Mean average precision (mAP) and recall at k of retrieval among the means of tracks.
+
+    There is a run for each training of the model.
 
     Args:
-        name: Of the task.
-        model: Its name.
+        name: Name of the task.
+        model: Name of the model.
         trainings: Embeddings by one model, trained with one seed or several.
-        track_ids: Queries, and what is searched.
-        groups, excluded: By track id, as in `retrieve`.
+        track_ids: Names of the tracks, each a query and each searched.
+        groups: Groups of each track, by track id, as in `retrieve`.
+        excluded: What must not be shared, by track id, as in `retrieve`.
 
     Raises:
         TrainingError: As `retrieve`.

@@ -37,7 +37,7 @@ def segments(embeddings: Embeddings, track_id: str) -> NDArray[Any]:
 def random_segments(
     embeddings: Embeddings, track_ids: Sequence[str], rng: np.random.Generator
 ) -> Array:
-    """One segment of each track, drawn anew at each call, (tracks, size)."""
+    """A random segment of each track, others at each call, (tracks, size)."""
     arrays = [segments(embeddings, track_id) for track_id in track_ids]
     picks = rng.random(len(arrays))
     return _stack(

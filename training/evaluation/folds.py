@@ -48,12 +48,13 @@ def stratified_folds(
     """Folds with about the same share of each class (thesis, section 3.2.2).
 
     Args:
-        task: Whose tracks are divided; a track tests in exactly one fold.
-        count: Of folds.
+        task: Task whose tracks are divided; a track tests in exactly one fold.
+        count: Number of folds.
         validation: Share of what does not test.
-        groups: By track id; tracks of one group stay in one part, so that a head cannot learn to
-            tell artists instead of classes. Shares are then as near as the groups allow.
-        seed: Another seed, other folds.
+        groups: Group of each track, by track id; tracks of one group stay in one part, so that a
+            head cannot learn artists instead of classes. Shares are then as near as the groups
+            allow.
+        seed: Seed of the folds.
 
     Raises:
         TrainingError: There are fewer groups than it takes to fill all parts.

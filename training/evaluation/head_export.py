@@ -24,17 +24,19 @@ def save_probe(
     name: str,
     licence: str = "",
 ) -> Mlp:
-    """Write a head folder, replacing one that is there; `auricle.models.heads.head.load_head` reads
-    it back.
+    """Write a head folder, replacing an existing one.
+
+    `auricle.models.heads.head.load_head` reads it back.
 
     Args:
-        folder: What to write.
+        folder: Folder of the head.
         probe: The head.
-        task: What it tells.
+        task: Task that it was trained for.
         backbone: Card of the model whose embeddings it takes.
-        results, by_class: Figures of heads like it on tracks they had not met, for the card.
-        name: Of the head; the engine publishes by it.
-        licence: As SPDX has it.
+        results: Figures of heads like it on held-out tracks, for the card.
+        by_class: Figures of each class, for the card.
+        name: Name of the head, in the topics of its predictions.
+        licence: SPDX identifier.
 
     Raises:
         OSError: The folder cannot be written.

@@ -1,5 +1,4 @@
-"""How good activations are: macro ROC-AUC and average precision, accuracy, and agreement of two
-models.
+"""Metrics of activations: ROC-AUC, average precision, accuracy, and agreement of two models.
 
 "PR-AUC" in the papers is scikit-learn's `average_precision_score`. ROC-AUC is not defined for a
 class that every track has, or none: such classes are left out of the means, and named.
@@ -22,8 +21,9 @@ class Macro:
     """Means over classes.
 
     Attributes:
-        roc_auc, average_precision: The means.
-        per_class: Both, by class.
+        roc_auc: Mean ROC-AUC.
+        average_precision: Mean average precision.
+        per_class: ROC-AUC and average precision by class.
         left_out: Classes that every track has, or none.
     """
 
@@ -37,8 +37,8 @@ def macro(targets: NDArray[np.bool_], activations: NDArray[Any], classes: Sequen
     """ROC-AUC and average precision of each class, and their means.
 
     Args:
-        targets: (tracks, classes).
-        activations: Likewise; only their order within a class counts.
+        targets: (tracks, classes) boolean.
+        activations: (tracks, classes); only their order within a class counts.
         classes: Names of the columns.
 
     Raises:
@@ -74,25 +74,19 @@ def confusion(
 
 
 def recalls(counts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Of a confusion, the share of each class that was told right; NaN for a class that is not
-    there.
-    """
+    """Recall of each class of a confusion (classes, classes); NaN for a class without tracks."""
     totals = counts.sum(axis=1)
     with np.errstate(invalid="ignore"):
         return np.diag(counts) / np.where(totals, totals, np.nan)
 
 
 def class_normalised_accuracy(counts: NDArray[np.intp]) -> float:
-    """Of a confusion, the mean of `recalls` over the classes that are there: each class counts the
-    same.
-    """
+    """The mean of `recalls` over the classes that have tracks, so that each counts the same."""
     return float(np.nanmean(recalls(counts)))
 
 
 def prevalence(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Share of rows that have each class; of activations, which are probabilities, the share to
-    expect.
-    """
+    """Mean of each column, (classes,): the share of rows with a class, or the expected share."""
     return np.asarray(values.mean(axis=0, dtype=np.float64))
 
 
@@ -113,11 +107,11 @@ def top_1_agreement(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How a student follows its teacher.
+    """How closely a student follows its teacher.
 
     Attributes:
         spearman: Mean rank correlation over the classes that are prevalent enough.
-        per_class: Of each of these.
+        per_class: Rank correlation of each of these.
         top_1: Share of rows where both have the same strongest class, of all classes.
         left_out: Classes that are rarer, or constant.
     """
@@ -137,7 +131,8 @@ def agreement(
     """Compare a student's activations (rows, classes) with its teacher's on the same rows.
 
     Args:
-        teacher, student: Activations, columns in the order of `classes`.
+        teacher: Activations of the teacher, (rows, classes).
+        student: Activations of the student, (rows, classes).
         classes: Names of the columns.
         least_prevalence: Classes whose mean activation by the teacher is lower do not count.
 

@@ -34,22 +34,21 @@ class Protocol:
     """How a head is trained.
 
     Attributes:
-        name: Of the protocol.
+        name: Name of the protocol.
         hidden: Units of the hidden layer, with ReLU.
-        dropout: After the hidden layer.
-        lr: Adam's.
-        weight_decay: Adam's, as L2.
-        multilabel_weight_decay: Instead of it for tasks with several classes a track.
-        batch_size: In tracks.
+        dropout: Dropout after the hidden layer.
+        lr: Learning rate of Adam.
+        weight_decay: Weight decay of Adam, as L2.
+        multilabel_weight_decay: Weight decay for tasks with several classes a track.
+        batch_size: Tracks in a batch.
         epochs: Passes over the tracks.
-        schedule: "none"; "halve" the rate after 5 epochs without a lower validation loss; "warm-up"
-            as `warm_up_rate` says.
-        takes: "segment": one random segment of each track in each epoch, and the mean of the
-            activations of its segments when it is asked; "mean": the mean of its embeddings,
-            always.
-        best: Weights are those of the epoch with the least validation loss, or the best macro
-            ROC-AUC.
-        validation_segments: Of a track, evenly spaced; all are heard in tests.
+        schedule: Course of the rate: "none" keeps it; "halve" halves it after 5 epochs without a
+            lower validation loss; "warm-up" as `warm_up_rate` says.
+        takes: Input: "segment", one random segment of each track in each epoch, and the mean of the
+            activations of its segments when tested; "mean", the mean of its embeddings.
+        best: Criterion of the epoch whose weights are kept: the least validation loss, or the best
+            macro ROC-AUC.
+        validation_segments: Segments of a track in validation, evenly spaced; tests use all.
     """
 
     name: str
@@ -85,9 +84,7 @@ MAEST: Final = Protocol(
     takes="mean",
     best="roc_auc",
 )
-"""Thesis, section 6.3.3, outside its grid search. The rate is the grid's highest: it names no
-other.
-"""
+"""Thesis, section 6.3.3, outside its grid search; the rate is the highest of the grid."""
 
 PROTOCOLS: Final = {protocol.name: protocol for protocol in (THESIS, COLA, MAEST)}
 
@@ -101,9 +98,7 @@ MAEST_GRID: Final[Mapping[str, Sequence[float]]] = {
 
 
 def protocols_of(name: str, grid: bool) -> list[Protocol]:
-    """The protocol of a name; with `grid`, with every combination of `MAEST_GRID`'s values in its
-    place.
-    """
+    """The protocol of a name; with `grid`, one for every combination of `MAEST_GRID`'s values."""
     if not grid:
         return [PROTOCOLS[name]]
     combinations: Iterator[tuple[Any, ...]] = itertools.product(*MAEST_GRID.values())
@@ -116,8 +111,7 @@ def protocols_of(name: str, grid: bool) -> list[Protocol]:
 def warm_up_rate(
     epoch: int, epochs: int, peak: float, warm_up: int = 10, last: float = 1e-7
 ) -> float:
-    """Learning rate of an epoch, from 0: up to `peak` along exp(-5 (1 - x)^2), constant, down to
-    `last`.
+    """Learning rate of an epoch: up to `peak` along exp(-5 (1 - x)^2), then down to `last`.
 
     The thesis (section 6.3.3) does not say when it falls: here, straight in the last third of the
     epochs.
@@ -133,11 +127,11 @@ class Probe:
     """A trained head.
 
     Attributes:
-        network: Embeddings (n, size) to logits (n, classes).
+        network: Network from embeddings (n, size) to logits (n, classes).
         multilabel: Whether its activations are sigmoid rather than softmax.
-        protocol: How it was trained.
-        epoch: Whose weights these are, from 1.
-        validation: The loss, or ROC-AUC, by which that epoch was chosen.
+        protocol: Training protocol.
+        epoch: Epoch whose weights these are, from 1.
+        validation: Loss, or ROC-AUC, by which that epoch was chosen.
     """
 
     network: nn.Sequential
@@ -147,15 +141,13 @@ class Probe:
     validation: float
 
     def activations(self, embeddings: Array) -> Array:
-        """Of each embedding, (n, classes)."""
+        """Activations of embeddings (n, size): (n, classes)."""
         with torch.inference_mode():
             logits = self.network(torch.from_numpy(embeddings))
             return np.asarray((logits.sigmoid() if self.multilabel else logits.softmax(-1)).numpy())
 
     def __call__(self, embeddings: Embeddings, track_ids: Sequence[str]) -> Array:
-        """Activations of tracks, (tracks, classes), as the protocol makes them of a track's
-        segments.
-        """
+        """Activations of tracks, (tracks, classes), from their segments as the protocol says."""
         blocks = [np.empty((0, self.network[-1].out_features), np.float32)]
         for start in range(0, len(track_ids), _TRACKS_AT_ONCE):
             block = track_ids[start : start + _TRACKS_AT_ONCE]
@@ -195,11 +187,12 @@ def train_probe(
     """Train a head; the same seed gives the same head.
 
     Args:
-        embeddings: Of all tracks named.
-        task: What is to be told.
-        train, validation: Ids of tracks; the latter choose the epoch.
-        protocol: How.
-        seed: Of initial weights, order, segments and dropout.
+        embeddings: Embeddings of all tracks named.
+        task: The classification task.
+        train: Ids of the tracks to train on.
+        validation: Ids of the tracks that choose the epoch.
+        protocol: Training protocol.
+        seed: Seed of initial weights, order, segments and dropout.
 
     Raises:
         TrainingError: A part without tracks, embeddings that are missing or not finite, or a loss
@@ -267,7 +260,7 @@ def _train(
 def _read(
     embeddings: Embeddings, track_ids: Sequence[str], protocol: Protocol, at_most: int | None = None
 ) -> tuple[Array, NDArray[np.intp]]:
-    """What a head is asked about tracks: rows, and where each track begins."""
+    """The inputs of a head for tracks, (rows, size), and the row at which each track begins."""
     if protocol.takes == "mean":
         return means(embeddings, track_ids), np.arange(len(track_ids))
     return even_segments(embeddings, track_ids, at_most)
@@ -284,9 +277,7 @@ def _targets(task: Task, track_ids: list[str]) -> torch.Tensor:
 
 
 def _loss(truth: NDArray[np.bool_], activations: Array, multilabel: bool) -> float:
-    """Cross-entropy of activations of tracks; of all classes with sigmoid, of the true one with
-    softmax.
-    """
+    """Cross-entropy of activations: of all classes with sigmoid, of the true one with softmax."""
     likely = np.where(truth, activations, 1 - activations)[
         np.ones_like(truth) if multilabel else truth
     ]

@@ -1,4 +1,4 @@
-"""Ranks that do not tell apart what chance may have told apart."""
+"""Ranks of models that count differences which may be chance as ties."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ def corrected_ranks(
 ) -> list[int]:
     """Corrected ranks of models (Alonso-Jimenez's thesis, 2024, section 3.3.4).
 
-    A model's corrected rank is the rank of the best model that a t-test does not tell from it. That
-    model is compared with all others: "not told apart" is not transitive. The thesis names neither
-    the kind of test nor the deviation; here it is unpaired with equal variances, and the deviation
-    divides by runs - 1.
+    A model's corrected rank is the rank of the best model that a t-test does not distinguish from
+    it. Every model is compared with all others, since this relation is not transitive. The thesis
+    names neither the kind of test nor the deviation; here it is unpaired with equal variances, and
+    the deviation divides by runs - 1.
 
     Args:
-        means, deviations: Of each model; higher means are better.
+        means: Mean of each model; higher is better.
+        deviations: Standard deviation of each model.
         runs: Values behind each mean.
-        significance: Models are told apart if p is at most this.
+        significance: Largest p at which two models count as different.
 
     Returns:
         Ranks from 1, in the order of the models.
@@ -45,7 +46,7 @@ def corrected_ranks(
 
 
 def _p_value(a: tuple[float, float], b: tuple[float, float], runs: int) -> float:
-    """Of the unpaired t-test; without any deviation, what its limit is."""
+    """The p-value of the unpaired t-test; its limit where there is no deviation."""
     from scipy.stats import ttest_ind_from_stats
 
     if a[1] == b[1] == 0:

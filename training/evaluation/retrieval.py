@@ -1,6 +1,4 @@
-"""Does a model place tracks of one artist, or of one release, near each other? Search among track
-means.
-"""
+"""Retrieval among track means: are tracks of one artist, or of one release, near each other?"""
 
 from __future__ import annotations
 
@@ -24,11 +22,11 @@ class Retrieval:
     """How well relevant tracks are found.
 
     Attributes:
-        mean_average_precision: Over the whole ranking, mean over queries.
-        recall: By k: the share of a query's relevant tracks that are among its first k, mean over
+        mean_average_precision: Average precision over the whole ranking, mean over queries.
+        recall: By k, the share of a query's relevant tracks that are among its first k, mean over
             queries. A query with more than k relevant tracks cannot reach 1.
-        queries: Tracks that were asked for.
-        left_out: Tracks without any relevant one.
+        queries: Number of queries.
+        left_out: Number of tracks without any relevant one.
     """
 
     mean_average_precision: float
@@ -48,15 +46,16 @@ def retrieve(
     """Take each track as a query, and rank all others by the cosine with it.
 
     Args:
-        vectors: A vector a track, (tracks, size).
-        groups: For each track, what it belongs to (its artists, or its releases). A track is
-            relevant to another if they share one.
-        excluded: For each track, what must not be shared: tracks that share one with the query are
-            taken out of its ranking. With releases here, songs of an artist must be found on other
-            releases: those of one release share mastering and instruments, which are easier to hear
-            than an artist is (the album effect).
-        max_queries: Of more tracks, as many are drawn as queries; the search goes over all of them.
-        seed: Of this draw.
+        vectors: Vector of each track, (tracks, size).
+        groups: Groups of each track (its artists, or its releases). A track is relevant to another
+            if they share one.
+        excluded: Groups of each track that a result must not share with the query: tracks that
+            share one are taken out of its ranking.
+            With releases here, songs of an artist must be found on other releases: those of one
+            release share mastering and instruments, which are easier to hear than an artist is (the
+            album effect).
+        max_queries: Most queries; of more tracks, so many are drawn. The search goes over all.
+        seed: Seed of this draw.
 
     Raises:
         TrainingError: A vector is not finite, or no track has a relevant one.

@@ -16,9 +16,9 @@ from auricle.training.evaluation.embeddings import Array, Embeddings, segments
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Embeddings of one model, and when they were heard.
+    """Embeddings of one model, and their place in time.
 
-    Segment i hears from `i * hop_s` to `i * hop_s + segment_s`.
+    Segment i covers the seconds from `i * hop_s` to `i * hop_s + segment_s`.
     """
 
     embeddings: Embeddings
@@ -47,7 +47,7 @@ class Stack(Mapping[str, NDArray[Any]]):
     A track has a row for each segment of the source with the longest hop (the first of them if
     several have it). From every other source comes the segment whose centre is nearest in time, the
     earlier one if two are; its last one, where a source ends before. So no row is invented between
-    two segments, and a row hears windows of different length around one time.
+    two segments, and a row covers windows of different length around one time.
 
     Tracks are those that all sources have.
 

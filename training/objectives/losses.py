@@ -1,4 +1,4 @@
-"""What training minimises: losses of classification, of contrast and of distillation.
+"""The losses that training minimises: those of classification, of contrast and of distillation.
 
 Everything is a function of tensors, or a module with the parameters that belong to the loss and not
 to the network. Logits of half precision are widened first: a loss is a sum over many. Sources:
@@ -31,10 +31,10 @@ MULTITASK_WEIGHTS: Final[Mapping[str, float]] = {
     "artist": 0.6,
     "label": 0.15,
 }
-"""Parts of the associations in the loss of the multi-task model (thesis, section 4.3.6)."""
+"""Weights of the associations in the loss of the multi-task model (thesis, section 4.3.6)."""
 
 TEACHER_THRESHOLD: Final = 0.45
-"""Activation above which a teacher of MAEST says that a class is there."""
+"""Activation above which a teacher of MAEST labels a class as present."""
 
 
 # -- classification --------------------------------------------------------------------------------
@@ -62,12 +62,13 @@ def multi_label_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 class Projection(nn.Sequential):
-    """From an embedding to where embeddings are compared: a linear layer, layer normalisation, tanh
-    (COLA).
+    """From an embedding to where embeddings are compared (COLA).
+
+    It is a linear layer, layer normalisation, and tanh.
 
     Args:
         n_inputs: Values of an embedding.
-        width: Values that come out.
+        width: Values of a projection.
     """
 
     def __init__(self, n_inputs: int, width: int = 512) -> None:
@@ -102,7 +103,7 @@ class BilinearSimilarity(nn.Module):
 
 
 def contrastive_loss(similarity: Tensor, alike: Tensor | None = None) -> Tensor:
-    """Mean cross entropy of telling each anchor's own positive from those of the rest of the batch.
+    """Mean cross entropy of finding each anchor's own positive among those of the batch.
 
     Rows only, so it is not symmetric in anchors and positives. Negatives are those of this process:
     over several, gradients are averaged and negatives are not shared (thesis, section 4.3.2). Our
@@ -111,8 +112,8 @@ def contrastive_loss(similarity: Tensor, alike: Tensor | None = None) -> Tensor:
 
     Args:
         similarity: (n, n); a row an anchor, a column a positive, pairs on the diagonal.
-        alike: (n, n), boolean: positives that belong to the anchor as its own does, and are no
-            negatives.
+        alike: (n, n), boolean: positives that belong to the anchor as its own does, so they
+            are not negatives.
 
     Returns:
         A scalar; ln(n), if all are equally similar and none are alike.
@@ -126,12 +127,13 @@ def contrastive_loss(similarity: Tensor, alike: Tensor | None = None) -> Tensor:
 
 
 def top1_accuracy(similarity: Tensor, alike: Tensor | None = None) -> Tensor:
-    """Part of the anchors to which their own positive is the most similar; chance is 1/n.
+    """Share of the anchors to which their own positive is the most similar; chance is 1/n.
 
     Of several equally similar ones the first counts.
 
     Args:
-        similarity, alike: As for `contrastive_loss`.
+        similarity: (n, n), as for `contrastive_loss`.
+        alike: (n, n) boolean, as for `contrastive_loss`.
 
     Raises:
         TrainingError: It is not square.
@@ -142,7 +144,7 @@ def top1_accuracy(similarity: Tensor, alike: Tensor | None = None) -> Tensor:
 
 
 def _negatives(similarity: Tensor, alike: Tensor | None) -> Tensor:
-    """With those that are none out of the way."""
+    """Mask the entries that are not negatives."""
     if alike is None:
         return similarity
     others = ~torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
@@ -150,8 +152,7 @@ def _negatives(similarity: Tensor, alike: Tensor | None) -> Tensor:
 
 
 def nt_xent(x: Tensor, y: Tensor, temperature: float = 0.1) -> Tensor:
-    """Normalised, temperature-scaled cross entropy over both sides of the pairs (NT-Xent, equation
-    1).
+    """Normalised, temperature-scaled cross entropy over both sides of pairs (NT-Xent, equation 1).
 
     Each of the 2n embeddings has its partner to find among the 2n - 1 others, by cosine.
 
@@ -181,6 +182,10 @@ def multitask_loss(
     losses: Mapping[str, Tensor], weights: Mapping[str, float] = MULTITASK_WEIGHTS
 ) -> Tensor:
     """The weighted sum of the losses of several associations.
+
+    Args:
+        losses: Scalar by association.
+        weights: Weight by association.
 
     Raises:
         TrainingError: Losses and weights are not of the same associations.
@@ -216,8 +221,7 @@ def soften(activations: Tensor, temperature: float) -> Tensor:
 
 
 def activation_loss(logits: Tensor, activations: Tensor, temperature: float = 1.0) -> Tensor:
-    """Distance of a student's activations from a teacher's: Kullback-Leibler divergence, class by
-    class.
+    """Kullback-Leibler divergence of a student's activations from a teacher's, class by class.
 
     Its gradient is that of binary cross entropy with the softened activations as targets, but it is
     0 where both agree. As in Hinton et al. (section 2) both sides are softened and the result is
@@ -251,8 +255,8 @@ class EmbeddingLoss(nn.Module):
 
     Args:
         student: Values of the student's embedding.
-        teacher: Of the teacher's.
-        distance: Which.
+        teacher: Values of the teacher's embedding.
+        distance: Distance to use.
     """
 
     def __init__(
@@ -270,7 +274,7 @@ class EmbeddingLoss(nn.Module):
             teacher: (batch, values of the teacher's).
 
         Raises:
-            TrainingError: The teacher's are of another number or size.
+            TrainingError: The teacher's are of another shape.
         """
         mapped = _wide(self.map(student))
         _check_same("EmbeddingLoss", mapped, teacher)
@@ -298,10 +302,11 @@ def deit_loss(
         cls_logits: (batch, classes).
         dist_logits: The same shape.
         targets: (batch,) int64 classes, or (batch, classes) of parts that sum to 1, as mixup leaves
-        them. teacher_logits: (batch, classes).
-        kind: What the teacher says.
-        alpha: Its part in the loss, from 0 to 1.
-        temperature: Positive; of the soft kind only.
+            them.
+        teacher_logits: (batch, classes).
+        kind: Form of the teacher's target, "hard" or "soft".
+        alpha: Share of the teacher in the loss, from 0 to 1.
+        temperature: Positive; for "soft" only.
 
     Returns:
         A scalar.
@@ -335,7 +340,7 @@ def teacher_labels(activations: Tensor, threshold: float = TEACHER_THRESHOLD) ->
 
     Args:
         activations: (batch, classes), from 0 to 1.
-        threshold: Which itself is not above.
+        threshold: Exclusive lower bound of an activation that counts.
 
     Returns:
         The same shape and dtype, zeros and ones; at least one in each row.

@@ -2,7 +2,7 @@
 
 P. Izmailov et al., "Averaging weights leads to wider optima and better generalization" (UAI 2018).
 The learning rate is left to its schedule, as in MAEST's paper; Lightning's own callback validates
-with the mean, which is not there before the first epoch that counts.
+with the mean, which does not exist before the first epoch that counts.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Averages(Callback):
     """Keeps the mean, in the checkpoints too; statistics of batch norm are averaged as weights are.
 
     Args:
-        settings: Which epochs count.
+        settings: Part of the recipe that says which epochs count.
 
     Attributes:
-        mean: Of the network's weights; None before training.
+        mean: Mean of the network's weights; None before training.
     """
 
     def __init__(self, settings: Averaging) -> None:

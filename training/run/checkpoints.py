@@ -1,6 +1,4 @@
-"""What a run keeps after each epoch: all that is needed to go on, the best weights, and its
-figures.
-"""
+"""The files a run writes after each epoch: a checkpoint, the best weights, and its figures."""
 
 from __future__ import annotations
 
@@ -28,27 +26,29 @@ METRICS: Final = "metrics.csv"
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes checkpoints whole or not at all; Lightning's own are copied from `/tmp`, which takes a
-    while.
-    """
+    """Writes checkpoints whole or not at all; Lightning copies its own slowly from `/tmp`."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        """See Lightning. Raises OSError."""
+        """See Lightning.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         content = io.BytesIO()
         torch.save(checkpoint, content)
         write_atomically(Path(path), content.getbuffer())
 
 
 class Checkpoints(Checkpoint):
-    """Writes the files above, the one to go on from last: what a kill leaves fits together.
+    """Writes these files, the checkpoint last, so that what a kill leaves is consistent.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
 
     Attributes:
-        best: The best figure so far; NaN before the first epoch.
+        best: Best figure so far; NaN before the first epoch.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -40,21 +40,21 @@ def export_run(
     """Write the model folder of a finished run.
 
     Args:
-        run: As `auricle.training.run.fit` leaves it.
-        folder: Must not exist; is there as a whole or not at all.
-        name: Of the model.
-        precision: Of the weights in the file; what is computed has 32 bits.
+        run: Folder of a finished run.
+        folder: Folder of the model; it must not exist, and is written as a whole or not at all.
+        name: Name of the model.
+        precision: Precision of the weights in the file; computation has 32 bits.
         hop_size: Frames from one segment to the next; `HOP_SIZE`, or as MAEST's patches suggest, if
             None.
-        licence: For the card, as SPDX has it.
-        description: For the card; the recipe's, if None.
+        licence: SPDX identifier, for the card.
+        description: Description for the card; the recipe's, if None.
 
     Returns:
         The card, with how far the file is from the network on music of the run's features, if these
         are still there.
 
     Raises:
-        TrainingError: The run is not finished, or the folder is there.
+        TrainingError: The run is not finished, or the folder exists.
         RecipeError: The run's recipe cannot be used.
     """
     if folder.exists():
@@ -75,7 +75,7 @@ def export_run(
         source=_source(chosen, notes),
         release_date=notes["began"][:10],
         dataset={
-            # Runs of earlier versions do not say of which corpus they are.
+            # Runs of earlier versions do not name their corpus.
             "name": notes.get("corpus") or Path(notes["features"]).name,
             "tracks": notes["tracks"],
             "metrics": notes["figures"],
@@ -89,7 +89,8 @@ def export_run(
 def _source(chosen: Recipe, notes: dict[str, Any]) -> str:
     taught = f" by {' and '.join(notes['teachers'])}" if notes["teachers"] else ""
     what = f"{chosen.network.name}, {notes['parameters']:,} parameters, trained{taught}"
-    return f"{what}; auricle {notes['versions']['auricle']}, commit {notes['commit']}, seed {chosen.seed}"
+    auricle = f"auricle {notes['versions']['auricle']}"
+    return f"{what}; {auricle}, commit {notes['commit']}, seed {chosen.seed}"
 
 
 def _music(notes: dict[str, Any], size: int) -> list[NDArray[np.float32]]:

@@ -1,5 +1,4 @@
-"""What training does to a batch before the network sees it: mixing segments, and masking parts of
-them.
+"""Augmentation of a batch: mixing segments, and masking parts of them.
 
 Random numbers come from a generator that the caller passes, so a batch can be drawn again.
 """
@@ -16,11 +15,11 @@ from auricle.errors import RecipeError, TrainingError
 
 @dataclass(frozen=True, slots=True)
 class Mixup:
-    """How the segments of a batch are mixed; used for inputs and for all their targets alike.
+    """How the segments of a batch are mixed; the same for inputs and all their targets.
 
     Attributes:
-        weights: (batch,), of each segment itself, from a half to 1.
-        partners: (batch,), the segment whose part is the rest, int64.
+        weights: Share of each segment itself, (batch,), from a half to 1.
+        partners: Index of the segment that makes up the rest, (batch,) int64.
     """
 
     weights: Tensor
@@ -75,7 +74,7 @@ class SpecAugment:
         time_width: Most frames of a mask.
         band_masks: Number of masks over bands.
         band_width: Most bands of a mask.
-        fill: What masks are filled with; 0 is the mean, where the input is normalised.
+        fill: Value that masks are filled with; 0 is the mean, where the input is normalised.
 
     Raises:
         RecipeError: A negative number or width.
@@ -93,7 +92,7 @@ class SpecAugment:
                 raise RecipeError(f"SpecAugment: {name}={getattr(self, name)} must not be negative")
 
     def __call__(self, mel: Tensor, generator: torch.Generator) -> Tensor:
-        """A masked copy of segments (batch, frames, bands). Draws happen on the generator's device."""
+        """A masked copy of segments (batch, frames, bands); draws are on the generator's device."""
         batch, frames, bands = mel.shape
         time = _masked(batch, frames, self.time_masks, self.time_width, generator)
         band = _masked(batch, bands, self.band_masks, self.band_width, generator)

@@ -17,7 +17,7 @@ def balanced_weights(classes: Csr) -> NDArray[np.float64]:
     from coming up all the time.
 
     Args:
-        classes: Rows are tracks.
+        classes: Classes of each track; rows are tracks.
 
     Returns:
         (tracks,)
@@ -37,9 +37,8 @@ def draw_tracks(weights: NDArray[np.float64], n: int, seed: int, epoch: int) -> 
 
     Args:
         weights: (tracks,), not negative; one at 0 is never drawn.
-        n: How many; all that have a weight, if these are fewer.
-        seed: Not negative, as is `epoch`. Both together decide the draw: every process draws the
-            same.
+        n: Number of tracks; all that have a weight, if these are fewer.
+        seed: Seed, not negative. With `epoch` it decides the draw: every process draws the same.
         epoch: Number of the epoch.
 
     Returns:

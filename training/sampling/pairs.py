@@ -1,4 +1,4 @@
-"""Pairs of tracks that belong together because metadata says so, drawn anew for each epoch.
+"""Pairs of tracks that belong together because metadata says so, other ones in each epoch.
 
 A pair is two tracks that share something (P. Alonso-Jimenez, X. Serra, D. Bogdanov, "Music
 representation learning based on editorial metadata from Discogs", ISMIR 2022; section 4.2 of
@@ -38,10 +38,9 @@ def draw_pairs(
     """Pairs of an epoch.
 
     Args:
-        catalogue: Of n tracks.
+        catalogue: Catalogue of n tracks.
         association: What the tracks of a pair have in common.
-        seed: Not negative, as is `epoch`. Both together decide the pairs: every process draws the
-            same.
+        seed: Seed, not negative. With `epoch` it decides the pairs: every process draws the same.
         epoch: Number of the epoch.
 
     Returns:
@@ -72,16 +71,16 @@ def draw_pairs(
 def alike(
     catalogue: Catalogue, association: str, anchors: NDArray[np.int64], others: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Which tracks belong together as the tracks of pairs do, (anchors, others); a track does with
-    itself.
+    """Which tracks belong together as the tracks of pairs do, (anchors, others) boolean.
 
-    They are no negatives of each other. What bars a pair counts for nothing here: two tracks of an
-    artist belong together, whether or not they are on one release.
+    They are not negatives of each other. A track belongs together with itself. What bars a pair is
+    ignored here: two tracks of an artist belong together, whether or not they are on one release.
 
     Args:
-        catalogue: Of n tracks.
+        catalogue: Catalogue of n tracks.
         association: As for `draw_pairs`.
-        anchors, others: Rows of the catalogue.
+        anchors: Rows of the catalogue, (anchors,).
+        others: Rows of the catalogue, (others,).
     """
     same: NDArray[np.bool_] = anchors[:, None] == others
     if association == "track":
@@ -107,7 +106,7 @@ def alike(
 # list of its rows in `having`, of which the first `live` may still be in the pool; a row that has
 # left is taken off the list where it is met, so it is met once a list.
 #
-# What grows with the square is a list on which nobody complies with anybody: 10,000 tracks of a
+# Time grows with the square of a list on which no two tracks comply: 10,000 tracks of a
 # label that has one artist take 0.3 s, and 50,000 take 9 s. Such labels are small.
 
 
@@ -153,7 +152,7 @@ def _off(place: int, column: int, having: Any, live: Any) -> None:
 def _try_some(
     anchor: int, shared: Any, having: Any, barred: Any, live: Any, pool: Any, generator: Any
 ) -> int:
-    """A partner found by chance; -1, if a quarter as many tries as there are candidates find none."""
+    """A partner drawn at random; -1 if none is found in a quarter as many tries as candidates."""
     entry, end = shared[0][anchor], shared[0][anchor + 1]
     entries = 0
     for column in shared[1][entry:end]:
@@ -201,9 +200,7 @@ def _look_at_all(
 
 @compiled_and_kept
 def _draw(order: Any, shared: Any, having: Any, barred: Any, generator: Any) -> Any:
-    """Pairs of rows, (pairs, 2). `order` is that in which rows look for partners; `having` is
-    changed.
-    """
+    """Pairs of rows, (pairs, 2), looking for partners in `order`; `having` is changed."""
     live = having[0][1:] - having[0][:-1]
     pool = np.ones(len(order), np.bool_)
     pairs = np.empty((len(order) // 2, 2), np.int64)

@@ -185,7 +185,10 @@ def test_a_part_without_tracks(folder: Path) -> None:
         *("--out", folder / "r"),
     )
     assert result.exit_code == 1
-    said = "corpus.parquet: no track in the part 'test' has embeddings by all models; choose another --part\n"
+    said = (
+        "corpus.parquet: no track in the part 'test' has embeddings by all models; "
+        "choose another --part\n"
+    )
     assert result.stderr.endswith(said)
     assert result.stderr.count("\n") == 1
 

@@ -49,7 +49,8 @@ gone.ogg=Nobody
 """,
     f"warzone2100-music/{WARZONE}/albums/legacy/album.json": """{
   "title": "Legacy Soundtrack", "author": "LupusMechanicus",
-  "tracks": [{"filename": "track4.ogg", "title": "Uncertain Future", "author": "LupusMechanicus", "bpm": 80}]}
+  "tracks": [{"filename": "track4.ogg", "title": "Uncertain Future",
+              "author": "LupusMechanicus", "bpm": 80}]}
 """,
     "fretsonfire-songs-sectoid/games/fretsonfire/data/songs/sectoid/Feelings/song.ini": """[song]
 scores = 636572
@@ -112,8 +113,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         home = root / package_.name
         (home / "DEBIAN").mkdir(parents=True)
         (home / "DEBIAN/control").write_text(
-            f"Package: {package_.name}\nVersion: 1\nArchitecture: all\nMaintainer: A <a@b.example>\n"
-            "Description: music\n"
+            f"Package: {package_.name}\nVersion: 1\nArchitecture: all\n"
+            "Maintainer: A <a@b.example>\nDescription: music\n"
         )
         notice = home / "usr/share/doc" / package_.name / "copyright"
         notice.parent.mkdir(parents=True)

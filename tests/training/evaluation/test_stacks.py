@@ -1,4 +1,4 @@
-"""Stacks: which segments stand side by side; principal components, against an eigendecomposition."""
+"""Stacks: which segments are side by side; principal components against an eigendecomposition."""
 
 import numpy as np
 import pytest

@@ -56,7 +56,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def heard(run: Path, size: int, hop_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """What torch makes of the first segments of the demo's mel frames: activations and embeddings."""
+    """Activations and embeddings, by torch, of the first segments of the demo's mel frames."""
     chosen, network, _ = load_run(run)
     front_end = FRONT_ENDS["musicnn"]
     frames = mel_spectrogram(read_samples(DEMO, front_end.sample_rate), front_end)

@@ -276,9 +276,7 @@ def start(arguments: list[Any], *before: str) -> subprocess.Popen[str]:
 
 
 def stopped(arguments: list[Any], folder: Path, how: int) -> tuple[int, str]:
-    """What becomes of a run that gets a signal somewhere behind its first checkpoint, and what it
-    says.
-    """
+    """Exit code and errors of a run that gets a signal some time after its first checkpoint."""
     file = folder / "last.ckpt"
     before = file.stat().st_mtime_ns if file.exists() else 0
     process = start(arguments)

@@ -89,7 +89,8 @@ def test_what_extends_has_the_rest_of_the_other(tmp_path: Path) -> None:
         SMALL + "optimizer: {lr: 0.5, weight_decay: 0.25}\nseed: 4\n"
     )
     (tmp_path / "mine.yaml").write_text(
-        "extends: base.yaml\nnetwork: {dropout: 0.5}\noptimizer: {lr: 0.125}\nobjective: {most_tags: 2}\n"
+        "extends: base.yaml\nnetwork: {dropout: 0.5}\noptimizer: {lr: 0.125}\n"
+        "objective: {most_tags: 2}\n"
     )
     chosen = load_recipe(tmp_path / "mine.yaml")
     assert chosen.seed == 4

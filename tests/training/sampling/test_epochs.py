@@ -1,4 +1,4 @@
-"""Sampling: known weights, no track twice, the same in every process, and rare classes more often."""
+"""Sampling: known weights, no track twice, equal in every process, rare classes more often."""
 
 import numpy as np
 import pytest

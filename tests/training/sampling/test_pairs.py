@@ -1,6 +1,4 @@
-"""Pairs: the constraints of each association, one pair a track, every partner as likely, none
-overlooked.
-"""
+"""Pairs: the constraints of each association, one pair a track, no partner overlooked."""
 
 from collections import Counter
 from typing import cast
@@ -93,8 +91,9 @@ def test_the_one_legal_partner_is_found(n: int, association: Association, seed: 
             for i in range(2 * n)
         ],
         "label": [
-            (nobody,
-             frozenset(2 * n * min(i, j) + max(i, j) for j in range(2 * n) if i // 2 != j // 2), everyone)
+            (nobody, frozenset(
+                2 * n * min(i, j) + max(i, j) for j in range(2 * n) if i // 2 != j // 2
+            ), everyone)
             for i in range(2 * n)
         ],
     }[association]  # fmt: skip
@@ -107,9 +106,10 @@ def test_the_one_legal_partner_is_found(n: int, association: Association, seed: 
 @pytest.mark.parametrize("decoys", [0, 40])
 @pytest.mark.parametrize("n", [4, 30])
 def test_each_partner_is_as_likely(n: int, decoys: int) -> None:
-    """Tracks by one artist, the first two of them by three more; decoys share a release with
-    everyone, so they are on a list and never comply. Without them tries find a partner; with them,
-    often only looking at all does.
+    """Tracks of one artist, the first two of them also of three more artists.
+
+    Decoys share a release with everyone, so they are on a list and never comply. Without them tries
+    find a partner; with them, often only looking at all does.
     """
     everyone = frozenset(range(n + decoys))
     tracks: list[Shares] = [

@@ -58,7 +58,7 @@ def header(file: Path, line: int, found: list[str], wanted: Iterable[str]) -> di
     """Where each of the columns `wanted` is.
 
     Raises:
-        TrainingError: One is missing, or there twice.
+        TrainingError: A column is missing, or there twice.
     """
     for name in wanted:
         if found.count(name) != 1:
@@ -69,11 +69,12 @@ def header(file: Path, line: int, found: list[str], wanted: Iterable[str]) -> di
 
 
 def check_audio(audio: Path, tracks: Iterable[Track]) -> None:
-    """That a folder holds audio of the data set. Single files that are missing are found when they
-    are read.
+    """Check that a folder holds audio of the data set.
+
+    Single files that are missing are found when they are read.
 
     Raises:
-        TrainingError: It holds no track.
+        TrainingError: It has none of the tracks.
     """
     paths = [track.path for track in tracks]
     if not paths:

@@ -229,7 +229,8 @@ class TestFma:
         "track_id,,,,,,,,,,\n"
     )
     ROWS = (
-        '2,0,AWOL - A Way Of Life,AWOL,training,small,168,Hip-Hop,[21],"Attribution, NonCommercial",Food\n'
+        "2,0,AWOL - A Way Of Life,AWOL,training,small,168,Hip-Hop,[21],"
+        '"Attribution, NonCommercial",Food\n'
         '1482,2,"A ""B""\nC",X,validation,medium,20,Rock,"[12, 25]",L,"Two\nlines"\n'
         "98565,0,A,B,training,small,300,Rock,[12],L,T\n"
         "120000,0,,C,test,large,99,,[12],L,T\n"
