@@ -85,7 +85,7 @@ class Run:
             try:
                 node.start()
             except Exception as error:
-                self._fail(node, error)
+                self.fail(error, node)
                 return
         self.state = State.RUNNING
 
@@ -105,7 +105,7 @@ class Run:
             try:
                 status = node.process()
             except Exception as error:
-                self._fail(node, error)
+                self.fail(error, node)
                 return False
             began, now = now, time.monotonic_ns()
             self.spent_ns[node.name] += now - began
@@ -164,12 +164,19 @@ class Run:
         error = str(self.error) if self.error else None
         return {"state": (self.ending or self.state).value, "error": error, "nodes": nodes}
 
-    def _fail(self, node: Node, error: Exception) -> None:
+    def fail(self, error: Exception, node: Node | None = None) -> None:
+        """End the run with an error. On the thread that runs it.
+
+        Args:
+            error: Error that ends it.
+            node: Node that raised it; None for an error outside of the nodes.
+        """
+        name = node.name if node else None
         if isinstance(error, AuricleError):
-            error.node = error.node or node.name
+            error.node = error.node or name
             self.error = error
         else:
-            self.error = NodeError(f"{type(error).__name__}: {one_line(error)}", node=node.name)
+            self.error = NodeError(f"{type(error).__name__}: {one_line(error)}", node=name)
             self.error.__cause__ = error
         for each in self.graph.order:
             try:

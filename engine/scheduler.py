@@ -212,13 +212,20 @@ class LiveScheduler:
         if task.run.ending is None:
             self._report(self._opened, task.run)
             task.open = True
-            task.queue()
-        else:
+            try:
+                task.queue()
+            except Exception as error:  # no thread to be had for it
+                task.open = False
+                task.run.fail(error)
+        if task.run.ending is not None and not task.open:
             self._close(task)
 
     def _finish(self, task: _Task) -> None:
         """Close a run that has ended, on another thread than its worker's, which others need."""
-        self._openers.submit(self._close, task)
+        try:
+            self._openers.submit(self._close, task)
+        except RuntimeError:  # no thread to be had for it
+            self._close(task)
 
     def _close(self, task: _Task) -> None:
         task.run.close()
@@ -316,7 +323,11 @@ class _Worker:
             self._condition.notify()
 
     def queue(self, task: _Task) -> None:
-        """See `_Task.queue`."""
+        """See `_Task.queue`.
+
+        Raises:
+            RuntimeError: The system gives no thread to run it on.
+        """
         # Without the lock: a thread that clears `queued`, or sets `open`, looks at the run, or
         # queues it, after that, so nothing that came before is missed.
         if task.queued or not task.open:
@@ -327,8 +338,13 @@ class _Worker:
                 self._ready.append(task)
                 self._condition.notify()
             if not self._running:
+                try:
+                    threading.Thread(target=self._run, name=self._name, daemon=True).start()
+                except RuntimeError:
+                    task.queued = False
+                    self._ready.remove(task)
+                    raise
                 self._running = True
-                threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def _run(self) -> None:
         while (task := self._next()) is not None:
@@ -337,17 +353,25 @@ class _Worker:
             if task.worker is not self:  # it was queued here while it was handed over
                 task.queue()
                 continue
-            if task.move_to is not None:
-                self._hand_over(task, task.move_to)
-                continue
-            again = task.run.advance()
-            if task.run.ending is not None:
-                task.open = False
-                self._finished(task)
-            elif again:
-                task.queue()
-            else:
-                self._set_timer(task)
+            try:
+                if task.move_to is not None:
+                    self._hand_over(task, task.move_to)
+                    continue
+                again = task.run.advance()
+                if task.run.ending is not None:
+                    self._end(task)
+                elif again:
+                    task.queue()
+                else:
+                    self._set_timer(task)
+            except Exception as error:  # an error outside of the nodes ends this run only
+                log.exception("%s: the engine failed", task.run.graph.name)
+                task.run.fail(error)
+                self._end(task)
+
+    def _end(self, task: _Task) -> None:
+        task.open = False
+        self._finished(task)
 
     def _hand_over(self, task: _Task, other: _Worker) -> None:
         """Give a run to another worker, which advances it only once `task.worker` is that one."""

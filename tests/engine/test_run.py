@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -471,3 +472,56 @@ def test_closing_what_was_never_started_waits_for_nothing() -> None:
     scheduler = LiveScheduler([graph()[0]])
     scheduler.close()
     assert [run.state for run in scheduler.runs] == [State.OPENING]
+
+
+def test_an_error_outside_of_the_nodes_ends_that_run_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, sink, _ = graph(name="good", endless=True)
+    bad, _, _ = graph(name="bad", endless=True)
+    scheduler = LiveScheduler([good, bad], workers=1)
+    scheduler.start()
+    assert sink.enough.wait(30)
+
+    def advance() -> bool:
+        raise MemoryError("no more of it")
+
+    good_run, bad_run = scheduler.runs
+    monkeypatch.setattr(bad_run, "advance", advance)
+    wait_for(lambda: bad_run.over)
+    assert bad_run.state is State.FAILED
+    assert str(bad_run.error) == "MemoryError: no more of it"
+    assert "bad: the engine failed" in caplog.text
+    before = len(sink.values)
+    wait_for(lambda: len(sink.values) > before)
+    assert not good_run.over
+    scheduler.close()
+    assert good_run.state is State.STOPPED
+
+
+def test_a_run_without_a_thread_fails_and_later_ones_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(self: threading.Thread) -> None:
+        if self.name.startswith("worker"):
+            raise RuntimeError("can't start new thread")
+        real(self)
+
+    real = threading.Thread.start
+    scheduler = LiveScheduler(workers=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        scheduler.start()
+        run = scheduler.add(graph(name="first")[0])
+        wait_for(lambda: run.over)
+    assert str(run.error) == "RuntimeError: can't start new thread"
+    g, sink, _ = graph(name="second", total=100)
+    run = scheduler.add(g)
+    wait_for(lambda: run.over)
+    assert run.state is State.FINISHED
+    assert sink.values == expected(100)
+    scheduler.close()
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    """Wait until `what` holds, for as long as pytest lets a test run."""
+    while not what():
+        time.sleep(0.001)
