@@ -2,8 +2,8 @@
 
 A spectrogram transformer cuts its input into patches, `rows` along frequency and `columns` along
 time, each of which becomes a token. Alonso-Jimenez's thesis (2024, section 6.3.8) leaves patches
-out at inference, too: only every so-manyth column, and none of some rows. Work falls faster than
-the number of tokens.
+out at inference as well: only every n-th column is kept, and some rows are dropped. The work falls
+faster than the number of tokens.
 """
 
 from typing import Annotated, Final
@@ -13,17 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from auricle.errors import ModelError
 
 KEEP_T: Final = "keep_t"
-"""Input of an exported model: indices of the kept columns, int64, rising."""
+"""Input of an exported model: indices of the kept columns, int64, in ascending order."""
 
 KEEP_F: Final = "keep_f"
-"""Input of an exported model: indices of the kept rows, likewise."""
+"""Input of an exported model: indices of the kept rows, int64, in ascending order."""
 
 PATCHES: Final = "patches"
 """Value inside an exported model: kept patches after projection, (batch, rows, columns, width)."""
 
 
 Kept = tuple[tuple[int, ...], tuple[int, ...]]
-"""Indices of the kept columns and of the kept rows, rising."""
+"""Indices of the kept columns and of the kept rows, each in ascending order."""
 
 
 class Patchout(BaseModel):
@@ -32,7 +32,7 @@ class Patchout(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keep_every: int = Field(
-        1, ge=1, description="One column of patches in so many is kept; the first is."
+        1, ge=1, description="Columns of patches of which one is kept, beginning with the first."
     )
     drop_rows: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (), description="Rows of patches that are left out; 0 is the lowest in frequency."
@@ -44,7 +44,7 @@ class Patchout(BaseModel):
 
 
 class PatchoutLevel(Patchout):
-    """A setting with a name, as cards list them."""
+    """A patchout with a name, as cards list them."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 
@@ -70,14 +70,14 @@ class PatchGrid(BaseModel):
     stride: int = Field(gt=0)
 
     def patches(self, length: int) -> int:
-        """Patches that fit along so many frames, or bands."""
+        """Number of patches that fit along `length` frames, or bands."""
         return (length - self.size) // self.stride + 1
 
     def kept(self, patchout: Patchout) -> Kept:
         """Indices of the columns and of the rows that are kept.
 
         Raises:
-            ModelError: No row is left, or one is named that is not there.
+            ModelError: No row is left, or a dropped row does not exist.
         """
         beyond = [row for row in patchout.drop_rows if row >= self.rows]
         if beyond:
@@ -90,7 +90,7 @@ class PatchGrid(BaseModel):
         return tuple(range(0, self.columns, patchout.keep_every)), rows
 
     def tokens(self, patchout: Patchout) -> int:
-        """Patches that are kept."""
+        """Number of patches, that is tokens, that are kept."""
         columns, rows = self.kept(patchout)
         return len(columns) * len(rows)
 
@@ -102,5 +102,5 @@ THESIS_LEVELS: Final = (
     PatchoutLevel(name="t5-f3", keep_every=5, drop_rows=(0, 7, 8)),
     PatchoutLevel(name="t10-f4", keep_every=10, drop_rows=(0, 1, 7, 8)),
 )
-"""Settings of the thesis, from the one nearest to the whole model to the cheapest: rows lose the
-lowest and the two highest, or the two lowest and the two highest."""
+"""Levels of the thesis, from the whole model to the cheapest. Three rows dropped are the lowest and
+the two highest; four are the two lowest and the two highest."""

@@ -12,4 +12,4 @@ CLASSES = {
     "Aggregator": "auricle.nodes.aggregator:Aggregator",
     "Publisher": "auricle.nodes.sinks.publisher:Publisher",
 }
-"""Classes that graph files name, and where each is found; imported when a graph has one."""
+"""Classes that graph files name, and the module of each; imported when a graph has one."""

@@ -1,4 +1,4 @@
-"""The node that smooths scores over time and tells events from them."""
+"""The node that smooths scores over time and derives events from them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,19 @@ SHOWN_LABELS = 50
 
 
 class EventRule(NodeParams):
-    """When a label counts as heard. (Not `on` and `off`, which YAML takes for true and false.)"""
+    """When a label counts as heard.
 
-    label: str = Field(description="The label, or * for each that no other rule names.")
+    The bounds are not called `on` and `off`, which YAML takes for true and false.
+    """
+
+    label: str = Field(description="Label, or * for every label that no other rule names.")
     above: float = Field(0.5, ge=0, le=1, description="Activation at which it comes on.")
     below: float | None = Field(
         None, ge=0, le=1, description="Activation below which it goes off; `above`, if left out."
     )
-    least_s: float = Field(0.0, ge=0, description="Seconds it has to last.")
+    least_s: float = Field(
+        0.0, ge=0, description="Seconds for which it has to stay above before it comes on."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> EventRule:
@@ -48,26 +53,31 @@ class AggregatorParams(NodeParams):
     """Parameters of `Aggregator`."""
 
     smoothing: Literal["none", "mean", "exponential", "median"] = Field(
-        "mean", description="Over time."
+        "mean", description="Kind of smoothing over time."
     )
     window_s: float = Field(
-        6.0, gt=0, description="Seconds it looks back; the time constant, if exponential."
+        6.0, gt=0, description="Seconds that smoothing looks back; for exponential, time constant."
     )
-    top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
-    events: tuple[EventRule, ...] = Field((), description="Labels to tell the coming and going of.")
+    top_k: int | None = Field(
+        None, gt=0, description="Most labels in a prediction, strongest first; all, if left out."
+    )
+    events: tuple[EventRule, ...] = Field((), description="Rules of the labels that make events.")
 
 
 class Aggregator(Transform[AggregatorParams]):
     """Scores smoothed over time, head by head, and labels that come on and go off.
 
     The time of an event is the middle of the segment that began it: the centre of what the model
-    heard. Smoothing and events begin anew after a gap; what was on then goes off at the gap.
+    heard. Smoothing and events start again after a gap; a label that is on goes off at the gap.
+
+    Raises:
+        ConfigError: A rule names a label that no head has, once the labels are known.
     """
 
     stage = "aggregation"
 
     rest = 1
-    """A last token for the events that the end of the stream brings."""
+    """One token, for the events at the end of the stream."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
@@ -115,7 +125,7 @@ class Aggregator(Transform[AggregatorParams]):
             self._pending = []
 
     def _close(self, reason: str) -> None:
-        """End every event and forget the past."""
+        """End every event, for `reason`, and forget the past."""
         stream = self.outputs["events"].stream
         at = _middle(stream, max(stream.start, stream.written - 1))
         for (_, label), (scores, hysteresis) in self._watched.items():
@@ -159,7 +169,7 @@ class Aggregator(Transform[AggregatorParams]):
 
 
 def _middle(stream: Stream, token: int) -> Fraction:
-    """The middle of what `token` was computed from, seconds from the start of the source."""
+    """Middle of the span that `token` was computed from, seconds from the start of the source."""
     start, end = stream.seconds(token)
     return (start + end) / 2
 

@@ -28,24 +28,25 @@ LEAST_DEADLINE_S = 0.5
 class Backbone(Deferring[BackboneParams]):
     """A model from segments of mel frames to embeddings and activations.
 
-    On a CPU each segment is a view of the ring that goes into ONNX Runtime as it is; what
-    overlapping segments share is computed once where the model allows it, as the frames come. On an
+    On a CPU each segment is a view of the ring that ONNX Runtime reads in place; what overlapping
+    segments share is computed once where the model allows it, as the frames come. On an
     accelerator, or with `batch`, segments go to the owner of the session, which runs those of all
     streams together. See `auricle.models.inference` for both. With a live source that is ahead of
     the machine, segments are left out, never samples: see `auricle.engine.overload`. Segments that
-    lie wholly in a gap are skipped too. All of that is counted by reason and marked.
+    lie wholly in a gap are skipped too. All of them are counted by reason and marked.
 
-    Threads: everything but commands, `describe`, `settings` and `statistics` is called on the
-    thread that runs the stream; of what these touch, `levels` says who may change what.
+    Threads: the control thread calls commands and their changes, `describe`, `settings` and
+    `statistics`; everything else is called on the thread that runs the stream. The control thread
+    changes `levels` only, which say how that is safe, and reads the session and the seat once.
 
     Attributes:
-        card: The model's card.
+        card: Card of the model.
         segment_size: Frames of a segment.
-        deadline_s: Seconds after its last sample until which a segment has to be begun, live.
-        levels: Patchout levels; none for a model without patches.
+        deadline_s: Seconds after its last sample within which a segment has to be begun, live.
+        levels: Patchout levels; empty for a model without patches.
 
     Raises:
-        ConfigError: A model that is not there, or whose card does not have what is needed here.
+        ConfigError: The model is not installed, or its card lacks something that is needed here.
     """
 
     stage = "inference"
@@ -64,9 +65,11 @@ class Backbone(Deferring[BackboneParams]):
         self._outputs = ModelOutputs(self.card, self.params.kind, self.params.top_k)
         self._request = self._make_request()
         self._add_ports()
+        # Written by `start` and `stop` on the stream's thread. The control thread reads each once,
+        # and never runs a segment.
         self._inference: inference.Inference | None = None
         self._seat: inference.Seat | None = None
-        """Place with the owner of the session, which runs the segments in that case."""
+        """Place with the owner of the session, if that runs the segments."""
 
     def _make_request(self) -> inference.Request:
         params = self.params
@@ -94,7 +97,7 @@ class Backbone(Deferring[BackboneParams]):
                 lag_s=self.deadline_s,
             )
         )
-        # Room for all that may be pending, or a file would not fill its batches.
+        # Room for all segments that may be pending, or a file would not fill its batches.
         burst_s = max(1.0, self._request.most_pending * self._segments.hop_s)
         for port in self._outputs.ports(mel, burst_s):
             self.add_output(port)
@@ -109,7 +112,7 @@ class Backbone(Deferring[BackboneParams]):
             error.node = self.name
             raise
         except ModelError as error:
-            # A new one: what an owner could not run once is raised again for other streams.
+            # A new error, since an owner raises the same one again for other streams.
             raise ModelError(error.message, node=self.name) from error
         if isinstance(opened, inference.Seat):
             self._seat, self.places = opened, opened.places
@@ -147,16 +150,17 @@ class Backbone(Deferring[BackboneParams]):
         """Change the patches that the model looks at, from the next segment on.
 
         Args:
-            patchout: A level of the card, or `keep_every` and `drop_rows`; None keeps the present.
+            patchout: Level of the card, or `keep_every` and `drop_rows`; None keeps the present
+                one.
             adaptive: Whether to go to cheaper levels while there is not enough time; None keeps
-                the present.
+                the present choice.
 
         Returns:
-            The change, which gives the names of the level in use while there is time, and of the
-            cheaper ones that may be used.
+            The change, which returns the names of the level in use while there is enough time, and
+            of the cheaper ones that may be used.
 
         Raises:
-            ConfigError: A level that is unknown or not ready, or a value of another type.
+            ConfigError: A level is unknown or not ready, or a value has the wrong type.
         """
         seat = self._seat  # once: the thread that runs the stream may stop it
         try:
@@ -195,7 +199,7 @@ class Backbone(Deferring[BackboneParams]):
             place.offer(self.levels.cheaper)
 
     def _choose_level(self) -> None:
-        """Go to the level that is asked for, or that the rung allows."""
+        """Switch to the level that was asked for, or that the rung allows."""
         place = self.context.place
         if self.levels.choose(place.level if place else 0):
             level = self.levels.current
@@ -217,11 +221,11 @@ class Backbone(Deferring[BackboneParams]):
             return left_out, "hop"
         late_s = (time.monotonic_ns() - self._complete_ns()) / 1e9
         in_time = place.begin(late_s, self.deadline_s)
-        self.rung = place.ladder.rung  # after that, which may have changed it
+        self.rung = place.ladder.rung  # after `begin`, which may have changed it
         return 1, None if in_time else "overload"
 
     def _complete_ns(self) -> int:
-        """Monotonic time at which the last sample of the next segment came in."""
+        """Monotonic time, ns, at which the last sample of the next segment was in the engine."""
         return self.reader.stream.heard_ns(self.reader.position + self.segment_size - 1)
 
     # -- Tokens ------------------------------------------------------------------------------
@@ -259,7 +263,7 @@ class Backbone(Deferring[BackboneParams]):
     def accept(self, job: Job, outputs: dict[str, NDArray[Any]]) -> str | None:
         assert isinstance(job, inference.PendingSegment)
         if job.expires_ns is not None and (place := self.context.place) is not None:
-            # Where it is begun is where it is late, however soon it was handed out.
+            # A segment is late by when it is begun, however soon it was handed out.
             begun_ns = job.began_ns or time.monotonic_ns()
             place.note(self.deadline_s + (begun_ns - job.expires_ns) / 1e9, self.deadline_s)
         if job.expired:

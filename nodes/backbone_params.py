@@ -12,27 +12,30 @@ from auricle.models.patchout import Patchout
 from auricle.names import NAME
 
 LONGEST_DEADLINE_S = 10.0
-"""Longest deadline however long the hop: streams remember for as long when their tokens came."""
+"""Longest deadline in seconds, however long the hop: streams remember the times of their tokens for
+as long."""
 
 
 class BackboneParams(NodeParams):
     """Parameters of `auricle.nodes.backbone.Backbone`."""
 
-    model: str = Field(description="An installed model by name, or its folder.")
+    model: str = Field(description="Name of an installed model, or its folder.")
     hop_size: int | None = Field(
         None,
         gt=0,
-        description="Frames from one segment to the next; the card's. Segments of a transformer "
-        "share patches if it is a multiple of the frames from patch to patch: 10 for MAEST.",
+        description="Frames from one segment to the next; the card's, if left out. Segments of a "
+        "transformer share patches if it is a multiple of the frames from patch to patch: 10 for "
+        "MAEST.",
     )
     kind: str = Field("tags", pattern=f"^{NAME}$", description="Name of its predictions.")
-    top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
+    top_k: int | None = Field(
+        None, gt=0, description="Most labels in a prediction, strongest first; all, if left out."
+    )
     providers: tuple[str, ...] = Field(
         ("cpu",),
         min_length=1,
-        description="What runs it, in order of preference: ONNX Runtime's providers (cpu, cuda, "
-        "tensorrt and others), or torch-tensorrt. Those that are not there, or fail, are passed "
-        "over.",
+        description="Runtimes in order of preference: ONNX Runtime's providers (cpu, cuda, "
+        "tensorrt and others), or torch-tensorrt. Any that is missing or fails is passed over.",
     )
     incremental: bool = Field(
         True,
@@ -43,19 +46,19 @@ class BackboneParams(NodeParams):
         None,
         gt=0,
         le=1024,
-        description="Most segments, of all streams, that are inferred at once; "
+        description="Most segments, of all streams, that are inferred at once; if left out, "
         f"{BATCH} on a GPU, and on a CPU each stream by itself.",
     )
     batch_wait_s: float = Field(
         0.005,
         ge=0,
         le=1,
-        description="Longest time for which a segment waits for others in its batch.",
+        description="Longest time in seconds for which a segment waits for others in its batch.",
     )
     patchout: str | Patchout | None = Field(
         None,
         description="Patches that a transformer looks at: a level of the card by name, or "
-        "keep_every and drop_rows; the card's first level, or all.",
+        "keep_every and drop_rows; if left out, the card's first level, or all patches.",
     )
     adaptive: bool = Field(
         False,
@@ -65,8 +68,8 @@ class BackboneParams(NodeParams):
         None,
         gt=0,
         le=LONGEST_DEADLINE_S,
-        description="Live: seconds after its last sample until which a segment has to be begun; "
-        "the time from one segment to the next, but half a second at least and ten at most.",
+        description="Live: seconds after its last sample within which a segment has to be begun; "
+        "if left out, the time from one segment to the next, at least 0.5 and at most 10.",
     )
 
     @field_validator("patchout", mode="before")

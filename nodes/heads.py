@@ -27,18 +27,20 @@ from auricle.nodes.predictions import FLOAT32, Prediction, Scores
 class HeadsParams(NodeParams):
     """Parameters of `Heads`."""
 
-    heads: tuple[str, ...] = Field((), description="Installed heads by name, or their folders.")
-    top_k: int | None = Field(None, gt=0, description="Labels a prediction names, strongest first.")
+    heads: tuple[str, ...] = Field((), description="Names of installed heads, or their folders.")
+    top_k: int | None = Field(
+        None, gt=0, description="Most labels in a prediction, strongest first; all, if left out."
+    )
 
 
 class Heads(Transform[HeadsParams]):
     """Any number of shallow heads on one backbone, run as one product.
 
-    They come and go while it runs.
+    Heads come and go, by command, while the graph runs.
 
     Raises:
-        ConfigError: A head that is not there, not a plain MLP, that takes embeddings of another
-            length or, if its card has a hash, of another backbone; or one whose name is taken.
+        ConfigError: A head is not installed, is not a plain MLP, takes embeddings of another length
+            or, if its card has a hash, of another backbone; or its name is taken.
     """
 
     stage = "heads"
@@ -46,15 +48,17 @@ class Heads(Transform[HeadsParams]):
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         self._embeddings = self.add_input(
-            InputPort("embeddings", "What the backbone made of a segment.", FLOAT32, axes=None)
+            InputPort("embeddings", "A backbone's embedding of a segment.", FLOAT32, axes=None)
         )
         self.add_output(
             OutputPort("predictions", "Scores of every head.", Prediction, follows=self._embeddings)
         )
+        # Changes, on the control thread, replace the bank as a whole under the lock. The stream's
+        # thread reads it once a call, without the lock.
         self._lock = threading.Lock()
         self._bank: HeadBank | None = None
         self._asked_for: dict[str, str] = {}
-        """What each head in use was asked for by, its name or folder, by its name."""
+        """The name or folder by which each head in use was asked for, by its own name."""
         for head in self.params.heads:
             self.add_head(head)()
 
@@ -80,14 +84,14 @@ class Heads(Transform[HeadsParams]):
         """Use another head from the next segment on.
 
         Args:
-            head: An installed head by name, or its folder.
+            head: Name of an installed head, or its folder.
 
         Returns:
-            The change, which gives the name of the head.
+            The change, which returns the name of the head.
 
         Raises:
-            ConfigError: A head that is not there, not a plain MLP, that cannot be used here, or
-                whose name is taken.
+            ConfigError: The head is not installed, is not a plain MLP or cannot be used here, or
+                its name is taken.
         """
         try:
             loaded = load_head(find(head))
@@ -106,7 +110,7 @@ class Heads(Transform[HeadsParams]):
             self._check(head)
             self._asked_for[head.card.name] = asked_for
             self._bank = shared_bank([*self._loaded(), head])
-            # From now on a backbone with other embeddings is refused when the graph is built.
+            # From here on a backbone with other embeddings is refused when the graph is built.
             self._embeddings.axes = (Axis("embedding", head.input_size),)
             self._embeddings.origin = self._origin()
             self._embeddings.remedy = self._remedy()
@@ -115,7 +119,8 @@ class Heads(Transform[HeadsParams]):
         """Refuse a head that cannot be used here.
 
         Raises:
-            ConfigError: A name that is not to be had, or embeddings of another length or backbone.
+            ConfigError: Its name cannot be published or is taken, or it takes embeddings of another
+                length or backbone.
         """
         name = head.card.name
         if not re.fullmatch(NAME, name):
@@ -135,19 +140,19 @@ class Heads(Transform[HeadsParams]):
             raise ConfigError(f"there is a head {name!r} already", node=self.name)
 
     def _size(self) -> int | None:
-        """Length of the embeddings; None while nothing says it."""
+        """Length of the embeddings; None while it is unknown."""
         if self._embeddings.offered:
             return self._embeddings.offered[0].axes[0].size
         return self._bank.heads[0].input_size if self._bank else None
 
     def _origin(self) -> Origin | None:
-        """The backbone of the embeddings; None while nothing says it."""
+        """The backbone of the embeddings; None while it is unknown."""
         if self._embeddings.offered:
             return self._embeddings.offered[0].origin
         return next(filter(None, map(_origin_of, self._loaded())), None)
 
     def _remedy(self) -> str:
-        """What to do where the embeddings are not those that the heads take."""
+        """Advice for the error message about embeddings that the heads cannot take."""
         models = {
             head.card.name: model.model_name
             for head in self._loaded()
@@ -162,10 +167,10 @@ class Heads(Transform[HeadsParams]):
         """Stop using a head from the next segment on.
 
         Args:
-            head: Its name.
+            head: Name of the head.
 
         Returns:
-            The change, which gives the name.
+            The change, which returns the name.
 
         Raises:
             NothingToChangeError: There is no such head.
@@ -194,7 +199,7 @@ class Heads(Transform[HeadsParams]):
         return self._bank.heads if self._bank else ()
 
     def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
-        bank = self._bank  # once: another thread may put a new one in its place
+        bank = self._bank  # once: the control thread may replace it
         predictions = outputs["predictions"]
         if bank is None:
             predictions[:] = Prediction(())
@@ -220,6 +225,6 @@ class Heads(Transform[HeadsParams]):
 
 
 def _origin_of(head: Mlp) -> Origin | None:
-    """The backbone that its card names with a hash."""
+    """The backbone that the head's card names with a hash; None if it names none."""
     model = head.card.inference.embedding_model
     return Origin(model.model_name, model.sha256) if model and model.sha256 else None

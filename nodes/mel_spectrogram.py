@@ -19,26 +19,29 @@ from auricle.nodes.signal.mel import MelKernel
 
 
 def mel_axis(front_end: FrontEnd) -> Axis:
-    """The axis of a mel frame; its name tells front ends apart, whose numbers must not be mixed."""
+    """The axis of a mel frame, named after its front end, so that two cannot be mixed up."""
     return Axis(f"mel_{front_end.name}", front_end.n_mels)
 
 
 class MelSpectrogramParams(NodeParams):
     """Parameters of `MelSpectrogram`."""
 
-    front_end: FrontEndName = Field("musicnn", description="As the model was trained on.")
+    front_end: FrontEndName = Field(
+        "musicnn", description="Front end that the model was trained on."
+    )
 
 
 class MelSpectrogram(Transform[MelSpectrogramParams]):
-    """Mel frames of audio, the first centred on the first sample, as many as the front end defines.
+    """Mel frames of audio, `(n_mels,)` float32 each; frame `t` is centred on sample `t * hop_size`.
 
-    Where the stream ends, zeros complete the last frames. A gap reaches this node as silence.
+    Zeros stand before the first sample, and complete the last frames where the stream ends, as
+    many as the front end defines. A gap reaches this node as silence.
     """
 
     stage = "mel"
 
     rest = 4
-    """Frames that zeros may complete: those that begin in the last frame_size samples."""
+    """Most frames that zeros may complete: those that begin in the last frame_size samples."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)

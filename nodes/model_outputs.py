@@ -1,4 +1,4 @@
-"""What a model gives for a segment, as ports of a node and as their tokens."""
+"""The outputs of a model for a segment, as ports of a node and as their tokens."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ModelOutputs:
     """The predictions and the embeddings of a model, as far as it has them.
 
     Args:
-        card: The model's card.
+        card: Card of the model.
         head: Name of its predictions.
-        top_k: Labels a prediction names, strongest first; None for all.
+        top_k: Most labels in a prediction, strongest first; None for all.
 
     Attributes:
         names: Names of the outputs to ask the model for, in the order in which `write` takes them.
@@ -40,8 +40,11 @@ class ModelOutputs:
         """The ports, named `predictions` and `embeddings`.
 
         Args:
-            follows: Port of the segments, each of which gives a token.
+            follows: Input port of the segments, each of which gives a token.
             burst_s: Seconds of tokens that may come at once.
+
+        Returns:
+            Those of the two that the model has.
         """
         card, ports = self._card, []
         if "predictions" in self._specs:
@@ -59,7 +62,7 @@ class ModelOutputs:
             ports.append(
                 OutputPort(
                     "embeddings",
-                    "What heads take.",
+                    "Embeddings, for heads.",
                     FLOAT32,
                     (Axis("embedding", card.embedding_size or 0),),
                     follows=follows,
@@ -73,8 +76,9 @@ class ModelOutputs:
         """Write the tokens of one segment.
 
         Args:
-            values: Outputs of the model by `names`, each with a batch axis of one.
-            outputs: By port, room for a token.
+            values: Outputs of the model in the order of `names`, float32, each with a batch axis of
+                1.
+            outputs: Room for one token by port, each of shape `(1, *axes)`.
         """
         results = dict(zip(self._specs, values, strict=True))
         if "predictions" in results:
@@ -90,7 +94,7 @@ class ModelOutputs:
             outputs["embeddings"][:] = embeddings
 
     def describe(self) -> list[dict[str, Any]]:
-        """What a display needs to know of the predictions; see `auricle.engine.node.Node`."""
+        """What a display needs to know of the predictions; see `Node.describe` of the engine."""
         card = self._card
         if not card.classes:
             return []
@@ -105,6 +109,6 @@ class ModelOutputs:
 
 
 def _pool_tokens(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors (segments, 3 * size) of tokens (segments, tokens, size), of which two are special."""
+    """Pool tokens (segments, tokens, size), the first two special, to (segments, 3 * size)."""
     parts = [tokens[:, 0], tokens[:, 1], tokens[:, 2:].mean(axis=1)]
     return np.concatenate(parts, axis=1)

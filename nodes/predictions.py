@@ -1,6 +1,6 @@
-"""What the nodes behind a backbone hand to each other: scores of labels, and events.
+"""The tokens of the nodes behind a backbone: scores of labels, and events.
 
-One token of a stream of predictions belongs to one segment. It holds the scores of any number of
+A token of a stream of predictions belongs to one segment. It holds the scores of any number of
 heads, since heads come and go while the graph runs.
 """
 
@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 
 
 class Scores(NamedTuple):
-    """What one head says of one segment. A tuple: fifty heads make fifty of them a segment.
+    """What one head predicts for one segment.
+
+    A named tuple, which is quick to make: fifty heads make fifty of them a segment.
 
     Attributes:
-        head: Name of the head; the second part of the topic on the wire.
+        head: Name of the head; last part of the topic on the wire.
         model: Name of the model that the scores come from.
-        version: Its version.
-        labels: What each activation is about.
-        activations: One float32 in [0, 1] a label, shape `(labels,)`.
-        top_k: How many labels, strongest first, are worth publishing; None for all.
+        version: Version of the model.
+        labels: Labels, one for each activation.
+        activations: Activations in [0, 1], shape `(labels,)`, float32.
+        top_k: Number of labels to publish, strongest first; None for all.
     """
 
     head: str
@@ -34,7 +36,7 @@ class Scores(NamedTuple):
     top_k: int | None = None
 
     def ranked(self) -> list[tuple[str, float]]:
-        """Labels and activations, strongest first, at most `top_k`."""
+        """Pairs of label and activation, strongest first, at most `top_k`."""
         order = np.argsort(-self.activations, kind="stable")[: self.top_k]
         values = self.activations[order].tolist()
         return [(self.labels[i], value) for i, value in zip(order.tolist(), values, strict=True)]
@@ -42,7 +44,7 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The scores of all heads for one segment: the token of a stream of predictions."""
+    """The scores of all heads for one segment: a token of a stream of predictions."""
 
     scores: tuple[Scores, ...]
 
@@ -54,12 +56,12 @@ class Event:
     Attributes:
         head: Name of the head.
         model: Name of the model.
-        version: Its version.
-        label: The label.
+        version: Version of the model.
+        label: Label that comes on or goes off.
         change: `on` or `off`.
-        at: When, in seconds from the start of the source, exactly.
-        activation: Smoothed activation at that time.
-        reason: What ended it, if not its activation: `gap` or `end`.
+        at: Time in seconds from the start of the source, exactly.
+        activation: Smoothed activation at that time, in [0, 1].
+        reason: `gap` or `end`, if that made it go off; None if its activation did.
     """
 
     head: str
@@ -74,7 +76,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """The events that one segment brought to light, often none: the token of a stream of events."""
+    """The events that one segment brings, often none: a token of a stream of events."""
 
     events: tuple[Event, ...]
 

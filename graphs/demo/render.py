@@ -1,5 +1,4 @@
-"""Render `demo.ogg`: four bars of Bach in three dresses, so that a live tagger has something to
-notice.
+"""Render `demo.ogg`: four bars of Bach in three styles, which a live tagger should notice.
 
 Score: Johann Sebastian Bach, Prelude in C major, BWV 846, bars 1 to 4 (1722, public domain; the
 notes below were written out from the score, the two later arrangements are ours). Scene 1 (0 to
@@ -54,17 +53,25 @@ KICK, SNARE, CLOSED_HAT, OPEN_HAT, CRASH = 36, 38, 42, 46, 49
 
 @dataclass(frozen=True)
 class Note:
-    start: int  # ms
-    length: int  # ms
+    """A note of the score.
+
+    Attributes:
+        start: Start in ms.
+        length: Length in ms.
+        channel: MIDI channel, from 0.
+        key: MIDI key; 60 is middle C.
+        velocity: MIDI velocity, from 1 to 127.
+    """
+
+    start: int
+    length: int
     channel: int
     key: int
     velocity: int
 
 
 def piano(start: int, bar: int) -> list[Note]:
-    """Scene 1: the figure once a bar, bass and tenor held as written, the bass doubled an octave
-    below.
-    """
+    """Scene 1: the figure once a bar, bass and tenor held, the bass doubled an octave below."""
     step = bar // len(FIGURE)
     notes = []
     for i, chord in enumerate(BARS):
@@ -77,9 +84,7 @@ def piano(start: int, bar: int) -> list[Note]:
 
 
 def strings(start: int, bar: int) -> list[Note]:
-    """Scene 2: the chords held by strings and a growing choir, violin on the top voice, cello on
-    the bass.
-    """
+    """Scene 2: chords held by strings and a growing choir, violin on top, cello on the bass."""
     notes = []
     for i, chord in enumerate(BARS):
         at, half = start + i * bar, bar // 2
@@ -92,9 +97,7 @@ def strings(start: int, bar: int) -> list[Note]:
 
 
 def techno(start: int, bar: int) -> list[Note]:
-    """Scene 3: drums, a bass in sixteenths, a lead that plays the figure twice a bar, and a last
-    beat.
-    """
+    """Scene 3: drums, a bass in sixteenths, a lead with the figure twice a bar, and a last beat."""
     step = bar // 16
     notes = [Note(start, step, DRUMS, CRASH, 120)]
     for i, chord in enumerate(BARS):
@@ -109,9 +112,7 @@ def techno(start: int, bar: int) -> list[Note]:
 
 
 def drums(at: int, step: int) -> list[Note]:
-    """One bar: kick on the quarters, snare on two and four, open hat off the beat, closed hat
-    throughout.
-    """
+    """One bar: kick on the quarters, snare on two and four, open hat off the beat, closed hat."""
     kicks = [Note(at + j * step, step, DRUMS, KICK, 127) for j in (0, 4, 8, 12)]
     snares = [Note(at + j * step, step, DRUMS, SNARE, 124) for j in (4, 12)]
     open_hats = [Note(at + j * step, step, DRUMS, OPEN_HAT, 100) for j in (2, 6, 10, 14)]
@@ -122,6 +123,7 @@ def drums(at: int, step: int) -> list[Note]:
 
 
 def compose() -> list[Note]:
+    """All notes of the three scenes, in ms from the start."""
     return piano(0, 2160) + strings(8640, 2160) + techno(17280, 1760)
 
 
@@ -156,6 +158,7 @@ def midi(notes: list[Note]) -> bytes:
 
 
 def render(out: Path) -> None:
+    """Write the demo to `out`, an Ogg Vorbis file of `DURATION_S` seconds at 44100 Hz."""
     if not SOUND_FONT.exists():
         raise SystemExit(f"{SOUND_FONT}: no such file (Debian: apt-get install fluid-soundfont-gm)")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,8 @@
-"""What all inputs share: whatever is heard becomes mono float32 at one rate, and what is lost is
-marked.
+"""What all inputs share: they make mono float32 at one rate of any audio, and mark what is lost.
 
 Reasons of gaps: `xrun` (the device overran), `dropped` (our ring was full), `reconnect` (a
 connection was lost), `hole` (the sender's numbering jumps), `damaged` (could not be decoded), `nan`
-(samples that are no numbers).
+(samples that are NaN or infinite).
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ LEAST_GAP = 512
 """Samples of silence for a gap of unknown length, so that no frame hears both sides of it."""
 
 RESAMPLER_DELAY_S = Fraction(12, 100)
-"""Seconds that soxr holds back at most: 116 ms from 8 kHz, 41 ms from 44.1 or 48 kHz, 79 ms from
+"""Most seconds that soxr holds back: 116 ms from 8 kHz, 41 ms from 44.1 or 48 kHz, 79 ms from
 192 kHz, and none where there is nothing to resample (measured; it works in blocks of its own)."""
 
 ROOM_POLL_S = 0.005
-"""How often a capture thread looks whether a full ring has room again."""
+"""Seconds after which a capture thread looks again whether a full ring has room."""
 
 
 class InputParams(NodeParams):
     """Parameters of every input."""
 
-    sample_rate: int = Field(16000, gt=0, description="What comes out is resampled to this, Hz.")
+    sample_rate: int = Field(16000, gt=0, description="Rate that audio is resampled to, Hz.")
 
 
 InputP = TypeVar("InputP", bound=InputParams, covariant=True, default=InputParams)
@@ -55,7 +54,11 @@ class Input(Source[InputP]):
 
     A subclass calls `_open` once it knows the format, then `_hear` and `_lose`, and `_write` until
     nothing is pending. The place of a sample in the source follows from its index in the output
-    alone: what is lost is replaced by silence of the same length, through the same resampler.
+    alone: lost samples are replaced by silence of the same length, through the same resampler.
+
+    One thread, the one that writes the stream, calls these methods and touches what they keep: the
+    capture thread of a `ThreadedInput`, the thread that runs the graph for any other input. The
+    control thread reads `lost`, `warnings` and the clock for `statistics`, which are only figures.
     """
 
     stage = "capture"
@@ -72,20 +75,19 @@ class Input(Source[InputP]):
             OutputPort("audio", "Mono.", FLOAT32, rate=rate, burst_s=self.burst_s)
         )
         self._resampler: Resampler | None = None
-        self._heard = Fraction(
-            0
-        )  # samples of the source since its first, in units of its first rate
+        # Samples of the source since its first, in units of its first rate.
+        self._heard = Fraction(0)
         self._silence_left = 0
         self._pending: Samples = np.zeros(0, np.float32)
         self.lost = 0
-        """Samples of the source that were never heard."""
+        """Number of samples of the source that were never heard."""
 
     @property
     def delay_s(self) -> Fraction:
         return RESAMPLER_DELAY_S
 
     def _open(self, sample_rate: int, first_sample: int = 0) -> None:
-        """Set the source's rate; a second time, if it has changed."""
+        """Set the source's rate, in Hz, and first sample; a second call changes the rate only."""
         if self._resampler is None:
             self.clock.sample_rate, self.clock.first_sample = sample_rate, first_sample
         elif self._resampler.from_rate == sample_rate:
@@ -97,18 +99,18 @@ class Input(Source[InputP]):
 
     @property
     def _next_sample(self) -> int:
-        """Index of the sample of the source that comes next."""
+        """Index of the next sample of the source."""
         return self.clock.first_sample + int(self._heard)
 
     def _hear(self, block: NDArray[Any], arrived_ns: int | None) -> None:
-        """Take the next block of the source, shape `(frames, channels)`, any PCM type.
+        """Take the next block of the source.
 
-        Silence for what was lost before it has to be written by then.
+        The silence for everything lost before it has to be written by then.
 
         Args:
-            block: The samples.
-            arrived_ns: Monotonic time at which they came; None if that says nothing about their
-                time.
+            block: Samples, shape `(frames, channels)`, any PCM type.
+            arrived_ns: Monotonic time at which they came; None if that does not show when they were
+                captured.
         """
         assert not self._silence_left, "silence would come behind what was heard after it"
         samples = downmix(to_float(block))
@@ -128,7 +130,7 @@ class Input(Source[InputP]):
         self._silence_left += count
 
     def _lose_seconds(self, seconds: float, reason: str) -> None:
-        """Note that so much of the source was never heard; 0 if nobody knows how much."""
+        """Note that so many seconds of the source were never heard; 0 if the length is unknown."""
         assert self._resampler is not None
         self._lose(round(seconds * self._resampler.from_rate) or LEAST_GAP, reason)
 
@@ -154,17 +156,25 @@ class Input(Source[InputP]):
         self._pending = np.concatenate([self._pending, out]) if len(self._pending) else out
 
     def _finish(self) -> None:
-        """Complete the last samples."""
+        """Flush the resampler: complete the last samples."""
         if self._resampler is not None:
             self._pending = np.concatenate([self._pending, self._resampler.flush()])
 
     def _write(
         self, began_ns: int | None = None, most: int | None = None, done_ns: int | None = None
     ) -> int:
-        """Write what is pending, as far as there is room; returns the samples written.
+        """Write pending samples, as far as there is room.
 
-        Silence for what was lost is made here, a second at a time: an outage of hours takes no
-            memory.
+        Silence for lost samples is made here, a second at a time, so that an outage of hours takes
+        no memory.
+
+        Args:
+            began_ns: Monotonic time at which work on them began; now, if None.
+            most: Most samples to write; None for all.
+            done_ns: Monotonic time at which they were ready; now, if None.
+
+        Returns:
+            The number of samples written.
         """
         total = 0
         while most is None or total < most:
@@ -201,22 +211,32 @@ class ThreadedInput(Input[InputP]):
     """An input that waits for its source on a thread of its own, which writes the stream.
 
     A subclass implements `capture`, which returns at the end of the source, or when `self.stopping`
-    is set.
+    is set. The thread that runs the graph only looks whether the stream has ended or `capture` has
+    raised; it is woken through the context.
+
+    Attributes:
+        stopping: Event that ends the capture; set by any thread, never cleared.
     """
 
     burst_s = 4.0
 
     stop_wait_s = 5.0
-    """Longest that `stop` waits for the thread, which ends by itself soon after."""
+    """Most seconds that `stop` waits for the thread, which ends by itself soon after."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         self.stopping = threading.Event()
+        # Set once, by the capture thread as it ends; read by the thread that runs the graph.
         self._error: Exception | None = None
+        # Of the threads that start and stop the node, one after the other.
         self._thread: threading.Thread | None = None
 
     def capture(self) -> None:
-        """Read the source to its end. Runs on the capture thread; errors stop the stream."""
+        """Read the source to its end. Runs on the capture thread.
+
+        Raises:
+            AuricleError: The source is lost; that ends the run.
+        """
         raise NotImplementedError
 
     def start(self) -> None:
@@ -244,12 +264,12 @@ class ThreadedInput(Input[InputP]):
                 self._finish()
                 self._write_all()
                 self.audio.stream.end()
-        except Exception as error:  # handed to the worker, which stops the stream
+        except Exception as error:  # raised again by `process`, which ends the run
             self._error = error
         self.context.wake()
 
     def _write_all(self, began_ns: int | None = None) -> None:
-        """Write everything, waiting for room: for sources that wait in turn."""
+        """Write everything, waiting for room: for sources that can be made to wait."""
         while not self.stopping.is_set():
             if self._write(began_ns):
                 self.context.wake()
@@ -258,5 +278,5 @@ class ThreadedInput(Input[InputP]):
             self.stopping.wait(ROOM_POLL_S)
 
     def _unless_stopping(self, seconds: float) -> bool:
-        """Wait; returns whether the input goes on after that."""
+        """Wait so many seconds, unless the input is stopped; returns whether it was not."""
         return not self.stopping.wait(seconds)

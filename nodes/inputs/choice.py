@@ -1,4 +1,4 @@
-"""Which input node a few words on a command line stand for."""
+"""The input node that a short form on a command line stands for."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from auricle.errors import ConfigError
 
 
 def input_for(what: str, folder: Path = Path()) -> tuple[str, dict[str, Any]]:
-    """Class and parameters of the input that `what` asks for.
+    """Class and parameters of the input that a short form stands for.
 
     Args:
         what: `mic` or `mic:NAME`, a sound device; `zmq:ADDRESS`, PCM blocks over ZeroMQ; `-` or
-            `-:RATE,CHANNELS,FORMAT`, raw PCM on standard input; anything with a scheme, a URL; else
-            a file.
-        folder: What the path of a file is relative to.
+            `-:RATE,CHANNELS,FORMAT`, raw PCM on standard input (RATE in Hz); anything with a
+            scheme, a URL; else a file.
+        folder: Folder that the path of a file is relative to.
 
     Raises:
-        ConfigError: The form is known, and not kept.
+        ConfigError: The form begins like one of these but is malformed.
     """
     kind, colon, rest = what.partition(":")
     if kind == "mic":

@@ -17,41 +17,39 @@ from auricle.nodes.signal.decoder import Block, Damage, Decoder
 
 AT_ONCE_S = 0.5
 """Seconds of audio that one call writes at full speed, so that few passes over the graph are
-needed.
-"""
+needed."""
 
 DECODED_S = 1.0
-"""Seconds that are decoded at once."""
+"""Seconds of audio that are decoded at once."""
 
 BLOCK_S = 0.02
-"""Seconds of a block in real time, as a sound card would hand over."""
+"""Seconds of a block in real time, such as a sound card hands over."""
 
 LATE_BLOCKS = 10
-"""Most blocks in one, where it is called late: with hundreds of streams each call costs."""
+"""Most blocks written as one when the node is called late: with hundreds of streams calls cost."""
 
 TOLERATED_S = 0.25
-"""Difference between the declared and the decoded length that encoders leave; more is missing
-audio.
-"""
+"""Most seconds by which encoders make the declared length longer than the decoded one; beyond that,
+audio is missing."""
 
 
 class FileInputParams(InputParams):
     """Parameters of `FileInput`."""
 
     path: Path = Field(description="Any file that FFmpeg decodes; relative to the graph file.")
-    realtime: bool = Field(False, description="Play it at its own speed.")
+    realtime: bool = Field(False, description="Play it in real time, as if it were live.")
 
 
 class FileInput(Input[FileInputParams]):
     """A file, as fast as it is read, or in real time.
 
     Raises, from `start`:
-        InputError: A file that is not there, empty, or has no audio that FFmpeg decodes.
+        InputError: The file does not exist, is empty, or has no audio that FFmpeg decodes.
     """
 
     burst_s = 2.0
 
-    # At full speed it would leave live sources beside it no time.
+    # At full speed it would leave no time to live sources beside it.
     among_others: ClassVar[Mapping[str, Any]] = {"realtime": True}
 
     def __init__(self, name: str, **params: Any) -> None:
@@ -63,8 +61,10 @@ class FileInput(Input[FileInputParams]):
         self._played = 0
         self._decoded = False
         self.duration_s: float | None = None
-        """Length that the file declares, in seconds; None before `start`, or if it declares none. A
-        guess for formats that declare none but whose packets are alike."""
+        """Length that the file declares, in seconds; None before `start`, or if there is none.
+
+        For formats without one, FFmpeg's guess from the size of the first packets.
+        """
 
     @property
     def delay_s(self) -> Fraction:
@@ -94,7 +94,7 @@ class FileInput(Input[FileInputParams]):
         return Status.OK if written else Status.NO_ROOM
 
     def _play(self) -> Status:
-        """Write the blocks whose time has come, each as if it had come then."""
+        """Write the blocks that are due, each as if it had come at its time."""
         rate = self.params.sample_rate
         block = round(BLOCK_S * rate)
         now = time.monotonic_ns()
@@ -112,17 +112,20 @@ class FileInput(Input[FileInputParams]):
             if self.audio.stream.ended:
                 return Status.FINISHED
             if written < count:
-                # Late already; not to be asked again and again until there is room.
+                # It is late already, and need not be called all the time until there is room.
                 self.wake_ns = now + round(BLOCK_S * 1e9)
                 return status if written else Status.NO_ROOM
-            # A sample is heard when its time has come, not when it was decoded.
+            # A sample counts as heard at its own time, not when it was decoded.
             played = self.clock.first_sample + self._played * self.clock.sample_rate // rate
             self.clock.observe(played, due_ns)
         self.wake_ns = self._began_ns + (self._played // block + 1) * block * 1_000_000_000 // rate
         return status
 
     def _write_up_to(self, most: int, done_ns: int | None = None) -> int:
-        """Decode and write, as far as there is room and audio; ends the stream with the audio."""
+        """Decode and write up to `most` samples, as far as there is room; returns how many.
+
+        Ends the stream where the audio ends.
+        """
         written = 0
         while written < most:
             if not self._waiting:
@@ -138,7 +141,7 @@ class FileInput(Input[FileInputParams]):
         return written
 
     def _decode(self) -> None:
-        """Take the next block, or the end."""
+        """Take the next block, or the end of the file."""
         began = time.monotonic_ns()
         try:
             item = next(self._blocks, None)
@@ -146,7 +149,7 @@ class FileInput(Input[FileInputParams]):
             if not self._heard:
                 raise
             item = None
-            self.warnings.append(f"{error.message}; everything behind that is missing")
+            self.warnings.append(f"{error.message}; everything after that is missing")
         self.elsewhere_ns["decode"] += time.monotonic_ns() - began
         if isinstance(item, Block):
             self._open(item.sample_rate)
@@ -159,7 +162,7 @@ class FileInput(Input[FileInputParams]):
             self._judge()
 
     def _judge(self) -> None:
-        """Say in words what was missing."""
+        """Add a warning for whatever was missing or damaged, now that the file has ended."""
         path, declared = self.params.path, self.duration_s
         assert self._decoder is not None
         heard_s = float(self._heard / self.clock.sample_rate)
@@ -168,9 +171,8 @@ class FileInput(Input[FileInputParams]):
             raise InputError(f"{path}: no audio could be decoded")
         if damaged:
             places = "1 place" if damaged == 1 else f"{damaged} places"
-            self.warnings.append(
-                f"{path}: damaged in {places}; {self.lost / self.clock.sample_rate:.2f} s are missing"
-            )
+            missing_s = self.lost / self.clock.sample_rate
+            self.warnings.append(f"{path}: damaged in {places}; {missing_s:.2f} s are missing")
         if declared and not self._decoder.duration_is_guessed and declared - heard_s > TOLERATED_S:
             self.warnings.append(f"{path}: cut off: {heard_s:.2f} s of {declared:.2f} s decoded")
         if self.counts["nan"]:

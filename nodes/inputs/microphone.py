@@ -21,13 +21,13 @@ from auricle.nodes.inputs.base import RESAMPLER_DELAY_S, Input, InputParams
 from auricle.nodes.predictions import FLOAT32
 
 CAPTURE_S = 4
-"""Seconds that the callback can run ahead of the worker."""
+"""Seconds of audio by which the callback can run ahead of the worker."""
 
 POLL_NS = 5_000_000
-"""How often the worker looks for new samples: the callback only copies and wakes nobody."""
+"""Nanoseconds after which the worker looks again for samples: the callback wakes no thread."""
 
 LOST_S = 2.0
-"""Silence of the callback after which the device is taken for gone."""
+"""Seconds without a callback after which the device counts as gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Device:
     """A sound device that can be listened to.
 
     Attributes:
-        name: As the system calls it; it stays the same, which PortAudio's index does not.
-        host_api: The system's audio interface: ALSA, Core Audio and so on.
-        channels: Inputs it has.
-        sample_rate: Its usual rate, Hz.
-        default: Whether it is what the system listens to.
-        index: PortAudio's number of it now, for opening it.
+        name: Name in the system, which stays the same while PortAudio's index may change.
+        host_api: Audio interface of the system: ALSA, Core Audio and so on.
+        channels: Number of input channels.
+        sample_rate: Default sample rate, Hz.
+        default: Whether it is the system's default input.
+        index: Present number in PortAudio, for opening it.
     """
 
     name: str
@@ -64,13 +64,18 @@ def _portaudio() -> Any:
         import sounddevice
     except OSError as error:
         raise InputError(
-            "PortAudio is not installed; Debian: apt install libportaudio2, macOS: brew install portaudio"
+            "PortAudio is not installed; "
+            "Debian: apt install libportaudio2, macOS: brew install portaudio"
         ) from error
     return sounddevice
 
 
 def devices() -> list[Device]:
-    """The devices that can be listened to. Raises InputError without PortAudio."""
+    """The devices that can be listened to.
+
+    Raises:
+        InputError: PortAudio is not installed.
+    """
     audio = _portaudio()
     apis = audio.query_hostapis()
     usual = audio.default.device[0]
@@ -89,14 +94,13 @@ def devices() -> list[Device]:
 
 
 def find_device(wanted: str | None) -> Device:
-    """The device called `wanted`, or the only one whose name holds it; the system's own choice for
-    None.
+    """The device of a name, or else the only one whose name contains it.
 
     Args:
-        wanted: A name, or `name, host API`.
+        wanted: Name, or `name, host API`; None for the system's default input.
 
     Raises:
-        InputError: There is none, or more than one.
+        InputError: No device matches, or more than one.
     """
     found = devices()
     known = "; ".join(str(device) for device in found) or "none"
@@ -118,7 +122,15 @@ def find_device(wanted: str | None) -> Device:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """What the callback notes of a block: samples offered and kept, and when they were heard."""
+    """What the callback notes of a block.
+
+    Attributes:
+        offered: Frames that the device handed over.
+        kept: Frames that the ring had room for.
+        adc_s: Time of the first frame on the device's clock, seconds.
+        arrived_ns: Monotonic time at which the callback was called.
+        overflowed: Whether the device lost audio before the block.
+    """
 
     offered: int
     kept: int
@@ -131,20 +143,23 @@ class MicrophoneParams(InputParams):
     """Parameters of `Microphone`."""
 
     device: str | None = Field(
-        None, description="Name as `auricle devices` shows it; the system's default."
+        None,
+        description="Name as `auricle devices` shows it; the system's default, if left out.",
     )
-    channels: int | None = Field(None, gt=0, description="Inputs to mix; up to two of what it has.")
+    channels: int | None = Field(
+        None, gt=0, description="Channels to mix; the first two that it has, if left out."
+    )
     device_rate: int | None = Field(
-        None, gt=0, description="Rate to open it at, Hz; its usual one."
+        None, gt=0, description="Rate to open it at, Hz; its default rate, if left out."
     )
-    block_size: int = Field(0, ge=0, description="Samples of a block; 0 leaves it to the system.")
+    block_size: int = Field(0, ge=0, description="Frames of a block; 0 leaves it to the system.")
 
 
 class Microphone(Input[MicrophoneParams]):
     """A microphone or line-in, by name.
 
     Raises, from `start`:
-        InputError: No PortAudio, no such device, or one that cannot be opened.
+        InputError: PortAudio is not installed, the device is unknown, or it cannot be opened.
     """
 
     burst_s = 4.0
@@ -154,6 +169,10 @@ class Microphone(Input[MicrophoneParams]):
         self.live = True
         self.device: Device | None = None
         self._stream: Any = None
+        # Between the callback, on PortAudio's thread, and the thread that runs the graph: the
+        # callback writes `_captured` and then appends a note; the other takes the note and then
+        # reads the samples. Both ends of a deque may be used at once. Only the callback writes to
+        # `_captured`, and everything else here belongs to the thread that runs the graph.
         self._notes: deque[_Block] = deque()
         self._next_adc_s: float | None = None
         self._last_ns = 0
@@ -188,7 +207,7 @@ class Microphone(Input[MicrophoneParams]):
         self._last_ns = time.monotonic_ns()
 
     def _callback(self, block: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
-        # On PortAudio's thread: a copy and a note, nothing that could wait.
+        # On PortAudio's thread: a copy and a note, nothing that could block.
         kept = self._captured.write(block)
         self._notes.append(
             _Block(
@@ -202,7 +221,7 @@ class Microphone(Input[MicrophoneParams]):
         while self._notes and not self._waiting:
             note = self._notes.popleft()
             if note.overflowed:
-                # First the silence, and the block when all of that is written.
+                # First the silence; the block once all of that is written.
                 self._lose_before(note)
                 self._notes.appendleft(replace(note, overflowed=False))
             else:
@@ -217,14 +236,13 @@ class Microphone(Input[MicrophoneParams]):
         return Status.NO_INPUT
 
     def _lose_before(self, note: _Block) -> None:
-        """Lose what the device could not keep before a block."""
-        # The device's own clock says how long it was deaf; if it says nothing, a block is gone at
-        # least.
+        """Mark as lost what the device could not keep before a block."""
+        # The device's clock says how long that was; without one, it was a block at least.
         missing_s = note.adc_s - self._next_adc_s if self._next_adc_s is not None else 0.0
         self._lose(max(note.offered, round(missing_s * self.clock.sample_rate)), "xrun")
 
     def _take(self, note: _Block) -> None:
-        """Hear a block."""
+        """Take a block from the ring, and mark as lost what the ring had no room for."""
         self._next_adc_s = note.adc_s + note.offered / self.clock.sample_rate
         self._last_ns = note.arrived_ns
         if note.kept:

@@ -16,22 +16,28 @@ from auricle.nodes.signal.conditioner import pcm_samples
 from auricle.wire.pcm import PCM_FORMATS
 
 READ_BYTES = 1 << 16
+"""Most bytes of one read."""
+
 STOP_POLL_S = 0.1
-"""How often a read that waits looks whether the input was stopped."""
+"""Seconds after which a read that waits looks whether the input was stopped."""
 
 
 class StdinInputParams(InputParams):
     """Parameters of `StdinInput`."""
 
-    rate: int = Field(44100, gt=0, description="Sample rate of what comes in, Hz.")
-    channels: int = Field(2, gt=0, description="Its channels.")
+    rate: int = Field(44100, gt=0, description="Sample rate of the input, Hz.")
+    channels: int = Field(2, gt=0, description="Channels of the input.")
     format: Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"] = Field(
-        "s16le", description="Its type."
+        "s16le", description="Sample format of the input."
     )
 
 
 class StdinInput(ThreadedInput[StdinInputParams]):
-    """Interleaved raw PCM from standard input; nothing is skipped, the pipe waits instead."""
+    """Interleaved raw PCM from standard input; nothing is dropped, since the pipe waits.
+
+    Raises, from `process`:
+        InputError: Standard input is closed.
+    """
 
     def __init__(self, name: str, file: BinaryIO | None = None, **params: Any) -> None:
         super().__init__(name, **params)
@@ -54,7 +60,7 @@ class StdinInput(ThreadedInput[StdinInputParams]):
             if not data:
                 if rest:
                     self.warnings.append(
-                        f"standard input: {len(rest)} bytes at the end are no whole frame"
+                        f"standard input: the last {len(rest)} bytes are not a whole frame"
                     )
                 return
             data = rest + data

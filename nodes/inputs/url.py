@@ -13,8 +13,8 @@ from auricle.nodes.inputs.base import InputParams, ThreadedInput
 from auricle.nodes.signal.decoder import Block, Damage, Decoder, without_password
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-"""Pauses before connecting again double from the first to the longest, each up to a fifth longer by
-chance: the listeners of a station that comes back shall not all come at once."""
+"""Seconds before connecting again. They double from the first to the longest, each up to a fifth
+longer by chance, so that the listeners of a station that comes back do not all come at once."""
 
 
 class UrlInputParams(InputParams):
@@ -26,20 +26,25 @@ class UrlInputParams(InputParams):
     )
     reconnect: bool = Field(True, description="Connect again when the connection is lost.")
     max_retries: int | None = Field(
-        None, ge=0, description="Attempts in a row before giving up; endless."
+        None, ge=0, description="Attempts in a row before giving up; no limit, if left out."
     )
 
 
 class UrlInput(ThreadedInput[UrlInputParams]):
     """Anything that FFmpeg opens by URL: http(s), Icecast, HLS, RTSP and so on.
 
-    A source that declares its length ends with it, and to lose it before that is an error:
-    connected again, it would begin anew. One that does not is taken for endless, as is one that
-    says it is a radio: when it ends, or sends nothing for `timeout_s`, it is connected again, and
-    the time between is a gap. The first connection has to succeed.
+    A source that declares its length ends with it, and losing it before that is an error, since it
+    would start from the beginning again. One without a length counts as endless, as does one that
+    declares itself a radio: when it ends, or sends nothing for `timeout_s`, the node connects
+    again, and the time between is a gap. The first connection has to succeed.
+
+    Decoder and connection belong to the capture thread alone; see `ThreadedInput`.
+
+    Raises, from `process`:
+        InputError: The source cannot be opened or read, or was lost for good.
     """
 
-    stop_wait_s = 0.5  # nothing cuts a read short; the thread ends when it does
+    stop_wait_s = 0.5  # nothing interrupts a read; the thread ends when the read does
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
@@ -74,7 +79,7 @@ class UrlInput(ThreadedInput[UrlInputParams]):
         return decoder
 
     def _connect_again(self, reason: str) -> Decoder | None:
-        """Connect after a loss; None if the input was stopped meanwhile."""
+        """Connect after a loss; None if the input was stopped before that."""
         params, pause_s, tries = self.params, FIRST_PAUSE_S, 0
         while params.reconnect and (params.max_retries is None or tries < params.max_retries):
             if not self._unless_stopping(pause_s * random.uniform(1, 1.2)):
@@ -86,8 +91,8 @@ class UrlInput(ThreadedInput[UrlInputParams]):
                 reason = error.message
                 continue
             now = time.monotonic_ns()
-            # FFmpeg lets go of its last frames when the source falters, so the last arrival says
-            # too little.
+            # FFmpeg releases its last frames only when the source falters, so the time since the
+            # last arrival may be too short.
             due_s = (self.clock.expected_sample(now) - self._next_sample) / self.clock.sample_rate
             self._lose_seconds(max(due_s, (now - self._arrived_ns) / 1e9), "reconnect")
             self._write_all()

@@ -1,6 +1,4 @@
-"""Making sense of scores over time: smoothing, and events with hysteresis. Pure, one head at a
-time.
-"""
+"""Smoothing of scores over time, and events with hysteresis. Pure, one head at a time."""
 
 from __future__ import annotations
 
@@ -21,9 +19,9 @@ Smoother = Callable[[Activations], Activations]
 
 
 def mean_smoother(segments: int) -> Smoother:
-    """Mean of the last `segments` segments; of those there are, at the beginning.
+    """Mean over the last `segments` segments, or over all of them at the beginning.
 
-    The sum is taken anew each time: a running one would gather rounding errors over days.
+    Every mean is a new sum: a running one would accumulate rounding errors over days.
     """
     kept: deque[Activations] = deque(maxlen=segments)
 
@@ -35,7 +33,7 @@ def mean_smoother(segments: int) -> Smoother:
 
 
 def median_smoother(segments: int) -> Smoother:
-    """Median of the last `segments` segments, label by label; of those there are, at the beginning."""
+    """Median by label over the last `segments` segments, or over all of them at the beginning."""
     kept: deque[Activations] = deque(maxlen=segments)
 
     def smooth(activations: Activations) -> Activations:
@@ -46,8 +44,9 @@ def median_smoother(segments: int) -> Smoother:
 
 
 def exponential_smoother(segments: float) -> Smoother:
-    """Exponential mean whose memory falls to 1/e after `segments` segments; begins at the first
-    one.
+    """Exponential mean, in which a segment's weight falls to 1/e after `segments` segments.
+
+    It starts at the activations of the first segment.
     """
     weight = np.float32(1 - math.exp(-1 / segments))
     state: Activations | None = None
@@ -62,7 +61,14 @@ def exponential_smoother(segments: float) -> Smoother:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A label that came on or went off: at what time, with what activation, and why if not by that."""
+    """A label that came on or went off.
+
+    Attributes:
+        change: `on` or `off`.
+        at: Time of the segment that began it, seconds from the start of the source.
+        activation: Activation at that time.
+        reason: Reason, if its activation was not what made it go off.
+    """
 
     change: Literal["on", "off"]
     at: Fraction
@@ -74,13 +80,13 @@ class Hysteresis:
     """Turns the activations of one label into changes.
 
     The label comes on when its activation reaches `on` and does not fall below `off` for `least_s`
-    seconds. It goes off when its activation falls below `off`. Both bear the time of the segment
-    that began it, so a change that had to be waited for is told late but dated right.
+    seconds. It goes off when its activation falls below `off`. Both carry the time of the segment
+    that began the change: one that takes `least_s` is reported late but dated correctly.
 
     Args:
         on: Activation at which it comes on.
         off: Activation below which it goes off; at most `on`.
-        least_s: Seconds it has to last.
+        least_s: Seconds that it has to last.
     """
 
     def __init__(self, on: float, off: float, least_s: Fraction) -> None:
@@ -89,7 +95,15 @@ class Hysteresis:
         self._is_on = False
 
     def __call__(self, at: Fraction, activation: float) -> Change | None:
-        """The change, if any, that the segment at `at` seconds brings."""
+        """Take the next segment's activation.
+
+        Args:
+            at: Time of the segment, seconds from the start of the source.
+            activation: Activation of the label.
+
+        Returns:
+            The change that it brings; None if there is none.
+        """
         if self._since is None:
             if activation < self._on:
                 return None
@@ -103,6 +117,10 @@ class Hysteresis:
         return None
 
     def close(self, at: Fraction, reason: str) -> Change | None:
-        """Forget everything; the change that this is, if the label was on."""
+        """Forget everything, at `at` seconds.
+
+        Returns:
+            The label's going off for `reason`; None if it was not on.
+        """
         was_on, self._is_on, self._since = self._is_on, False, None
         return Change("off", at, 0.0, reason) if was_on else None

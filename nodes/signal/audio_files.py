@@ -1,4 +1,4 @@
-"""Which files of a folder are audio, by their names."""
+"""Which files in a folder are audio, by the endings of their names."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LOSSY = (
 CONTAINERS = (".m4b", ".mka", ".mkv", ".mov", ".mp4", ".weba", ".webm")
 
 SUFFIXES = frozenset((*LOSSLESS, *LOSSY, *CONTAINERS))
-"""What is taken from a folder. A file that is named is tried whatever it is called."""
+"""Endings, in lower case, of files taken from a folder. A file that is named is always tried."""
 
 
 def audio_files_below(folder: Path) -> list[Path]:
-    """The audio files anywhere in `folder`, sorted."""
+    """The audio files at any depth in `folder`, sorted by path."""
     return sorted(
         file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()
     )

@@ -1,4 +1,4 @@
-"""From what a source gives to what a graph takes: float32, one channel, one sample rate. Pure."""
+"""Conversion of any source to what a graph takes: float32, mono, one sample rate. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float32]
 
 QUALITY = "HQ"
-"""soxr's 20 bit setting: at 5400 times real time it costs nothing here, and leaves no audible
-alias.
-"""
+"""soxr's setting for 20 bits: it costs nothing here, at 5400 times real time, and leaves no audible
+alias."""
 
 _PCM_TYPES = {"u8": "u1", "s16le": "<i2", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8"}
 
 
 def to_float(samples: NDArray[Any]) -> Samples:
-    """Samples of any PCM type as float32 in [-1, 1]; shape is kept. Unsigned ones are centred on
-    128.
+    """Samples of any PCM type as float32 in [-1, 1], in the same shape.
+
+    Unsigned ones are centred on 128. Floats beyond the range of float32 become infinity.
     """
     kind = samples.dtype
     if kind.kind == "u":
@@ -29,20 +29,23 @@ def to_float(samples: NDArray[Any]) -> Samples:
     if kind.kind == "i":
         # Before the division: products of a power of two are exact, and float32 halves the work.
         return samples.astype(np.float32) * np.float32(-1 / np.iinfo(kind).min)
-    with np.errstate(all="ignore"):  # too loud for float32 is infinity, which is dealt with as such
+    with np.errstate(all="ignore"):  # overflow becomes infinity, which is silenced later
         return samples.astype(np.float32, copy=False)
 
 
 def pcm_samples(data: bytes, pcm_format: str, channels: int) -> NDArray[Any]:
-    """Interleaved raw PCM as `(frames, channels)`.
+    """Interleaved raw PCM as an array.
 
     Args:
-        data: A whole number of frames.
+        data: Bytes of a whole number of frames.
         pcm_format: One of `auricle.wire.pcm.PCM_FORMATS`.
-        channels: Samples a frame.
+        channels: Samples of a frame.
+
+    Returns:
+        Shape `(frames, channels)`, in the type of the format; `s24le` as int32 of full scale.
     """
     if pcm_format == "s24le":
-        # As int32, in the upper three bytes.
+        # As int32, with the samples in the upper three bytes.
         wide = np.zeros((len(data) // 3, 4), np.uint8)
         wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
         return wide.view("<i4").reshape(-1, channels)
@@ -50,13 +53,18 @@ def pcm_samples(data: bytes, pcm_format: str, channels: int) -> NDArray[Any]:
 
 
 def downmix(block: Samples) -> Samples:
-    """Mean of the channels of `(frames, channels)`, as Essentia's MonoMixer; a new array
-    `(frames,)`.
+    """Mean of the channels, as Essentia's MonoMixer computes it.
+
+    Args:
+        block: Shape `(frames, channels)`, float32.
+
+    Returns:
+        A new array, shape `(frames,)`.
     """
     channels = block.shape[1]
     mono: Samples = block[:, 0].copy()
     # Channel by channel: 15 times as fast as a mean over the short axis of interleaved samples.
-    with np.errstate(all="ignore"):  # sums that are no numbers are dealt with as such
+    with np.errstate(all="ignore"):  # NaN and infinity are silenced later
         for channel in range(1, channels):
             mono += block[:, channel]
         if channels > 1:
@@ -65,10 +73,15 @@ def downmix(block: Samples) -> Samples:
 
 
 def silence_the_unreal(samples: Samples) -> list[tuple[int, int]]:
-    """Replace NaN and infinity by zero, in place; returns the ranges `(first, after the last)` of
-    them.
+    """Replace NaN and infinity by zero, in place.
+
+    Args:
+        samples: Shape `(samples,)`, float32.
+
+    Returns:
+        Ranges of the samples replaced, `(first, after the last)` each.
     """
-    # One pass without a temporary; a sum that overflows only sends us the long way.
+    # One pass without a temporary; a sum that overflows only takes the slow way below.
     with np.errstate(all="ignore"):
         if np.isfinite(np.dot(samples, samples)):
             return []
@@ -79,15 +92,15 @@ def silence_the_unreal(samples: Samples) -> list[tuple[int, int]]:
 
 
 class Resampler:
-    """A stateful resampler: output does not depend on how the input is cut.
+    """A stateful resampler: its output does not depend on how the input is cut.
 
     Output sample `n` lies at the time of input sample `n * from_rate / to_rate`: the filter's delay
-    is taken off, so the first outputs come a few milliseconds late and the last with `flush`. After
-    `n` input samples and a flush there are `n * to_rate / from_rate` outputs, rounded.
+    is compensated, so the first outputs come a few milliseconds late and the last with `flush`.
+    After `n` input samples and a flush there are `n * to_rate / from_rate` outputs, rounded.
 
     Args:
-        from_rate: Hz.
-        to_rate: Hz.
+        from_rate: Sample rate of the input, Hz.
+        to_rate: Sample rate of the output, Hz.
     """
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
@@ -99,14 +112,14 @@ class Resampler:
             )
 
     def __call__(self, samples: Samples) -> Samples:
-        """The next input samples; returns the outputs that they complete."""
+        """Take the next input samples, shape `(samples,)`; returns the outputs they complete."""
         if self._stream is None:
             return samples
         out: Samples = self._stream.resample_chunk(samples)
         return out
 
     def flush(self) -> Samples:
-        """The outputs that are left at the end of the input."""
+        """The output samples that are left at the end of the input."""
         if self._stream is None:
             return np.zeros(0, np.float32)
         out: Samples = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)

@@ -1,4 +1,4 @@
-"""Files and URLs to blocks of samples, by FFmpeg."""
+"""Decodes files and URLs to blocks of samples, by FFmpeg."""
 
 from __future__ import annotations
 
@@ -17,38 +17,40 @@ from auricle.errors import InputError
 from auricle.nodes.signal.conditioner import downmix, to_float
 
 LEAST_HOLE_S, LONGEST_HOLE_S = 0.05, 60.0
-"""A jump of the time stamps between these is missing audio; more is another time base. FFmpeg
-stamps frames of Vorbis as if the packets before them were as long as they are: where lengths
+"""Jumps ahead of the time stamps, in seconds, that mean missing audio; a longer one means another
+time base. FFmpeg stamps a frame of Vorbis as if the packet before it were as long: where lengths
 change, stamps are off by a quarter of the longest block, up to 46 ms, also in files of other kinds
 that it made from Vorbis."""
 
 LONGEST_OVERLAP_S = 1.0
-"""A jump back by less repeats samples, as FFmpeg does at the start of HLS; by more is another time
-base.
-"""
+"""Seconds up to which a jump back repeats samples, as FFmpeg does at the start of HLS; a longer one
+means another time base."""
 
 PCM_OPTIONS = {"max_size": "32768", "probesize": "65536"}
-"""For files that are samples behind a header: longer packets than FFmpeg's own, which take ten
-times as long here, and fewer of them read ahead to find out what the header says."""
+"""Options for files of samples behind a header: packets longer than FFmpeg's own, which take ten
+times as long to decode, and fewer bytes read ahead to find out what the header says already."""
 
 PCM_ENDINGS = frozenset({".w64", ".wav"})
+"""Endings of the files that `PCM_OPTIONS` are for."""
 
 METADATA_OPTIONS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
-"""Keeps tags that are not UTF-8 from ending a file. PyAV 19 has no such option: it decodes them
-with surrogates.
-"""
+"""Options that keep tags which are not UTF-8 from ending a file. PyAV 19 has none: it decodes such
+tags with surrogates."""
 
 WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
-"""Formats that are packets and nothing else; FFmpeg guesses their length from their size and first
-packet.
-"""
+"""Formats of bare packets, whose length FFmpeg guesses from their size and first packet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Decoded samples: `(frames, channels)` of some PCM type, at `sample_rate` Hz."""
+    """Decoded samples.
+
+    Attributes:
+        samples: Samples of some PCM type, shape `(frames, channels)`.
+        sample_rate: Sample rate, Hz.
+    """
 
     samples: NDArray[Any]
     sample_rate: int
@@ -56,8 +58,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something that could not be decoded, and the seconds it should have lasted; 0 if nothing
-    says.
+    """Something that could not be decoded.
+
+    Attributes:
+        seconds: Seconds that it should have lasted; 0 if unknown.
+        reason: Fault in words.
     """
 
     seconds: float
@@ -67,16 +72,18 @@ class Damage:
 class Decoder:
     """The first audio stream of a file or URL.
 
+    Used by one thread at a time.
+
     Args:
         place: Path, or URL as text.
         options: FFmpeg's options for the protocol and format.
-        timeout_s: Longest wait for a connection or for data; None for files.
+        timeout_s: Longest wait for a connection or for data, seconds; None for files.
 
     Attributes:
-        sample_rate: Of the first block, Hz.
+        sample_rate: Sample rate of the first block, Hz.
 
     Raises:
-        InputError: Not there, not audio, or without an audio stream.
+        InputError: The source does not exist, is not audio, or has no audio stream.
     """
 
     def __init__(
@@ -86,7 +93,7 @@ class Decoder:
         timeout_s: float | None = None,
     ) -> None:
         self._place = without_password(str(place))
-        # What stands before a colon in a file's name is not a protocol.
+        # A prefix with a colon in a file's name is not a protocol.
         url = f"file:{place}" if isinstance(place, Path) else place
         if isinstance(place, Path) and place.suffix.lower() in PCM_ENDINGS:
             options = {**PCM_OPTIONS, **(options or {})}
@@ -99,9 +106,8 @@ class Decoder:
         if not self._container.streams.audio:
             kinds = sorted({stream.type for stream in self._container.streams})
             self.close()
-            raise InputError(
-                f"{self._place}: no audio in it, only {' and '.join(kinds) or 'nothing that is known'}"
-            )
+            found = " and ".join(kinds) or "nothing that is known"
+            raise InputError(f"{self._place}: no audio in it, only {found}")
         self._stream = self._container.streams.audio[0]
         self.sample_rate: int = self._stream.rate or 0
         if not self.sample_rate:
@@ -110,7 +116,7 @@ class Decoder:
 
     @property
     def duration_s(self) -> float | None:
-        """Length that the container declares or FFmpeg guesses, in seconds; None if neither."""
+        """Length in seconds that the container declares or FFmpeg guesses; None if unknown."""
         if self._stream.duration and self._stream.time_base:
             return float(self._stream.duration * self._stream.time_base)
         duration = self._container.duration
@@ -118,13 +124,13 @@ class Decoder:
 
     @property
     def duration_is_guessed(self) -> bool:
-        """Whether `duration_s` is too uncertain to say that something is missing."""
+        """Whether `duration_s` is too uncertain to conclude that something is missing."""
         # An MP3 that declares its length also declares the encoder's delay, and so starts late.
         return self._container.format.name in WITHOUT_LENGTH and not self._stream.start_time
 
     @property
     def is_endless(self) -> bool:
-        """Whether the source goes on for ever, and has been cut off if it ends."""
+        """Whether the source never ends by itself, so that an end means a lost connection."""
         # Radio servers send these headers, and some a length too, so that browsers show a player.
         return self.duration_s is None or any(
             key.startswith("icy-") for key in self._container.metadata
@@ -134,12 +140,15 @@ class Decoder:
         """The blocks, to the end of the source.
 
         Args:
-            least: Samples that a block has at least, but where the source ends, changes or is
-                damaged: codecs decode a few hundred at a time, each of which would cost a call of
-                everything behind.
+            least: Fewest frames of a block, except where the source ends, changes or is damaged:
+                codecs decode a few hundred at a time, each of which would cost a call of everything
+                downstream.
+
+        Yields:
+            Blocks, and damage between them, in the order of time.
 
         Raises:
-            InputError: The source cannot be read any further; a time-out among others.
+            InputError: The source cannot be read any further, after a time-out for instance.
         """
         frames: list[AudioFrame] = []
         held = 0
@@ -164,14 +173,13 @@ class Decoder:
             yield _block(frames)
 
     def _frames(self) -> Iterator[AudioFrame | Damage]:
-        expected_s = float("inf")  # the first frame is where it is
+        expected_s = float("inf")  # the first frame may be at any time
         try:
             for packet in self._container.demux(self._stream):
                 try:
                     for frame in packet.decode():
                         ahead_s = 0.0 if frame.time is None else frame.time - expected_s
-                        # Some decoders and demuxers pass over damage in silence; the time stamps
-                        # tell.
+                        # Some decoders and demuxers skip damage silently; time stamps show it.
                         if LEAST_HOLE_S < ahead_s < LONGEST_HOLE_S:
                             yield Damage(ahead_s, "samples are missing")
                         if frame.time is not None and not -LONGEST_OVERLAP_S < ahead_s <= 0:
@@ -188,18 +196,19 @@ class Decoder:
             raise InputError(f"{self._place}: {_reason(error)}") from error
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self._container.close()
 
 
 def without_password(url: str) -> str:
-    """A URL that can be shown: without the user and password in it."""
+    """A URL that can be shown: without user and password."""
     return re.sub(r"(?<=://)[^/?#]*@", "", url)
 
 
 def _block(frames: list[AudioFrame]) -> Block:
-    """Consecutive frames of one rate as one block; mono and stereo may be mixed, as chained streams
-    do.
+    """Consecutive frames of one rate as one block.
+
+    Mono and stereo may be mixed, as chained streams do; the block is mono then.
     """
     arrays = [_samples(frame) for frame in frames]
     if len({array.shape[1] for array in arrays}) > 1:
@@ -208,7 +217,7 @@ def _block(frames: list[AudioFrame]) -> Block:
 
 
 def _samples(frame: AudioFrame) -> NDArray[Any]:
-    """Samples of a frame as `(frames, channels)`."""
+    """Samples of one of FFmpeg's frames, shape `(frames, channels)`."""
     array = frame.to_ndarray()
     channels = frame.layout.nb_channels
     return array.T if frame.format.is_planar else array.reshape(-1, channels)

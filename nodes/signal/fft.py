@@ -1,8 +1,8 @@
 """The compiled arithmetic of the mel front ends: a real FFT of 512 points, band sums, a logarithm.
 
-Everything that numba compiles stands in this one file, because numba's cache on disk looks at the
-file of the outermost function only: a helper in another file could change and the old machine code
-would still run.
+Everything that numba compiles is in this one file, because numba's cache on disk looks at the file
+of the outermost function only: a helper in another file could change and the old machine code would
+still run.
 
 Design. One frame is computed at a time, by the same instructions in the same order, whatever the
 number of frames in the call; that makes the output of a frame independent of how the stream was
@@ -40,15 +40,14 @@ from auricle.compiled import OPTIONS, compiled_and_kept
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.uint16]
 
-N_FFT = 512  # the one size there is
+N_FFT = 512  # the only size supported
 N_BINS = N_FFT // 2 + 1
 HALF = N_FFT // 2
-IM = (
-    HALF + 16
-)  # room for Z[256] = Z[0] after the real parts; a multiple of 16 keeps the parts aligned alike
+# Where imaginary parts begin: after room for Z[256] = Z[0]. A multiple of 16 aligns both parts.
+IM = HALF + 16
 BUFFER = 2 * IM
 WORK_SIZE = 4 * BUFFER  # float32 words of scratch for one transform
-PADDED_BINS = N_BINS + 31  # the band sums read up to this far; beyond N_BINS stand zeros
+PADDED_BINS = N_BINS + 31  # the band sums read as far as this; beyond N_BINS there are zeros
 BAND_GROUP = 4  # bands summed side by side
 
 # The dispatchers that numba returns, and the float32 scalars and tuples that pass between compiled
@@ -59,7 +58,7 @@ Scalars = Any
 
 
 def _compiled(function: Callable[..., Any]) -> Compiled:
-    """Compiles a helper into each function that calls it.
+    """Compile a helper into each function that calls it.
 
     A helper with code of its own would exist twice, alone and in the file of its caller; which of
     the two the caller finds depends on whether it was just compiled or came from the cache, and
@@ -69,12 +68,12 @@ def _compiled(function: Callable[..., Any]) -> Compiled:
 
 
 def _generated(function: Callable[..., Any]) -> Compiled:
-    """Makes a compiled function out of one that emits its instructions."""
+    """Make a compiled function out of one that emits its instructions."""
     return numba.extending.intrinsic(function)
 
 
 def _split(values: npt.NDArray[np.complex128]) -> FloatArray:
-    """Lays complex values (<= 256,) out as a float32 buffer of split parts."""
+    """Lay out complex values (<= 256,) as a float32 buffer of split parts."""
     buffer = np.zeros(BUFFER, dtype=np.float32)
     buffer[: values.size] = values.real
     buffer[IM : IM + values.size] = values.imag
@@ -126,7 +125,7 @@ def _load4(z: FloatArray, i: int) -> Scalars:
 
 @_compiled
 def _store4(y: FloatArray, i: int, w: FloatArray, four: Scalars) -> None:
-    """Puts four numbers, times the twiddles of their places, at i, i + 64, i + 128 and i + 192."""
+    """Put four numbers, times the twiddles of their places, at i, i + 64, i + 128 and i + 192."""
     y[i], y[IM + i] = _times(four[0], four[1], w[i], w[IM + i])
     y[64 + i], y[IM + 64 + i] = _times(four[2], four[3], w[64 + i], w[IM + 64 + i])
     y[128 + i], y[IM + 128 + i] = _times(four[4], four[5], w[128 + i], w[IM + 128 + i])
@@ -135,12 +134,11 @@ def _store4(y: FloatArray, i: int, w: FloatArray, four: Scalars) -> None:
 
 @_compiled
 def _fft16_columns(z: FloatArray, y: FloatArray, w: FloatArray) -> None:
-    """FFT of 16 points down each column of the matrix z (16, 16), times w elementwise, into y (16,
-    16).
+    """FFT of 16 points down each column of the matrix z, times w elementwise, into y; all (16, 16).
 
-    The step of the loop is a column: sixteen columns fill one 512-bit register. With a = 4 p + q
-    and c = r + 4 s, the inner FFTs run over p, are turned by w16^(qr), and the outer ones run over
-    q. The letters a to d in the names are q = 0 to 3, the digits r.
+    The loop runs over columns: sixteen of them fill one 512-bit register. With a = 4 p + q and
+    c = r + 4 s, the inner FFTs run over p, are turned by w16^(qr), and the outer ones run over q.
+    The letters a to d in the names are q = 0 to 3, the digits r.
     """
     for i in range(16):
         a0r, a0i, a1r, a1i, a2r, a2i, a3r, a3i = _fft4(*_load4(z, i))
@@ -164,11 +162,10 @@ def _fft16_columns(z: FloatArray, y: FloatArray, w: FloatArray) -> None:
 
 @_compiled
 def _interleave4(z: FloatArray, y: FloatArray) -> None:
-    """y[4 i + j] = z[64 j + i]: turns the 8 bits of the index by two places. Twice transposes (16,
-    16).
+    """y[4 i + j] = z[64 j + i]: rotates the 8 bits of the index by two places.
 
-    Element by element the transposition costs twice what both passes of FFTs cost; in this form it
-    becomes register shuffles.
+    Done twice, it transposes a matrix (16, 16). Element by element the transposition would cost
+    twice as much as both passes of FFTs; in this form it becomes register shuffles.
     """
     for i in range(64):
         y[4 * i] = z[i]
@@ -184,8 +181,7 @@ def _interleave4(z: FloatArray, y: FloatArray) -> None:
 
 @_compiled
 def _unpack(z: FloatArray, x: FloatArray) -> None:
-    """From Z, the FFT of the 256 packed numbers, to bins 0 to 256 of twice the real signal's
-    spectrum.
+    """From Z, the FFT of 256 packed numbers, to bins 0 to 256 of twice the real signal's spectrum.
 
     X[k] = (Z[k] + Z*[256 - k]) - i w512^k (Z[k] - Z*[256 - k]). Writing X[256 - k] from the same
     terms would halve the work, but stores that run downwards beside others that run upwards do not
@@ -210,13 +206,14 @@ def transform(packed: FloatArray, work: FloatArray) -> FloatArray:
     """Spectrum of 512 real numbers.
 
     Args:
-        packed: (BUFFER,) float32, half the even samples from 0 and half the odd samples from `IM`.
-            Not changed. (Half, because the unpacking adds pairs; the caller has a window to put the
-            factor into.)
-        work: (>= 3 * BUFFER,) float32 scratch.
+        packed: Samples times 0.5, shape (BUFFER,), float32: the even ones from 0, the odd ones from
+            `IM`. Not changed. (Halved because the unpacking adds pairs; the caller has a window to
+            put the factor into.)
+        work: Scratch memory, shape (>= 3 * BUFFER,), float32.
 
-    Returns the view of `work` that holds the spectrum: bins 0 to 256, real parts from 0, imaginary
-    from `IM`.
+    Returns:
+        The view of `work` that holds the spectrum: bins 0 to 256, real parts from 0, imaginary
+        parts from `IM`.
     """
     y = work[:BUFFER]
     z = work[BUFFER : 2 * BUFFER]
@@ -241,15 +238,16 @@ def _rfft(samples: FloatArray, packed: FloatArray, work: FloatArray) -> FloatArr
 
 
 def rfft(samples: FloatArray) -> npt.NDArray[np.complex64]:
-    """Spectrum of 512 real samples, bins 0 to 256; the transform of the front ends on its own, for
-    checks.
+    """Spectrum of 512 real samples: the transform of the front ends on its own, for checks.
 
     Args:
-        samples: (512,) float32.
+        samples: Shape (512,), float32.
 
-    Returns: (257,) complex64, unnormalised, like `numpy.fft.rfft`.
+    Returns:
+        Bins 0 to 256, shape (257,), complex64, unnormalised, like `numpy.fft.rfft`.
 
-    Raises ValueError for another length.
+    Raises:
+        ValueError: Another shape.
     """
     if samples.shape != (N_FFT,):
         raise ValueError(f"samples of shape {samples.shape}: the transform takes ({N_FFT},)")
@@ -267,7 +265,7 @@ def rfft(samples: FloatArray) -> npt.NDArray[np.complex64]:
 
 @_generated
 def _bits_of(typing_context: Any, value: Any) -> Any:
-    """The 32 bits of a float32 as an int32: a change of type, no conversion."""
+    """The 32 bits of a float32 as an int32, without a conversion."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
@@ -286,9 +284,8 @@ def _float_of(typing_context: Any, value: Any) -> Any:
 
 
 _MANTISSA_BITS = np.int32(23)
-_ROOT_HALF_BITS = np.int32(
-    0x3F3504F3
-)  # sqrt(1/2), so that the mantissa lies in [sqrt(1/2), sqrt(2))
+# The bits of sqrt(1/2), so that the mantissa lies in [sqrt(1/2), sqrt(2)).
+_ROOT_HALF_BITS = np.int32(0x3F3504F3)
 # ln 2 in two parts; the first has 9 significant bits, so that its product with an exponent is
 # exact.
 _LN2_HIGH = np.float32(0.693359375)
@@ -301,10 +298,9 @@ def ln(y: Scalar) -> Scalar:
     """Natural logarithm of a positive, normal, finite float32.
 
     With y = 2^e m: ln y = e ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), |s| < 0.172, and the series
-    of atanh up to s^9 (the first term left out is below 1e-9). Within 1.2e-7 of the truth, relative
-    to max(1, |ln y|); ln 1 is 0 exactly. The C library's function does not vectorise from here: 96
-    of them take 370 ns, these 20 ns. Zero, negative numbers, infinities and NaN give finite
-    nonsense.
+    of atanh up to s^9 (the first term left out is below 1e-9). The error is below 1.2e-7 relative
+    to max(1, |ln y|); ln 1 is 0 exactly. The C library's function does not vectorise here: 96 calls
+    take 370 ns, these 20 ns. Zero, negative numbers, infinities and NaN give finite nonsense.
     """
     bits = _bits_of(y)
     exponent = np.int32(np.int32(bits - _ROOT_HALF_BITS) >> _MANTISSA_BITS)
@@ -354,34 +350,38 @@ def mel_frames(
     starts: IndexArray,
     ends: IndexArray,
     work: FloatArray,
-    hop: int,
+    hop_size: int,
     magnitude: bool,
     offset: np.float32,
     scale: np.float32,
 ) -> bool:
-    """All the frames of a stretch of samples; `auricle.nodes.signal.mel.MelKernel` is the way to
-    call it.
+    """All mel frames of a stretch of samples; call it by `auricle.nodes.signal.mel.MelKernel`.
+
+    The indices are unsigned: numba then omits the test for negative ones, which took a quarter of
+    the time of the band sums.
 
     Args:
-        samples: (frame_size + (frames - 1) * hop,) float32; frame t starts at sample t * hop.
-        out: (frames, n_mels) float32, written: scale * ln(offset + band sum).
-        window: (frame_size,) float32, frame_size even and at most 512, halved (see `transform`).
-        taps: float32 weights, as laid out by `auricle.nodes.signal.mel`.
-        starts: (n_mels,) uint16, first bin of each band.
-        ends: (n_mels / 4 + 1,) uint16, where the taps of each group of four bands begin and end.
-        work: (mel_work_size(n_mels),) float32 scratch, zero before the first call.
-        hop: samples between frames.
-        magnitude: whether bands sum |X| instead of |X|^2.
-        offset, scale: float32.
+        samples: Samples, shape (frame_size + (frames - 1) * hop_size,), float32; frame t starts at
+            sample t * hop_size.
+        out: Written: scale * ln(offset + band sum), shape (frames, n_mels), float32.
+        window: Analysis window times 0.5 (see `transform`), shape (frame_size,), float32;
+            frame_size is even and at most 512.
+        taps: Weights of the bands, float32, as laid out by `auricle.nodes.signal.mel`.
+        starts: First bin of each band, shape (n_mels,), uint16.
+        ends: Where the taps of each group of four bands begin and end, shape (n_mels / 4 + 1,),
+            uint16.
+        work: Scratch memory, shape (mel_work_size(n_mels),), float32; zero before the first call.
+        hop_size: Samples from one frame to the next.
+        magnitude: Whether bands sum |X| instead of |X|^2.
+        offset: Summand before the logarithm, float32.
+        scale: Factor of the logarithm, float32.
 
-    Returns False, and writes nothing, when the sizes do not fit each other.
-
-    The indices are unsigned: numba then leaves out the test for negative ones, which took a quarter
-    of the time of the band sums.
+    Returns:
+        Whether the sizes fit each other; if they do not, nothing is written.
     """
     frames, n_mels = out.shape
     frame_size = window.size
-    needed = frame_size + (frames - 1) * hop if frames else 0
+    needed = frame_size + (frames - 1) * hop_size if frames else 0
     if samples.size != needed or n_mels != starts.size:
         return False
     transform_work = work[: 3 * BUFFER]
@@ -389,7 +389,7 @@ def mel_frames(
     spectrum = work[WORK_SIZE : WORK_SIZE + PADDED_BINS]  # zero beyond N_BINS, from the start
     bands = work[WORK_SIZE + PADDED_BINS :]
     for t in range(frames):
-        frame = samples[t * hop : t * hop + frame_size]
+        frame = samples[t * hop_size : t * hop_size + frame_size]
         row = out[t]
         for i in range(frame_size // 2):
             packed[i] = frame[2 * i] * window[2 * i]
@@ -407,7 +407,7 @@ def mel_frames(
 
 
 def mel_work_size(n_mels: int) -> int:
-    """float32 words of scratch that `mel_frames` needs."""
+    """Number of float32 values of scratch memory that `mel_frames` needs."""
     return WORK_SIZE + PADDED_BINS + n_mels
 
 
@@ -425,9 +425,9 @@ _preparing = threading.Lock()
 
 
 def prepare() -> None:
-    """Compiles `mel_frames`, or loads it from the cache, so that no audio waits for the compiler.
+    """Compile `mel_frames`, or load it from the cache, so that no audio waits for the compiler.
 
-    Afterwards arguments of any other type are a TypeError.
+    After that, arguments of any other type raise TypeError. Callable from any thread.
     """
     dispatcher: Any = mel_frames
     with _preparing:

@@ -1,13 +1,14 @@
 """Mel spectrograms, frame by frame from a stream or from a whole signal.
 
 Two front ends, `FRONT_ENDS["musicnn"]` and `FRONT_ENDS["vggish"]`, give the numbers that the
-published models of these families were trained on; a model fed with a nearly equal mel answers
-nearly right, which nobody notices. `auricle.models.front_end` defines them and names their sources.
+published models of these families were trained on; a model given a slightly different mel is
+slightly wrong, which nobody notices. `auricle.models.front_end` defines them and names their
+sources.
 
-Where a frame sits. The kernel knows no time: frame t of a call starts at sample t * hop_size of
-what it is given. In a spectrogram of a signal, frame t is centred on sample t * hop_size: half a
-frame of zeros stands before the first sample, and zeros after the last one complete the last
-frames. Nothing is mirrored.
+Where a frame sits. The kernel knows no time: frame t of a call starts at sample t * hop_size of its
+argument. In a spectrogram of a signal, frame t is centred on sample t * hop_size: half a frame of
+zeros is put before the first sample, and zeros after the last one complete the last frames. Nothing
+is mirrored.
 """
 
 import math
@@ -30,7 +31,7 @@ _SLANEY_KNEE_HZ, _SLANEY_KNEE_MEL, _SLANEY_STEP = 1000.0, 15.0, math.log(6.4) / 
 
 
 def hz_to_mel(hz: DoubleArray, scale: Literal["slaney", "htk"]) -> DoubleArray:
-    """Frequencies in Hz, any shape, on a mel scale."""
+    """Convert frequencies in Hz, of any shape, to a mel scale."""
     if scale == "htk":
         return np.asarray(2595 * np.log10(1 + hz / 700))
     curved = (
@@ -40,7 +41,7 @@ def hz_to_mel(hz: DoubleArray, scale: Literal["slaney", "htk"]) -> DoubleArray:
 
 
 def mel_to_hz(mel: DoubleArray, scale: Literal["slaney", "htk"]) -> DoubleArray:
-    """The inverse of `hz_to_mel`."""
+    """Convert values on a mel scale, of any shape, to Hz; the inverse of `hz_to_mel`."""
     if scale == "htk":
         return np.asarray(700 * (10 ** (mel / 2595) - 1))
     curved = _SLANEY_KNEE_HZ * np.exp((mel - _SLANEY_KNEE_MEL) * _SLANEY_STEP)
@@ -48,11 +49,13 @@ def mel_to_hz(mel: DoubleArray, scale: Literal["slaney", "htk"]) -> DoubleArray:
 
 
 def filter_bank(front_end: FrontEnd) -> DoubleArray:
-    """Weights of the triangular bands, (n_mels, bins); bin k of n_fft / 2 + 1 is k * sample_rate /
-    n_fft Hz.
+    """Weights of the triangular bands.
 
     Band b rises from edge b to edge b + 1 and falls to edge b + 2, of n_mels + 2 edges equidistant
-    in mel.
+    in mel. Bin k lies at k * sample_rate / n_fft Hz.
+
+    Returns:
+        Shape (n_mels, n_fft / 2 + 1), float64.
     """
     low, high = hz_to_mel(np.array([front_end.f_min, front_end.f_max]), front_end.mel_scale)
     edges_mel = np.linspace(low, high, front_end.n_mels + 2)
@@ -73,15 +76,13 @@ def filter_bank(front_end: FrontEnd) -> DoubleArray:
 
 
 def window(front_end: FrontEnd) -> DoubleArray:
-    """The analysis window, (frame_size,): the symmetric Hann, not the usual periodic one."""
+    """Analysis window, shape (frame_size,): the symmetric Hann, not the usual periodic one."""
     return np.hanning(front_end.frame_size)
 
 
 @dataclass(frozen=True)
 class _Tables:
-    """The constants of a front end as `auricle.nodes.signal.fft.mel_frames` reads them; shared by
-    all its kernels.
-    """
+    """Constants of a front end as `fft.mel_frames` reads them; shared by all of its kernels."""
 
     window: FloatArray  # (frame_size,)
     taps: FloatArray
@@ -91,16 +92,15 @@ class _Tables:
 
 @cache
 def _tables(front_end: FrontEnd) -> _Tables:
-    """Lays the bank out by groups of four bands: (taps, 4), as many taps as the widest of the four
-    has.
+    """Lay out the bank by groups of four bands: (taps, 4), as many taps as the widest of them.
 
     Raises:
-        ValueError: A front end that the kernel has no room for.
+        ValueError: The kernel does not support the front end.
     """
     where = f"front end '{front_end.name}'"
     if front_end.n_fft != fft.N_FFT:
         raise ValueError(
-            f"{where}: n_fft={front_end.n_fft}, and {fft.N_FFT} is the only size there is"
+            f"{where}: n_fft={front_end.n_fft}, and {fft.N_FFT} is the only size supported"
         )
     if front_end.n_mels % fft.BAND_GROUP:
         raise ValueError(
@@ -121,9 +121,8 @@ def _tables(front_end: FrontEnd) -> _Tables:
         columns = starts[group] + np.arange(widths[group].max())[:, None]  # (taps, 4)
         blocks.append(padded[np.arange(first, first + fft.BAND_GROUP), columns])
     return _Tables(
-        window=(0.5 * window(front_end)).astype(
-            np.float32
-        ),  # halved, which is exact: see `fft.transform`
+        # Halved, which is exact: see `fft.transform`.
+        window=(0.5 * window(front_end)).astype(np.float32),
         taps=np.concatenate([block.ravel() for block in blocks]).astype(np.float32),
         starts=starts.astype(np.uint16),
         ends=np.cumsum([0, *(len(block) for block in blocks)]).astype(np.uint16),
@@ -131,7 +130,7 @@ def _tables(front_end: FrontEnd) -> _Tables:
 
 
 def _described(array: npt.NDArray[np.generic]) -> str:
-    """What matters of an array in a message."""
+    """Type, shape and layout of an array, for a message."""
     layout = "contiguous" if array.flags.c_contiguous else "strided"
     access = "writable" if array.flags.writeable else "read-only"
     return f"{array.dtype} {array.shape} ({layout}, {access})"
@@ -141,16 +140,16 @@ class MelKernel:
     """Computes mel frames from contiguous samples, without allocating.
 
     A frame's output depends on its own samples alone, bit for bit: not on how many frames are
-    computed in one call, nor on what was computed before. There is no state beside scratch memory.
-    The interpreter lock is released while it runs. One kernel belongs to one thread at a time;
-    several threads take several kernels.
+    computed in one call, nor on previous calls. There is no state except scratch memory. The
+    interpreter lock is released while it runs. A kernel is used by one thread at a time; several
+    threads need several kernels.
 
     Building the first kernel of a process compiles the arithmetic (seconds) or loads it from
     numba's cache, so calls never wait for the compiler.
 
     Attributes:
-        front_end: what it computes.
-        silence: (n_mels,) float32, the frame of silence: exactly 0 for "musicnn", ln 0.01 for
+        front_end: Front end that it computes.
+        silence: Frame of silence, shape (n_mels,), float32: exactly 0 for "musicnn", ln 0.01 for
             "vggish".
     """
 
@@ -163,7 +162,7 @@ class MelKernel:
             np.zeros(fft.mel_work_size(front_end.n_mels), dtype=np.float32),
             front_end.hop_size,
             front_end.spectrum == "magnitude",
-            # A float would do; its conversion on every call would not be free.
+            # A Python float would do, but would be converted on every call.
             np.float32(front_end.offset),
             np.float32(1.0 if front_end.log == "ln" else 1 / math.log(10)),
         )
@@ -173,17 +172,19 @@ class MelKernel:
         self.silence: FloatArray = silence[0]
 
     def __call__(self, samples: FloatArray, out: FloatArray) -> None:
-        """Computes all the frames of `samples` into `out`.
+        """Compute all the frames of `samples` into `out`.
 
         Args:
-            samples: (frame_size + (frames - 1) * hop_size,) float32, contiguous, at any multiple of
-                4 bytes, read-only or not; full scale is 1. Frame t starts at sample t * hop_size.
-                Finite, and below 1e12 in magnitude: another sample makes the frames that contain it
-                meaningless (and perhaps finite), and no others.
-            out: (frames, n_mels) float32, contiguous, written; its memory apart from that of
-                `samples`. With no frames, `samples` is empty too.
+            samples: Samples, shape (frame_size + (frames - 1) * hop_size,), float32, contiguous, at
+                any multiple of 4 bytes, read-only or not; full scale is 1. Frame t starts at sample
+                t * hop_size. Values are finite and below 1e12 in magnitude: any other makes the
+                frames that contain it meaningless (and perhaps finite), and no others.
+            out: Written, shape (frames, n_mels), float32, contiguous; it shares no memory with
+                `samples`. For no frames, `samples` is empty too.
 
-        Raises ValueError for sizes that do not fit, TypeError for other dtypes or layouts.
+        Raises:
+            ValueError: The sizes do not fit each other.
+            TypeError: Another dtype or layout.
         """
         name = self.front_end.name
         try:
@@ -209,20 +210,23 @@ def mel_spectrogram(samples: npt.ArrayLike, front_end: FrontEnd) -> FloatArray:
     """Mel spectrogram of a whole signal.
 
     Args:
-        samples: (samples,) at `front_end.sample_rate`, full scale is 1; converted to float32.
-        front_end: one of `FRONT_ENDS`.
+        samples: Signal at `front_end.sample_rate`, shape (samples,); full scale is 1. Converted to
+            float32.
+        front_end: One of `FRONT_ENDS`.
 
-    Returns: (frames, n_mels) float32, frames = 1 + ceil(samples / hop_size), or no frames for no
-    samples. Frame t is centred on sample t * hop_size, with zeros before the first sample and after
-    the last.
+    Returns:
+        Shape (frames, n_mels), float32; frames = 1 + ceil(samples / hop_size), or 0 for no samples.
+        Frame t is centred on sample t * hop_size, with zeros before the first sample and after the
+        last.
 
-    Raises ValueError if `samples` has more than one axis.
+    Raises:
+        ValueError: `samples` has more than one axis.
 
     Deviations from Essentia: all-zero frames stay so, where its frame cutter adds noise at -100 dB;
     after the compression of "musicnn" both are 0. The tables are made in float64, so that the
-    output is nearer to the formulas: on music within 1e-5 of them, where Essentia's own is within
-    4e-4. Beside a pure tone of full scale, bands of "vggish" that are about empty are within 5e-4
-    in both, which is what float32 holds.
+    output is closer to the formulas: on music within 1e-5 of them, where Essentia's own is within
+    4e-4. Beside a pure tone of full scale, nearly empty bands of "vggish" are within 5e-4 in both,
+    which is the limit of float32.
 
     >>> from auricle.models.front_end import FRONT_ENDS
     >>> mel_spectrogram(np.zeros(16000), FRONT_ENDS["musicnn"]).shape

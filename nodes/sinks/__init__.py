@@ -1,1 +1,1 @@
-"""Where results go: to the wire, or to a program."""
+"""Nodes that hand results on: to the wire, or to a program."""

@@ -21,11 +21,11 @@ class Segment:
     """What was heard in one segment.
 
     Attributes:
-        index: Its number, from 0.
+        index: Number of the segment, from 0.
         start: Seconds from the start of the source to the first frame's centre.
-        end: Seconds to the last sample that was needed.
-        activations: By label.
-        embeddings: Of the backbone, shape `(length,)`; None if it has none.
+        end: Seconds from the start of the source to the last sample that was needed.
+        activations: Activations in [0, 1], by label.
+        embeddings: Embedding of the backbone, shape `(length,)`; None if it has none.
         flags: Reasons of the gaps that it touches.
     """
 
@@ -38,8 +38,9 @@ class Segment:
 
 
 class Collector(Sink):
-    """Gathers the predictions, and the embeddings if connected, of one backbone until they are
-    asked for.
+    """Gathers predictions, and embeddings if connected, of one backbone until they are taken.
+
+    `segments` must be called on the thread that runs the graph.
     """
 
     def __init__(self, name: str, **params: Any) -> None:
@@ -53,7 +54,7 @@ class Collector(Sink):
         self._vectors: deque[NDArray[np.float32]] = deque()
 
     def segments(self) -> Iterator[Segment]:
-        """The segments gathered since the last call."""
+        """The segments gathered since the last call, in their order."""
         segments, self._segments = self._segments, []
         yield from segments
 

@@ -1,4 +1,4 @@
-"""The node that publishes what the others found."""
+"""The node that publishes the results of the others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from auricle.wire import messages
 class Publisher(Sink):
     """Publishes predictions, events, arrays, gaps and skips with their place, then the end.
 
-    `auricle.wire.messages` has the messages.
+    `auricle.wire.messages` defines the messages.
 
     Raises, from `start`:
-        ConfigError: Nobody takes the messages: the graph is not run by a service.
+        ConfigError: There is no outlet: the graph is not run by a service.
     """
 
     def __init__(self, name: str, **params: Any) -> None:
@@ -58,8 +58,8 @@ class Publisher(Sink):
             self._publish_array(reader, count)
 
     def marked(self, port: InputPort, reader: Reader, mark: Mark) -> None:
-        """Publish a gap or a skip, unless another stream has brought it already."""
-        # Every stream brings the marks in order: what is not behind the last one was published.
+        """Publish a gap or a skip, unless it was published for another stream already."""
+        # Every stream brings its marks in order: one that is not after the last was published.
         key = (type(mark), mark.reason)
         if mark.source <= self._published.get(key, (-1, -1)):
             return
@@ -156,7 +156,7 @@ class Publisher(Sink):
         self._send(message, provenance.done_ns)
 
     def _place(self, provenance: Provenance) -> dict[str, Any]:
-        """What every message about tokens says of them, by field."""
+        """The fields that all messages about tokens have, by name."""
         return {
             "stream": self.context.stream,
             "span": provenance.span,
