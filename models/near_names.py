@@ -9,21 +9,21 @@ from typing import Final
 from auricle.models.published import PUBLISHED
 
 MOST: Final = 8
-"""Names that a message lists at most; dozens contain the name of a backbone."""
+"""Most names in a message; dozens contain the name of a backbone."""
 
 LIKENESS: Final = 0.7
-"""Of a name that was probably meant, as `difflib` measures it, from 0 to 1."""
+"""Least similarity of a name that was probably meant, as `difflib` measures it, from 0 to 1."""
 
 
 def names_near(name: str, own: Sequence[str]) -> list[str]:
     """Models whose names contain a name, those that begin with it first; or else are spelt like it.
 
     Args:
-        name: The name that was written.
-        own: Names of the models that are here or are made here; those of Essentia's site are known.
+        name: Name that the user wrote.
+        own: Names of the models installed or converted here, besides those of Essentia's site.
 
     Returns:
-        At most `MOST` names, the user's own first; none if nothing is near.
+        At most `MOST` names, the user's own first; empty if no name is similar.
     """
     known = list(dict.fromkeys((*own, *PUBLISHED)))
     containing = [each for each in known if name and name in each]
@@ -36,8 +36,8 @@ def names_near(name: str, own: Sequence[str]) -> list[str]:
 def _same_task(name: str) -> list[str]:
     """Heads whose task is spelt like that of a name.
 
-    Most names end alike, which would make all of them near. The backbone is the name's own, or else
-    the first of the table.
+    Only tasks are compared, since most names end alike and so would all be similar. The backbone is
+    that of the name, or else the first of the table.
     """
     task = _task(name)
     ending = name[len(task) :]

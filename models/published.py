@@ -1,23 +1,22 @@
-"""The models that Essentia's site publishes as ONNX with a JSON beside each, by the names that we
-give them.
+"""The models that Essentia's site publishes as ONNX, each with a JSON file, by our names for them.
 
-A table and nothing else: a model more is a line more. Left out is what Auricle cannot run:
+A table and nothing else: another model is another line. Models that Auricle cannot run are left
+out:
 
 - Backbones with a fixed batch of 64 and the heads on them, and the genre heads on MAEST, which take
-  all tokens of its last block and give again what MAEST itself gives.
+  all tokens of its last block and repeat MAEST's own output.
 - `audioset-vggish` and the heads on it. Its JSON says 96 frames of 64 bands, its ONNX file takes 64
-  x 96, and those who run it do not agree whether the values have to be turned or only given another
-  shape.
-- OpenL3 and the heads on it: it hears 128 bands at 48 kHz, a front end that Auricle does not have.
+  x 96, and programs that run it disagree whether values have to be transposed or only reshaped.
+- OpenL3 and the heads on it: it takes 128 bands at 48 kHz, a front end that Auricle does not have.
 
-Left out, too, is what nobody was found to list on the site or to get from there as ONNX
-(`moods_mirex`, some tasks on `msd-musicnn` and `audioset-yamnet`) or to have run
+Also left out are models for which we found no evidence of a published ONNX file (`moods_mirex`,
+some tasks on `msd-musicnn` and `audioset-yamnet`) or of anyone having run it
 (`fs_loop_ds-msd-musicnn`, which is larger than a head of its kind), and first versions where there
 are second ones. `genre_discogs400-discogs-effnet` is published without ONNX; its 400 styles are the
 activations of `discogs-effnet`.
 
-Essentia publishes no hashes. Those here are of ONNX files as two or more projects, independent of
-each other and of us, pin them. The others are trusted on first use: see
+Essentia publishes no hashes. Those here are hashes of ONNX files that two or more projects,
+independent of each other and of us, have pinned. The other files are trusted on first use: see
 `auricle.models.convert.essentia`.
 """
 
@@ -31,20 +30,26 @@ LICENCE: Final = "CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa
 
 
 MUSICNN_FRONT_END: Final = FrontEndSpec.of("musicnn")
-"""What MusiCNN and EffNet are fed: the frames as they are."""
+"""Input of MusiCNN and EffNet: frames without normalisation."""
 
 MAEST_FRONT_END: Final = FrontEndSpec.of("musicnn", 2.06755686098554, 2 * 1.268292820667291)
-"""What MAEST was trained on. Its code divides by twice the deviation, and so do all who run it."""
+"""Input of MAEST. Its code divides by twice the deviation, and so does every program that runs
+it."""
 
 VGGISH_FRONT_END: Final = FrontEndSpec.of("vggish")
-"""What Essentia gives YAMNet, and what its heads were trained on. YAMNet itself has learnt 0.001
-for 0.01.
-"""
+"""Input of YAMNet in Essentia, which its heads were trained on. YAMNet itself was trained with an
+offset of 0.001 instead of 0.01."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """What the card of a backbone says beyond Essentia's JSON; sizes in frames."""
+    """What the card of a backbone says beyond Essentia's JSON.
+
+    Attributes:
+        size: Frames of a segment.
+        hop_size: Frames from one segment to the next.
+        front_end: Front end, with the normalisation.
+    """
 
     size: int
     hop_size: int
@@ -52,7 +57,7 @@ class Segments:
 
 
 MUSICNN_SEGMENTS: Final = Segments(187, 93)
-"""Of MusiCNN: 3 s, as Essentia's `patchSize` and `patchHopSize`, which overlap by half."""
+"""Segments of MusiCNN: 3 s, overlapping by half, as Essentia's `patchSize` and `patchHopSize`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +65,12 @@ class Published:
     """One model of the site.
 
     Attributes:
-        name: Ours, without the version.
-        path: Under the base address, without the endings `.onnx` and `.json`.
-        size_mb: Of the ONNX file, about, in 1e6 bytes.
-        segments: For a backbone; None for a head.
-        sha256: Of the ONNX file, where it is known.
+        name: Our name for it, without the version.
+        path: Path below the base address, without the endings `.onnx` and `.json`.
+        size_mb: Approximate size of the ONNX file, in 1e6 bytes.
+        description: Description in one line.
+        segments: Segments of a backbone; None for a head.
+        sha256: Hash of the ONNX file; None if it is unknown.
     """
 
     name: str
@@ -184,7 +190,7 @@ _ABOUT: Final = {head.name.removesuffix("-discogs-effnet"): head.description for
 
 
 def _same_tasks(backbone: str, size_mb: float, *tasks: str) -> tuple[Published, ...]:
-    """Heads for tasks that have one on EffNet."""
+    """Heads on another backbone for tasks that have a head on EffNet."""
     return tuple(_head(task, size_mb, _ABOUT[task], backbone=backbone) for task in tasks)
 
 

@@ -22,17 +22,20 @@ from auricle.models.trial import try_out
 
 
 def pull(name: str, progress: Progress | None = None, expected: str | None = None) -> Path:
-    """Install a model and return its folder; at once and without network if it is there and whole.
+    """Install a model, unless it is installed and intact, which takes no network.
 
     Args:
         name: One of the names of `available(published=True)`.
         progress: Called with a line of text when a new step begins.
-        expected: sha256 that the file of a published model must have. Without it, that of the table
-            holds, or that of an earlier pull.
+        expected: sha256 that the file of a published model must have, in hexadecimal digits; None
+            for that of the table, or else that of an earlier pull.
+
+    Returns:
+        The folder of the model.
 
     Raises:
-        ModelError: No such model, the download failed or is not the right one, or the cache cannot
-            be written.
+        ModelError: There is no such model, the download failed or has another hash, or the cache
+            cannot be written.
     """
     if name in shipped_names():
         return find(name)
@@ -102,7 +105,7 @@ def _is_whole(folder: Path, expected: str | None) -> bool:
 
 
 def _remove_leftovers() -> None:
-    """Remove what killed pulls left. Called under the lock, so no living pull owns any of it."""
+    """Remove files of killed pulls. Called under the lock, so none of them is in use."""
     patterns = [(models_folder(), f".{name}-*") for name in (*CONVERSIONS, *PUBLISHED)]
     for folder, pattern in [*patterns, (cache_folder() / "wheels", ".download-*")]:
         for path in folder.glob(pattern):

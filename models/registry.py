@@ -1,4 +1,4 @@
-"""The models on this machine: which there are, where they are, and whether they are whole.
+"""The models on this machine: their names, their folders, and whether they are intact.
 
 Installed models are folders in `models/` of the cache. A folder appears there by one rename when it
 is complete and checked, so whatever interrupts a pull, a reader finds a whole model or none.
@@ -30,10 +30,10 @@ class ModelEntry:
 
     Attributes:
         name: Name of the model.
-        state: Whether it is here, and whole.
+        state: Whether it is installed, and intact.
         licence: Licence of its weights.
-        description: What it is, in a line.
-        size_bytes: Size of the model file; about, if it is not installed.
+        description: Description in one line.
+        size_bytes: Size of the model file, bytes; approximate if it is not installed.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Verdict:
 
     Attributes:
         name: Name of its folder.
-        problem: What is wrong with it, in a line; None if it is sound.
+        problem: Fault in one line; None if it is intact.
     """
 
     name: str
@@ -57,15 +57,15 @@ class Verdict:
 
 
 def shipped_names() -> list[str]:
-    """Names of the models that come with Auricle, which nobody has to get."""
+    """Names of the models that come with Auricle and need not be pulled, sorted."""
     return sorted(path.parent.name for path in SHIPPED.glob("*/card.json"))
 
 
 def available(published: bool = False) -> list[ModelEntry]:
-    """The models that come with Auricle, those that it converts, then whatever else is installed.
+    """The models that come with Auricle, those that it converts, then all others installed.
 
     Args:
-        published: Whether to list also those of Essentia's site that are not installed.
+        published: Whether to list those of Essentia's site too, even if they are not installed.
     """
     ours = [*shipped_names(), *CONVERSIONS]
     others = [name for name in _installed_names() if name not in ours]
@@ -90,8 +90,8 @@ def find(name_or_path: str | Path) -> Path:
     `./musicnn-mtt`.
 
     Raises:
-        ModelError: Neither; the message lists names and says how to get a model that is not
-            installed.
+        ModelError: There is no such model; the message lists names and says how to get a model that
+            is not installed.
     """
     name = str(name_or_path)
     if name in shipped_names():
@@ -105,7 +105,7 @@ def find(name_or_path: str | Path) -> Path:
         return folder
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        # An empty folder, or one of something else, is refused here and not at the first segment.
+        # A folder without a model is refused here and not at the first segment.
         card_path(path)
         return path
     if len(path.parts) > 1:
@@ -120,7 +120,7 @@ def find(name_or_path: str | Path) -> Path:
 
 
 def suggest_names(name: str) -> str:
-    """For the message about an unknown name: names near it, or else those that fit in a line."""
+    """For the message about an unknown name: similar names, or else those that fit in a line."""
     own = [*shipped_names(), *CONVERSIONS]
     own += [each for each in _installed_names() if each not in own]
     if near := names_near(name, own):
@@ -151,11 +151,13 @@ def check(path: str | Path) -> Card:
 
 
 def verify(name_or_path: str | None = None) -> list[Verdict]:
-    """Check one model, or all that are here: hash, whether ONNX Runtime loads it, inputs and
-    outputs, and for a backbone whether it runs on a segment, which may take seconds.
+    """Check one model, or all that are here.
+
+    Checks the hash, whether ONNX Runtime loads the file, its inputs and outputs, and for a backbone
+    whether it runs on a segment, which may take seconds.
 
     Args:
-        name_or_path: Name of a model, or its folder; all that are here, if None.
+        name_or_path: Name of a model, or its folder; None for all that are here.
 
     Raises:
         ModelError: There is no model of that name.
@@ -176,7 +178,7 @@ def _problem(folder: Path) -> str | None:
 
 
 def can_be_pulled(name: str) -> bool:
-    """Whether a model can be converted or downloaded, by its name."""
+    """Whether the model of this name can be converted or downloaded."""
     return name in CONVERSIONS or name in PUBLISHED
 
 
@@ -196,7 +198,7 @@ def _entry(name: str) -> ModelEntry:
 
 
 def _missing_entry(name: str) -> ModelEntry | None:
-    """What is known beforehand of a model that can be pulled."""
+    """What is known in advance of a model that can be pulled; None for any other."""
     if conversion := CONVERSIONS.get(name):
         size = 4 * conversion.network.parameters
         return ModelEntry(name, "missing", LICENCE, conversion.description, size)

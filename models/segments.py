@@ -1,4 +1,4 @@
-"""How a backbone is fed: segments of mel frames, how far apart, and what they are normalised by."""
+"""The input of a backbone: segments of mel frames, the hop between them, and normalisation."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class SegmentFormat:
     Attributes:
         size: Frames of a segment.
         hop_size: Frames from one segment to the next.
-        front_end: What makes the frames.
-        mean: Subtracted from the frames.
-        std: What they are divided by after that.
+        front_end: Front end that makes the frames.
+        mean: Value subtracted from the frames.
+        std: Value that they are divided by after that.
     """
 
     size: int
@@ -37,11 +37,11 @@ class SegmentFormat:
 
         Args:
             card: Card of a backbone.
-            hop_size: Frames from one segment to the next; the card's, if None.
+            hop_size: Frames from one segment to the next; None for the card's.
 
         Raises:
-            ModelError: The card describes no segments, or frames that are not those of its front
-                end.
+            ModelError: The card describes no segments, or its numbers are not those of the front
+                end that it names.
         """
         hop_size = hop_size or card.segment_hop_size
         spec, size = card.front_end, card.segment_size
@@ -57,7 +57,7 @@ class SegmentFormat:
 
     @property
     def seconds(self) -> float:
-        """Seconds of a segment."""
+        """Length of a segment in seconds."""
         return float(self.size / self.front_end.rate)
 
     @property
@@ -66,13 +66,13 @@ class SegmentFormat:
         return float(self.hop_size / self.front_end.rate)
 
     def normalised(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Frames (any, bands) as the model was trained on them; `frames` itself if it is them."""
+        """Normalise frames, shape (any, bands), as in training; may return `frames` itself."""
         if (self.mean, self.std) == (0.0, 1.0):
             return frames
         return (frames - np.float32(self.mean)) / np.float32(self.std)
 
     def describe(self) -> dict[str, Any]:
-        """Sizes in frames and in seconds, for people and displays."""
+        """Sizes in frames and in seconds, by name, for displays."""
         return {
             "segment_size": self.size,
             "segment_s": self.seconds,

@@ -1,4 +1,4 @@
-"""Trying a model out: whether it loads, and whether it takes and gives what its card says."""
+"""Trying out a model: whether it loads, and whether inputs and outputs are those of its card."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def try_out(folder: Path, card: Card) -> None:
     take seconds.
 
     Args:
-        folder: The model's folder.
-        card: Its card, which was held against the model file.
+        folder: Folder of the model.
+        card: Its card, whose hash was compared with the model file.
 
     Raises:
         ModelError: The model is not what its card says, or cannot be run.
@@ -45,7 +45,7 @@ def _load(path: Path, card: Card) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails is reported once, by us
+    options.log_severity_level = 4  # failures are reported once, by us
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions have no base class but this
@@ -65,7 +65,7 @@ def _compare_all(declared: Sequence[TensorSpec], found: Sequence[Any], where: st
 
 
 def _run_segment(session: Any, card: Card, frames: int, bands: int, where: str) -> None:
-    """Compare what a backbone takes and gives with what its card says of segments and patches."""
+    """Compare a backbone's inputs and outputs with its card's segments and patches."""
     grid, mel = card.patch_grid, card.io.inputs[0].name
     shapes = {tensor.name: tensor.shape for tensor in session.get_inputs()}
     for name in (KEEP_T, KEEP_F):
@@ -107,9 +107,9 @@ def _compare(spec: TensorSpec, shape: Sequence[Dimension | None], where: str) ->
 
 
 def _agree(declared: Sequence[Dimension], found: Sequence[Dimension | None]) -> bool:
-    """Whether two shapes fit.
+    """Whether two shapes agree.
 
-    Cards may leave out the batch axis, and free dimensions have any name.
+    Cards may leave out the batch axis, and free dimensions may have any name.
     """
     pairs = zip(reversed(declared), reversed(found), strict=False)
     return all(a == b or isinstance(a, str) or not isinstance(b, int) for a, b in pairs)

@@ -1,16 +1,16 @@
-"""Making a model folder from what Essentia's site publishes: an ONNX file and a JSON.
+"""Making a model folder from the files that Essentia's site publishes: an ONNX file and a JSON.
 
-The folder gets both as they are, and a `card.json`: the JSON's fields, and what we add. Two of
-those matter.
+The folder gets both unchanged, and a `card.json` with the JSON's fields and ours. Two of these need
+care.
 
 - Names. The JSON has the tensors of the TensorFlow graph (`model/Placeholder`,
   `PartitionedCall:1`), the ONNX file its own (`embeddings`, `activations`), or those of the graph
-  with a number behind (`model/Identity:0`). The card has those of the ONNX file, with the JSON's
+  with a number appended (`model/Identity:0`). The card has those of the ONNX file, with the JSON's
   purposes.
-- The hash. Where neither the table nor the user gives one, that of the first download is written
-  into the card: later checks and later pulls are held to it.
+- The hash. If neither the table nor the user gives one, that of the first download is written into
+  the card, and later checks and pulls require it.
 
-`AURICLE_MODELS_URL` names a mirror of the site to be used in its stead.
+`AURICLE_MODELS_URL` names a mirror to be used instead of the site.
 """
 
 import os
@@ -26,8 +26,8 @@ from auricle.models.files import sha256
 from auricle.models.heads.head import load_head
 from auricle.models.published import BASE_URL, LICENCE, Published
 
-# Of MAEST, the tokens after the seventh of its twelve blocks: they serve other tasks best
-# (Alonso-Jimenez et al., ISMIR 2023), and the JSON says so. One form of name counts blocks from
+# For MAEST, the tokens after the seventh of its twelve blocks: they serve other tasks best
+# (Alonso-Jimenez et al., ISMIR 2023), and the JSON says so. One form of the name counts blocks from
 # one, the other from zero.
 _ONNX_NAMES: Final = {
     "predictions": ("activations",),
@@ -41,13 +41,17 @@ def install(
     """Fill the empty `folder` with a published model.
 
     Args:
-        model: one of the table.
-        progress: told of the licence, of each download, and of what the hash is worth.
-        expected: sha256 of the ONNX file, if it is known.
+        model: Entry of the table of published models.
+        folder: Empty folder to fill.
+        progress: Called with a line about the licence, each download, and a hash taken on trust.
+        expected: sha256 of the ONNX file in hexadecimal digits; None if unknown.
+
+    Returns:
+        The card that was written.
 
     Raises:
-        ModelError: a download failed or is not what it should be; the message begins with the URL.
-        OSError: the folder cannot be written.
+        ModelError: A download failed or is not what it should be; the message begins with the URL.
+        OSError: The folder cannot be written.
     """
     base = os.environ.get("AURICLE_MODELS_URL") or BASE_URL
     url = f"{base.rstrip('/')}/{model.path}"
@@ -86,7 +90,7 @@ def install(
             load_head(folder)
         except ModelError as error:
             raise ModelError(
-                f"{url}.onnx is no head: {str(error).removeprefix(f'{file}: ')}"
+                f"{url}.onnx is not a head: {str(error).removeprefix(f'{file}: ')}"
             ) from error
     return card
 
@@ -100,7 +104,7 @@ def _fetch_card(url: str, file: Path, progress: Progress) -> Card:
 
 
 def _schema(file: Path, url: str, declared: Schema) -> Schema:
-    """Inputs and outputs of the ONNX file, with what the JSON knows of them."""
+    """Inputs and outputs of the ONNX file, with the purposes that the JSON declares."""
     import onnxruntime
 
     try:
@@ -113,7 +117,7 @@ def _schema(file: Path, url: str, declared: Schema) -> Schema:
         ) from error
     inputs = [(each.name, each.shape) for each in session.get_inputs()]
     outputs = [(each.name, each.shape) for each in session.get_outputs()]
-    said = _said_of([name for name, _ in outputs], declared)
+    said = _declared_outputs([name for name, _ in outputs], declared)
     if "predictions" not in {spec.output_purpose for spec in said.values()}:
         names = ", ".join(name for name, _ in outputs)
         raise ModelError(f"{url}: none of its outputs are the JSON's predictions; it has {names}")
@@ -123,10 +127,8 @@ def _schema(file: Path, url: str, declared: Schema) -> Schema:
     )
 
 
-def _said_of(names: Sequence[str], declared: Schema) -> dict[str, TensorSpec]:
-    """What the JSON says of the outputs, as far as they can be told, by their names in the ONNX
-    file.
-    """
+def _declared_outputs(names: Sequence[str], declared: Schema) -> dict[str, TensorSpec]:
+    """The JSON's outputs that can be identified, by their names in the ONNX file."""
     said: dict[str, TensorSpec] = {}
     for spec in declared.outputs:
         for name in (spec.name, f"{spec.name}:0", *_ONNX_NAMES.get(spec.output_purpose or "", ())):

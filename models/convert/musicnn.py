@@ -1,5 +1,4 @@
-"""MusiCNN and the VGG baseline of Pons and Serra as ONNX graphs, from the arrays of their
-checkpoints.
+"""MusiCNN and the VGG baseline of Pons and Serra as ONNX graphs, made of their checkpoints.
 
 Sources: Pons et al., "End-to-end learning for music audio tagging at scale" (ISMIR 2018); Pons and
 Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging" (2019); the
@@ -17,14 +16,14 @@ ONNX Runtime:
 - *Pooling first.* Batch norm is r -> a r + b per channel, so a maximum over frequency of a ReLU'd,
   normalised map is a relu(max x) + b where a > 0, and a relu(min x) + b = a relu(-max(-x)) + b
   where a < 0. Flipping the sign of the kernels with negative a turns both into one max-pooling
-  right behind the convolution, and ReLU and batch norm run on one value per frame and channel
+  right after the convolution, and ReLU and batch norm run on one value per frame and channel
   instead of up to 96. Maxima do not round: only the place of the affine map changes.
 - *Channels in multiples of 16.* ONNX Runtime has fast blocked kernels only for such counts. 204 and
-  51 channels are padded to 208 and 64 with zero kernels; the zeros they carry meet zero weights.
-  Measured with one AVX-512 thread: 11.6 against 14.4 ms for the five front-end convolutions.
-- *Time along the rows behind the front end.* Where frequency is gone, ONNX Runtime's kernels want
-  the one long axis last: 0.42 against 0.73 ms for the first layer of the middle.
-- *Inference-time affine maps are folded* into the dense layer behind them.
+  51 channels are padded to 208 and 64 with zero kernels, whose outputs meet zero weights. Measured
+  with one AVX-512 thread: 11.6 against 14.4 ms for the five front-end convolutions.
+- *Time along the rows after the front end.* Once frequency is gone, ONNX Runtime's kernels want the
+  one long axis last: 0.42 against 0.73 ms for the first layer of the middle.
+- *Affine maps of batch norms are folded* into the dense layer that follows them.
 """
 
 from collections.abc import Mapping
@@ -49,7 +48,7 @@ MUSICNN_PARAMETERS: Final = 787_159
 VGG_PARAMETERS: Final = 605_748
 
 Pools = tuple[tuple[tuple[int, int], tuple[int, int]], ...]
-"""Of each layer, size and stride over (time, frequency)."""
+"""Size and stride of each layer's pooling, over (time, frequency)."""
 
 VGG_MTT_POOLS: Final[Pools] = (
     ((4, 1), (2, 2)),
@@ -59,8 +58,8 @@ VGG_MTT_POOLS: Final[Pools] = (
     ((4, 4), (4, 4)),
 )
 # The checkpoint trained on the Million Song Dataset has other first pools than the wheel's
-# `models.py`, which has only the above: its own graph (`MSD_vgg/.meta`) says so. The sizes come out
-# the same, the tags do not.
+# `models.py`, as its own graph (`MSD_vgg/.meta`) says. The sizes come out the same, the tags do
+# not.
 VGG_MSD_POOLS: Final[Pools] = (((4, 1), (4, 1)), ((1, 4), (1, 4)), *VGG_MTT_POOLS[2:])
 
 BN_EPSILON: Final = 1e-3  # default of tf.layers.batch_normalization
@@ -70,12 +69,12 @@ _OPTIMIZER_SUFFIXES: Final = ("/Adam", "/Adam_1", "_power")
 
 
 def model_arrays(arrays: Weights) -> dict[str, Array]:
-    """Leave out what only the training needed: the optimizer's slots and counters."""
+    """The arrays without those that only training needs: the optimizer's slots and counters."""
     return {name: value for name, value in arrays.items() if not name.endswith(_OPTIMIZER_SUFFIXES)}
 
 
 def trainable_parameters(weights: Weights) -> int:
-    """Number of trained parameters: all arrays but the batch norms' moving statistics."""
+    """Number of trained parameters: all arrays except the batch norms' moving statistics."""
     return sum(int(value.size) for name, value in weights.items() if "/moving_" not in name)
 
 
@@ -83,11 +82,15 @@ def build_musicnn(weights: Weights, metadata: Mapping[str, str]) -> bytes:
     """MusiCNN as a serialized ONNX model.
 
     Args:
-        weights: arrays under their checkpoint names; kernels are (time, frequency, in, out) or (in,
-        out). metadata: strings to write into the file.
+        weights: Arrays by their checkpoint names; kernels are (time, frequency, in, out) or
+            (in, out).
+        metadata: Strings to write into the file, by key.
+
+    Returns:
+        The bytes of the file.
 
     Raises:
-        ModelError: the arrays are not those of this network.
+        ModelError: The arrays are not those of this network.
     """
     check_weights(weights, MUSICNN_PARAMETERS, "MusiCNN")
     g = OnnxGraph("musicnn")
@@ -104,8 +107,8 @@ def build_musicnn(weights: Weights, metadata: Mapping[str, str]) -> bytes:
         "Concat", g.op("GlobalMaxPool", features), g.op("GlobalAveragePool", features), axis=1
     )
 
-    # TensorFlow flattens (features, 2): max and mean of each feature are neighbours. Here all
-    # maxima come first.
+    # TensorFlow flattens (features, 2): max and mean of each feature are adjacent. Here all maxima
+    # come first.
     scale, shift = _batch_norm(weights, 9)
     kernel = np.zeros((2, width, MUSICNN_EMBEDDING))
     folded = scale[:, None] * weights["dense/kernel"]
@@ -123,11 +126,19 @@ def build_musicnn(weights: Weights, metadata: Mapping[str, str]) -> bytes:
 
 
 def build_vgg(weights: Weights, metadata: Mapping[str, str], pools: Pools = VGG_MTT_POOLS) -> bytes:
-    """The VGG baseline as a serialized ONNX model; other arguments and errors as in
-    `build_musicnn`.
+    """The VGG baseline as a serialized ONNX model.
 
     Args:
-        pools: those the checkpoint was trained with.
+        weights: Arrays by their checkpoint names; kernels are (time, frequency, in, out) or
+            (in, out).
+        metadata: Strings to write into the file, by key.
+        pools: Size and stride of the poolings that the checkpoint was trained with.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        ModelError: The arrays are not those of this network.
     """
     check_weights(weights, VGG_PARAMETERS, "VGG")
     g = OnnxGraph("vgg")
@@ -148,7 +159,16 @@ def build_vgg(weights: Weights, metadata: Mapping[str, str], pools: Pools = VGG_
 
 
 def check_weights(weights: Weights, parameters: int, network: str) -> None:
-    """Raise ModelError unless there are this many trainable parameters, and all arrays are finite."""
+    """Check that arrays can be those of a network.
+
+    Args:
+        weights: Arrays by name.
+        parameters: Number of trainable parameters expected.
+        network: Name of the network, for messages.
+
+    Raises:
+        ModelError: There are more or fewer parameters, or a value is not finite.
+    """
     found = trainable_parameters(weights)
     if found != parameters:
         raise ModelError(
@@ -160,8 +180,9 @@ def check_weights(weights: Weights, parameters: int, network: str) -> None:
 
 
 def _normalised_input(g: OnnxGraph, weights: Weights) -> str:
-    """Input and its batch norm, (batch, 1, 187, 96). Not folded into kernels: zeros are padded
-    behind it.
+    """Input and its batch norm, (batch, 1, 187, 96).
+
+    The norm is not folded into kernels, since zeros are padded after it.
     """
     mel = g.input("mel", "batch", SEGMENT_SIZE, N_MELS)
     scale, shift = _batch_norm(weights, 0)
@@ -172,8 +193,10 @@ def _normalised_input(g: OnnxGraph, weights: Weights) -> str:
 
 
 def _front_end(g: OnnxGraph, weights: Weights, x: str) -> tuple[str, NDArray[np.bool_]]:
-    """Timbral and temporal layers, (batch, padded channels, 1, 187), and which of these channels
-    are real.
+    """Timbral and temporal layers.
+
+    Returns:
+        The tensor, (batch, padded channels, 1, 187), and which of these channels are not padding.
     """
     maps, affine, slots = [], [], []
     for index, name in enumerate(_FRONT_END_KERNELS, start=1):
@@ -184,8 +207,8 @@ def _front_end(g: OnnxGraph, weights: Weights, x: str) -> tuple[str, NDArray[np.
         padded = -(-channels // _CHANNEL_BLOCK) * _CHANNEL_BLOCK
         kernel = np.pad(kernel, ((0, padded - channels), (0, 0), (0, 0), (0, 0)))
         bias = np.pad(weights[f"{name}/bias"] * sign, (0, padded - channels))
-        # TensorFlow's "same" puts the odd one of an even kernel's zeros at the end. Nothing is
-        # padded in frequency.
+        # TensorFlow's "same" puts the odd zero of an even kernel at the end. Frequency is not
+        # padded.
         pads = [(time - 1) // 2, 0, time // 2, 0]
         conv = _conv(g, x, kernel, bias, name, pads=pads)
         maps.append(g.op("MaxPool", conv, kernel_shape=[1, N_MELS - frequency + 1]))
@@ -206,12 +229,9 @@ def _mid_end_layer(
     norm: int,
     slots: NDArray[np.bool_] | None = None,
 ) -> str:
-    """Convolution over 7 frames and all channels of `x` (batch, channels, 1, 187), ReLU, batch
-    norm.
-    """
-    kernel = weights[f"{name}/kernel"].transpose(
-        3, 1, 2, 0
-    )  # (7, features, 1, 64) -> (64, features, 1, 7)
+    """Convolution over 7 frames and all channels of (batch, channels, 1, 187), ReLU, batch norm."""
+    # (7, features, 1, 64) -> (64, features, 1, 7)
+    kernel = weights[f"{name}/kernel"].transpose(3, 1, 2, 0)
     if slots is not None:
         wide = np.zeros((kernel.shape[0], len(slots), *kernel.shape[2:]), kernel.dtype)
         wide[:, slots] = kernel
@@ -238,7 +258,7 @@ def _batch_norm_op(g: OnnxGraph, weights: Weights, x: str, index: int) -> str:
 
 
 def _batch_norm(weights: Weights, index: int) -> tuple[Array, Array]:
-    """Scale and shift that a trained batch norm amounts to, in float64."""
+    """Scale and shift equivalent to a trained batch norm, in float64."""
     name = norm_name(index)
     variance = weights[f"{name}/moving_variance"].astype(np.float64)
     scale = weights[f"{name}/gamma"] / np.sqrt(variance + BN_EPSILON)
@@ -246,7 +266,7 @@ def _batch_norm(weights: Weights, index: int) -> tuple[Array, Array]:
 
 
 def norm_name(index: int) -> str:
-    """Name in the checkpoint of the batch norm that was made as number `index`, from 0."""
+    """Name in the checkpoint of batch norm number `index`, from 0 in the order of creation."""
     return f"batch_normalization_{index}" if index else "batch_normalization"
 
 

@@ -1,7 +1,7 @@
-"""Writing ONNX graphs by hand: what `onnx.helper` leaves to the caller, in one place.
+"""Writing ONNX graphs by hand, on top of `onnx.helper`.
 
-Opset 17 and IR version 8 (2022) hold all that convolutional taggers need, and every ONNX Runtime
-since 1.12 runs them; newer numbers would only shut out older runtimes.
+Opset 17 and IR version 8 (2022) have everything that convolutional taggers need, and every ONNX
+Runtime since 1.12 runs them; newer versions would only exclude older runtimes.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ IR_VERSION: Final = 8
 
 
 class OnnxGraph:
-    """A graph under construction. Tensors are called by name; node outputs get generated names.
+    """A graph under construction. Tensors are known by name; node outputs get generated names.
 
     Args:
-        name: name of the graph, shown by viewers.
+        name: Name of the graph, shown by viewers.
     """
 
     def __init__(self, name: str) -> None:
@@ -34,17 +34,23 @@ class OnnxGraph:
         self._outputs: list[Any] = []
 
     def input(self, name: str, *shape: int | str) -> str:
-        """Declare a float32 input; a string in the shape names a free dimension."""
+        """Declare a float32 input, and return its name; a string in the shape is a free axis."""
         self._inputs.append(self._helper.make_tensor_value_info(name, 1, list(shape)))
         return name
 
     def output(self, tensor: str, name: str, *shape: int | str) -> None:
-        """Make `tensor` an output called `name`."""
+        """Make a float32 tensor an output.
+
+        Args:
+            tensor: Name of the tensor.
+            name: Name of the output.
+            shape: Its shape; a string names a free axis.
+        """
         self.op("Identity", tensor, output=name)
         self._outputs.append(self._helper.make_tensor_value_info(name, 1, list(shape)))
 
     def constant(self, value: NDArray[Any], name: str) -> str:
-        """Store an array; floats of any width become float32."""
+        """Store an array, and return its name; floats become float32, integers int64."""
         kind = np.float32 if np.issubdtype(value.dtype, np.floating) else np.int64
         self._constants.append(
             self._numpy_helper.from_array(np.ascontiguousarray(value, kind), name)
@@ -52,7 +58,17 @@ class OnnxGraph:
         return name
 
     def op(self, kind: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
-        """Append a node with one output and return that output's name."""
+        """Append a node with one output.
+
+        Args:
+            kind: Name of the operator.
+            inputs: Names of the input tensors.
+            output: Name of the output; generated, if left out.
+            attributes: Attributes of the node.
+
+        Returns:
+            The name of the output.
+        """
         output = output or f"{kind.lower()}_{len(self._nodes)}"
         self._nodes.append(
             self._helper.make_node(kind, list(inputs), [output], output, **attributes)
@@ -60,8 +76,10 @@ class OnnxGraph:
         return output
 
     def serialize(self, metadata: Mapping[str, str]) -> bytes:
-        """The checked model file. `metadata` goes into it for tools that see the file without its
-        card.
+        """The bytes of the model file, checked.
+
+        Args:
+            metadata: Strings for tools that see the file without its card, by key.
         """
         from onnx import checker
 

@@ -8,8 +8,8 @@ its value a BundleEntryProto, which says where in which shard the bytes are.
 
 Sources: LevelDB doc/table_format.md; TensorFlow core/protobuf/tensor_bundle.proto and the comments
 of core/util/tensor_bundle/tensor_bundle.h. Not supported, and refused: snappy-compressed blocks,
-big-endian bundles, partitioned ("sliced") variables, strings and other types without a plain numpy
-form.
+big-endian bundles, partitioned ("sliced") variables, strings and other types that numpy does not
+have.
 """
 
 import struct
@@ -28,7 +28,7 @@ _TABLE_MAGIC: Final = 0xDB4775248B80FB57
 _TRAILER_SIZE: Final = 5  # type byte, masked CRC-32C
 _MASK_DELTA: Final = 0xA282EAD8
 
-# tensorflow/core/framework/types.proto, the types that weights and counters have.
+# The types of weights and counters, from tensorflow/core/framework/types.proto.
 _DTYPES: Final = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8"}
 
 # One field of a protobuf message: an int for varints and fixed numbers, bytes for everything with a
@@ -50,12 +50,12 @@ class TensorBundle:
     """The tensors of one checkpoint.
 
     Args:
-        index: content of the `.index` file.
-        shards: content of the `.data-0000i-of-0000n` files, in order.
-        name: what to call the checkpoint in errors.
+        index: Bytes of the `.index` file.
+        shards: Bytes of the `.data-0000i-of-0000n` files, in order.
+        name: Name of the checkpoint, for messages.
 
     Raises:
-        ModelError: the index is truncated, corrupt or of a kind that is not supported.
+        ModelError: The index is truncated, corrupt or of a kind that is not supported.
     """
 
     def __init__(self, index: bytes, shards: Sequence[bytes], name: str) -> None:
@@ -79,14 +79,18 @@ class TensorBundle:
         return sorted(self._entries)
 
     def shape(self, tensor: str) -> tuple[int, ...]:
-        """Shape of one tensor, from the index alone."""
+        """Shape of one tensor, read from the index alone.
+
+        Raises:
+            ModelError: There is no such tensor.
+        """
         return self._find(tensor).shape
 
     def read(self, tensor: str) -> NDArray[Any]:
         """Values of one tensor.
 
         Raises:
-            ModelError: no such tensor, the shard ends before it does, or its CRC is wrong.
+            ModelError: There is no such tensor, the shard ends before it does, or its CRC is wrong.
         """
         entry = self._find(tensor)
         where = f"{self._name}: tensor '{tensor}'"
@@ -98,8 +102,8 @@ class TensorBundle:
         data = shard[entry.offset : entry.offset + entry.size]
         if len(data) != entry.size:
             raise ModelError(
-                f"{where} ends at byte {entry.offset + entry.size} of data shard {entry.shard}, which has "
-                f"{len(shard)}: the shard is truncated"
+                f"{where} ends at byte {entry.offset + entry.size} of data shard {entry.shard}, "
+                f"which has {len(shard)}: the shard is truncated"
             )
         if _masked_crc(data) != entry.crc:
             raise ModelError(
@@ -144,7 +148,8 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
         raise ValueError(f"wrong CRC of the block at byte {offset}")
     if kind != 0:
         raise ValueError(
-            f"the block at byte {offset} is compressed (type {kind}); only plain blocks are supported"
+            f"the block at byte {offset} is compressed (type {kind}); "
+            "only plain blocks are supported"
         )
     content = data[offset:end]
     restarts = int.from_bytes(content[-4:], "little")
@@ -161,7 +166,7 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
 
 
 def _handle(data: bytes, pos: int) -> tuple[tuple[int, int], int]:
-    """A block's (offset, size), and where the next thing starts."""
+    """A block's (offset, size) in bytes, and the position after the handle."""
     offset, pos = _varint(data, pos)
     size, pos = _varint(data, pos)
     return (offset, size), pos
@@ -226,8 +231,10 @@ def _varint(data: bytes, pos: int) -> tuple[int, int]:
 
 
 def _masked_crc(data: bytes) -> int:
-    """CRC-32C as LevelDB stores it: rotated and shifted, so that a CRC of data that holds CRCs
-    stays sound."""
+    """CRC-32C as LevelDB stores it.
+
+    It is rotated and shifted, so that the CRC of data that contains CRCs stays reliable.
+    """
     crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 

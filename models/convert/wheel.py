@@ -1,8 +1,8 @@
-"""The models that Auricle can fetch, and how each is made from the `musicnn` wheel.
+"""The models that Auricle makes from the `musicnn` wheel, and how each is converted.
 
 A model folder gets `model.onnx`, `card.json` and the licence text of the weights. Nothing in the
-wheel is executed: the checkpoint is read as data, and the labels are literals picked out of the
-syntax tree of its `configuration.py`.
+wheel is executed: the checkpoint is read as data, and the labels are literals taken from the syntax
+tree of its `configuration.py`.
 """
 
 import ast
@@ -28,7 +28,15 @@ _Build = Callable[[Mapping[str, musicnn.Array], Mapping[str, str]], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the models of one architecture share."""
+    """What the models of one architecture share.
+
+    Attributes:
+        title: Name for people.
+        build: Function from arrays and metadata to the bytes of an ONNX file.
+        parameters: Number of trained parameters.
+        embedding_size: Length of the embeddings.
+        algorithm: Essentia's algorithm that does the same; None if there is none.
+    """
 
     title: str
     build: _Build
@@ -39,8 +47,17 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """One model that can be fetched. `checkpoint` is the wheel's folder, `labels` the variable with
-    its tags."""
+    """One model that can be made from the wheel.
+
+    Attributes:
+        name: Name of the model.
+        network: Its architecture.
+        checkpoint: Folder of its checkpoint in the wheel.
+        labels: Name of the variable with its tags.
+        corpus: Name of the data set that it was trained on.
+        roc_auc: Macro average on the data set's test split, from 0 to 1.
+        pr_auc: Macro average on the data set's test split, from 0 to 1.
+    """
 
     name: str
     network: Network
@@ -82,11 +99,19 @@ CONVERSIONS: Final = {
 
 
 def convert(conversion: Conversion, wheel: Path, folder: Path) -> Card:
-    """Fill the empty `folder` with a model made from the wheel.
+    """Fill a folder with a model made from the wheel.
+
+    Args:
+        conversion: The model to make.
+        wheel: The wheel's file.
+        folder: Empty folder to fill.
+
+    Returns:
+        The card that was written.
 
     Raises:
-        ModelError: the wheel does not hold what the conversion names.
-        OSError: the folder cannot be written.
+        ModelError: The wheel does not contain what the conversion names.
+        OSError: The folder cannot be written.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -105,7 +130,7 @@ def convert(conversion: Conversion, wheel: Path, folder: Path) -> Card:
     bundle = TensorBundle(index, [shard], f"{wheel.name}, {conversion.checkpoint}")
     arrays = musicnn.model_arrays({name: bundle.read(name) for name in bundle.names()})
     labels = _labels(settings, conversion.labels)
-    # ISC asks that its notice goes with every copy.
+    # ISC requires its notice in every copy.
     write_atomically(folder / "LICENSE", licence)
     write_atomically(
         folder / MODEL_FILE, conversion.network.build(arrays, _metadata(conversion, labels))
@@ -121,14 +146,15 @@ def _labels(settings: str, variable: str) -> tuple[str, ...]:
             labels = tuple(str(label) for label in ast.literal_eval(statement.value))
             if len(labels) != musicnn.N_CLASSES:
                 raise ModelError(
-                    f"configuration.py: {variable} has {len(labels)} tags, expected {musicnn.N_CLASSES}"
+                    f"configuration.py: {variable} has {len(labels)} tags, "
+                    f"expected {musicnn.N_CLASSES}"
                 )
             return labels
     raise ModelError(f"configuration.py: no {variable}")
 
 
 def _metadata(conversion: Conversion, labels: tuple[str, ...]) -> dict[str, str]:
-    """The card's essentials, for tools that are handed the model file alone."""
+    """The card's essentials, for tools that see the model file alone."""
     values: dict[str, Any] = {
         **MUSICNN_SEGMENTS.front_end.model_dump(),
         "segment_size": MUSICNN_SEGMENTS.size,
@@ -180,7 +206,9 @@ def _card(conversion: Conversion, labels: tuple[str, ...], model_hash: str) -> C
         file=MODEL_FILE,
         sha256=model_hash,
         licence=LICENCE,
-        source=f"checkpoint {conversion.checkpoint} of the musicnn 0.1.0 wheel, converted by Auricle",
+        source=(
+            f"checkpoint {conversion.checkpoint} of the musicnn 0.1.0 wheel, converted by Auricle"
+        ),
         front_end=MUSICNN_SEGMENTS.front_end,
         segment_size=MUSICNN_SEGMENTS.size,
         segment_hop_size=MUSICNN_SEGMENTS.hop_size,

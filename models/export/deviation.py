@@ -1,4 +1,4 @@
-"""How far an exported file is from the network it was made of."""
+"""The deviation of an exported file from the network that it was made of."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def deviation(
 ) -> Deviation:
     """Run a file and its network on the same segments, with all patches and with the fewest.
 
-    ONNX Runtime computes in single precision on a CPU whatever the file says, so `half` runs, too,
-    as the file will on a GPU; the worse of both counts.
+    ONNX Runtime computes in float32 on a CPU whatever the file says, so `half` is run as well, as
+    the file will be on a GPU; the worse of both counts.
 
     Args:
-        module: The network, in single precision.
+        module: The network, in float32.
         file: Its ONNX file.
-        half: The network in half precision, for files of half precision.
-        segments: Mel frames as the front end gives them, (segment_size, bands) each.
-        tried_on: What these are, for the card.
+        half: The network in float16, for files of half precision; None for others.
+        segments: Mel frames of the front end, not normalised, shape (segment_size, bands) each.
+        tried_on: Description of the segments, for the card.
 
     Raises:
-        ModelError: An output that is not finite.
+        ModelError: An output is not finite.
     """
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     differences: list[float] = []

@@ -22,7 +22,7 @@ from auricle.models.export.options import Export
 from auricle.models.patchout import PATCHES
 
 OPSET: Final = 18
-"""The least that torch's exporter writes."""
+"""Lowest opset that torch's exporter writes."""
 
 
 def write_onnx(module: Exportable, file: Path) -> None:
@@ -35,7 +35,7 @@ def write_onnx(module: Exportable, file: Path) -> None:
 
 
 def save_program(module: InPrecision, file: Path) -> None:
-    """Write the torch program of a network, which is what torch-tensorrt compiles."""
+    """Write the torch program of a network, which torch-tensorrt compiles."""
     what = module.module
     with torch.no_grad(), _quiet():
         program = torch.export.export(
@@ -63,16 +63,16 @@ def _traced(module: Exportable) -> onnx.ModelProto:
 
 
 def _hide_patches(model: onnx.ModelProto) -> None:
-    """Make the patches a value inside, not an output: the card does not speak of them."""
+    """Make the patches an inner value, not an output: the card does not mention them."""
     (patches,) = (output for output in model.graph.output if output.name == PATCHES)
-    # The other values' shapes are for readers, and in the way where a conversion changes them.
+    # The shapes of other values are informative only, and wrong where a conversion changes them.
     del model.graph.value_info[:]
     model.graph.value_info.append(patches)
     model.graph.output.remove(patches)
 
 
 def _convert(file: Path, export: Export) -> None:
-    """Rewrite the file with other numbers inside, if the export asks for them."""
+    """Rewrite the file in another precision, if the export asks for one."""
     if export.half_weights:
         onnx.save(halve_weights(onnx.load(file)), file)
     elif export.precision == "fp16":
@@ -97,7 +97,7 @@ def _quantise(file: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the libraries say of themselves: missing torchvision, deprecations, advice."""
+    """Silence the libraries' messages: missing torchvision, deprecations, advice."""
     names = ("torch.onnx", "root")  # the quantiser's advice comes from the root
     before = {name: logging.getLogger(name).level for name in names}
     with warnings.catch_warnings():

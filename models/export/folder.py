@@ -27,19 +27,21 @@ def write_model_folder(
     """Write a model folder.
 
     Args:
-        network: A `Maest` or another network of `auricle.models.networks` that gives (logits,
+        network: A `Maest` or another network of `auricle.models.networks` that returns (logits,
             embeddings), with its weights.
-        folder: Must not exist; is there as a whole or not at all.
-        export: What to write.
-        segments: Mel frames as the front end gives them, (segment_size, bands) each, on which the
-            file is compared with the network. Music: quantisation depends on what it is given.
-        tried_on: What these are, for the card.
+        folder: Folder to write, which must not exist; it appears as a whole or not at all.
+        export: Options of the export.
+        segments: Mel frames of the front end, not normalised, shape (segment_size, bands) each, on
+            which the file is compared with the network. They should be music, since quantisation
+            depends on its input.
+        tried_on: Description of the segments, for the card.
 
     Returns:
         The card, with the deviation of the file from the network if there are segments.
 
     Raises:
-        ModelError: The network cannot give what is asked for, or the file gives what is not finite.
+        ModelError: The network cannot give the outputs asked for, or an output of the file is not
+            finite.
         OSError: The folder cannot be written.
     """
     module = exportable(network, export)

@@ -1,7 +1,7 @@
-"""Weights of an ONNX file in half the bytes; what is computed with them stays in 32 bits.
+"""Storing the weights of an ONNX file in float16, while it computes in float32.
 
 ONNX Runtime widens them when it loads the file, so a CPU, which is slow in half precision, runs it
-as fast as the file it was made of. Only the weights are rounded, to three digits.
+as fast as the original file. Only the weights are rounded, to three digits.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 LEAST_SIZE: Final = 1024
-"""Smaller arrays stay as they are: there is nothing to save, and scales of a norm may be out of
-range.
-"""
+"""Number of values below which an array stays as it is: there is nothing to save, and scales of a
+norm may be out of range."""
 
 
 def halve_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with its large weights stored in half precision; changes `model` and returns
-    it.
-    """
+    """Store the large weights of a model in float16; changes `model` and returns it."""
     casts = []
     for tensor in model.graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < LEAST_SIZE:

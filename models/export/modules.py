@@ -1,7 +1,7 @@
-"""What of a network is exported, as a torch module: its inputs, outputs and free axes.
+"""The exported part of a network as a torch module: its inputs, outputs and free axes.
 
-One file serves every patchout: which columns and rows of patches are kept are inputs, `KEEP_T` and
-`KEEP_F`, and the projected patches are a value by the name of `PATCHES`, where
+One file serves every patchout: the columns and rows of patches to keep are inputs, `KEEP_T` and
+`KEEP_F`, and the projected patches are a value called `PATCHES`, where
 `auricle.models.inference.patch_split` cuts the file. The batch axis is free, so that segments of
 many streams can be run together.
 """
@@ -25,26 +25,25 @@ MEL: Final = "melspectrogram"
 """Name of the input of exported files."""
 
 HOP_FRAMES: Final = 60
-"""MAEST's hop, 0.96 s: a whole number of columns of patches, and of twos and threes of them, so
-that columns kept for one segment are kept for the next.
-"""
+"""Hop of MAEST in frames, 0.96 s: a whole number of columns of patches, and of twos and threes of
+them, so that columns kept for one segment are kept for the next."""
 
 
 class Exportable(nn.Module):
-    """What of a network is exported.
+    """The exported part of a network.
 
-    `forward` takes normalised mel frames (batch, frames, bands) and gives what `outputs` says, in
-    that order. Of a network with patches it also takes the columns and rows to keep, int64, and
-    gives the projected patches last.
+    `forward` takes normalised mel frames (batch, frames, bands) and returns `outputs`, in order. If
+    the network has patches, it also takes the columns and rows to keep, int64, and returns the
+    projected patches last.
 
     Attributes:
-        network: The network, in evaluation mode.
-        export: What to write.
-        front_end: Features it takes.
+        network: Network in evaluation mode.
+        export: Options of the export.
+        front_end: Features that it takes.
         segment_size: Frames of a segment.
         hop_size: Frames from one segment to the next.
         outputs: Names, shapes and purposes of the outputs, for the card.
-        grid: How it cuts a segment into patches; None for a network without patches.
+        grid: Grid by which it cuts a segment into patches; None for a network without patches.
         levels: Patchout levels for the card.
     """
 
@@ -78,15 +77,15 @@ class Exportable(nn.Module):
         return [MEL] if self.grid is None else [MEL, KEEP_T, KEEP_F]
 
     def example(self) -> tuple[Tensor, ...]:
-        """Inputs to trace it with."""
-        # Two segments: the tracer would take an axis of one as fixed.
+        """Inputs to trace it with: mel frames (2, frames, bands), and all columns and rows."""
+        # Two segments: the tracer would take an axis of size 1 as fixed.
         mel = torch.zeros(2, self.segment_size, self.front_end.n_mels)
         if self.grid is None:
             return (mel,)
         return mel, torch.arange(self.grid.columns), torch.arange(self.grid.rows)
 
     def free_axes(self) -> tuple[dict[int, Any], ...]:
-        """Axes of the inputs that may have any size, as `torch.export` takes them."""
+        """Axes of the inputs that may have any size, in the form of `torch.export`."""
         if self.grid is None:
             return ({0: torch.export.Dim("batch")},)
         names = ("batch", "frames", "kept_columns", "kept_rows")
@@ -94,18 +93,18 @@ class Exportable(nn.Module):
         return {0: batch, 1: frames}, {0: columns}, {0: rows}
 
     def input_spec(self) -> TensorSpec:
-        """The mel frames, for the card."""
+        """Shape of the mel frames, for the card."""
         frames = self.segment_size if self.grid is None else "frames"
         return TensorSpec(name=MEL, shape=("batch", frames, self.front_end.n_mels))
 
     def in_half_precision(self) -> Exportable:
-        """A copy computed in half precision."""
+        """A copy that computes in float16."""
         copied: Exportable = copy.deepcopy(self).half()
         return copied
 
 
 class _ExportableMaest(Exportable):
-    """MAEST up to the block that is asked for, the projected patches in sight."""
+    """MAEST up to the block of the export, with the projected patches as an output."""
 
     levels = THESIS_LEVELS
 
@@ -131,7 +130,7 @@ class _ExportableMaest(Exportable):
         patches = network.project(mel, keep_t, keep_f)
         if not export.labels:
             return network.summarise(patches, keep_t, keep_f, export.block, export.kinds), patches
-        # Without embeddings it does not matter where the blocks are parted.
+        # Without embeddings it does not matter after which block they would be taken.
         block = export.block if export.kinds else 0
         tokens = network.encode(patches, keep_t, keep_f, block)
         embeddings = (pool(tokens, export.kinds),) if export.kinds else ()
@@ -140,7 +139,7 @@ class _ExportableMaest(Exportable):
 
 
 class _ExportableConvolutional(Exportable):
-    """A network that gives (logits, embeddings) of whole segments."""
+    """A network from whole segments to (logits, embeddings)."""
 
     def __init__(self, network: nn.Module, export: Export) -> None:
         if export.segment_size is None or export.hop_size is None:
@@ -159,11 +158,11 @@ class _ExportableConvolutional(Exportable):
 
 
 class InPrecision(nn.Module):
-    """What is exported without the patches, from and to single precision whatever is inside.
+    """An exported module without the patches, from and to float32 whatever its precision.
 
     Args:
-        module: What is exported, converted already if `half`.
-        half: Whether it is computed in half precision inside.
+        module: The module, converted already if `half`.
+        half: Whether it computes in float16.
     """
 
     def __init__(self, module: Exportable, half: bool) -> None:
@@ -180,15 +179,15 @@ class InPrecision(nn.Module):
 
 
 def exportable(network: nn.Module, export: Export) -> Exportable:
-    """What of a network is exported.
+    """The part of a network that an export asks for.
 
     Args:
-        network: A `Maest`, or one that gives (logits, embeddings) of mel frames (batch, frames,
-            bands).
-        export: What to write.
+        network: A `Maest`, or a network from mel frames (batch, frames, bands) to (logits,
+            embeddings).
+        export: Options of the export.
 
     Raises:
-        ModelError: The network cannot give what is asked for.
+        ModelError: The network cannot give the outputs asked for.
     """
     if isinstance(network, Maest):
         return _ExportableMaest(network, export)
@@ -196,7 +195,7 @@ def exportable(network: nn.Module, export: Export) -> Exportable:
 
 
 def segment_size(network: Maest) -> int:
-    """Frames with a patch in every column of the time grid, as the published models are run."""
+    """Frames of a segment with a patch in every column, as the published models are run."""
     return (network.config.time_grid - 1) * STRIDE + PATCH_SIZE
 
 

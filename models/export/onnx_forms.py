@@ -1,7 +1,7 @@
-"""How operators of torch are written in ONNX where ONNX Runtime makes less of torch's own form.
+"""Torch operators in ONNX forms that ONNX Runtime runs faster than those of torch's exporter.
 
-All are standard operators, so any runtime takes the files; but ONNX Runtime knows these forms: it
-runs the first as one kernel, and the second without copies of the keys.
+All are standard operators, so any runtime takes the files; but ONNX Runtime recognises these forms:
+it runs the first as one kernel, and the second without copies of the keys.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from onnxscript import opset18 as op
 
 
 def gelu(self: Any, approximate: str = "none") -> Any:
-    """`x (1 + erf(x / sqrt 2)) / 2`, with the half at the end."""
+    """GELU as `x (1 + erf(x / sqrt 2)) / 2`, with the half at the end; any shape."""
     assert approximate == "none"
     erf = op.Erf(op.Div(self, op.CastLike(op.Constant(value_float=math.sqrt(2.0)), self)))
     one, half = (op.CastLike(op.Constant(value_float=value), self) for value in (1.0, 0.5))
@@ -34,8 +34,9 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
-    """Of (batch, heads, tokens, width), with nothing beside; the keys are turned by one
-    transposition.
+    """Attention over arrays (batch, heads, tokens, width), without a mask or other options.
+
+    The keys are transposed once.
     """
     assert (attn_mask, dropout_p, is_causal, scale, enable_gqa) == (None, 0.0, False, None, False)
     width = query.shape[-1]
@@ -49,4 +50,4 @@ FORMS: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     torch.ops.aten.gelu.default: gelu,
     torch.ops.aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
 }
-"""As `torch.onnx.export` takes them."""
+"""Functions that write operators, in the form of `torch.onnx.export`."""

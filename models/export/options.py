@@ -1,4 +1,4 @@
-"""What to write when a network becomes a model folder."""
+"""Options of an export: what to write when a network becomes a model folder."""
 
 from __future__ import annotations
 
@@ -14,35 +14,33 @@ Precision = Literal["fp32", "int8", "fp16"]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What to write.
+    """Options of an export.
 
     Attributes:
         name: Name of the model.
-        labels: One per activation; without labels there are no activations, and of MAEST no blocks
-            behind the embeddings' either.
-        block: Of MAEST, the block whose tokens make the embeddings, from 0; without `kinds` it does
-            not matter.
-        kinds: Of MAEST, the kinds of tokens that make the embeddings, stacked; none leaves
-            embeddings out.
-        precision: `int8`: dynamic quantisation: 8-bit weights of matrix products, activations
-            quantised at run time. `fp16`: computed in half precision, for GPUs.
-        half_weights: Whether the weights are stored in half precision and computed with in single
-            precision: a file of half the size that is as fast on a CPU. With fp32 only; the card
-            then says fp16.
+        labels: Labels, one per activation; without labels there are no activations, and of MAEST no
+            blocks after that of the embeddings.
+        block: Block of MAEST whose tokens make the embeddings, from 0; ignored without `kinds`.
+        kinds: Kinds of MAEST's tokens that make the embeddings, concatenated; empty for no
+            embeddings.
+        precision: Precision of the file. `int8`: dynamic quantisation, with 8-bit weights of matrix
+            products and activations quantised at run time. `fp16`: computed in float16, for GPUs.
+        half_weights: Whether the weights are stored in float16 but used in float32: a file of half
+            the size that is as fast on a CPU. With fp32 only; the card then says fp16.
         program: Whether to write the torch program too, which torch-tensorrt compiles.
-        front_end: Features the network takes; those that the published networks of its kind were
-            trained on, if None.
+        front_end: Features that the network takes; None for those that the published networks of
+            its kind were trained on.
         segment_size: Frames of a segment; MAEST has its own.
         hop_size: Frames from one segment to the next; MAEST's default is 60.
-        description: For the card.
-        licence: For the card, as SPDX has it.
-        source: For the card: what the weights come from.
-        release_date: For the card, as YYYY-MM-DD.
-        dataset: For the card: what the network was trained on, and its figures.
+        description: Description in one line, for the card.
+        licence: SPDX identifier of the licence, for the card.
+        source: Origin of the weights, for the card.
+        release_date: Date as YYYY-MM-DD, for the card.
+        dataset: Data that the network was trained on, with its scores, for the card.
 
     Raises:
-        ModelError: Nothing to give, a repeated label, unknown kinds, or options that exclude each
-            other.
+        ModelError: There is nothing to export, a label is repeated, a kind is unknown, or options
+            exclude each other.
     """
 
     name: str
@@ -82,10 +80,10 @@ class Export:
             )
 
     def check(self, config: MaestConfig) -> None:
-        """Refuse what a MAEST of these sizes cannot give.
+        """Check that a MAEST of these sizes can give the outputs asked for.
 
         Raises:
-            ModelError: A number of labels that the network does not have, or no such block.
+            ModelError: The number of labels is not that of the network, or there is no such block.
         """
         if self.labels and len(self.labels) != config.n_classes:
             raise ModelError(

@@ -1,9 +1,9 @@
 """Many shallow heads as one product.
 
-All first layers side by side are one matrix; the layers after it are stacked, padded with zeros to
-the largest, so each is one batched product whatever the number of heads. Zeros keep the padding out
-of every result: weights onward from an absent unit are 0. An activation function is applied to all
-heads that have it at once.
+All first layers side by side are one matrix; later layers are stacked, padded with zeros to the
+largest, so that each is one batched product whatever the number of heads. Padding has no effect on
+any result, since the weights from an absent unit are 0. An activation function is applied at once
+to all heads that have it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ Array = NDArray[np.float32]
 
 
 _shared: WeakValueDictionary[tuple[object, ...], HeadBank] = WeakValueDictionary()
-_lock = threading.Lock()
+_lock = threading.Lock()  # guards `_shared`
 
 
 def shared_bank(heads: Sequence[Mlp]) -> HeadBank:
-    """The bank of these heads, in this order: one, however many streams have them.
+    """The bank of these heads, in this order, shared by all streams that have the same ones.
 
-    Fifty heads are 4 MB of weights, and hundreds of streams may have them.
+    Fifty heads are 4 MB of weights, and hundreds of streams may have them. Callable from any
+    thread.
     """
-    # Whose card has no hash is told from all others; who has one was checked against it.
+    # A head without a hash is never shared; one with a hash was verified against it.
     key = tuple(
         (head.card.name, head.card.version, head.labels, head.card.sha256 or id(head))
         for head in heads
@@ -46,30 +47,36 @@ def shared_bank(heads: Sequence[Mlp]) -> HeadBank:
 
 
 class HeadBank:
-    """Computes all of `heads` from the same embeddings.
+    """Computes several heads from the same embeddings.
+
+    Nothing changes after it was made, so several threads may call it at once.
 
     Args:
-        heads: At least one; all take embeddings of one length. They may differ in depth and size.
+        heads: At least one head; all take embeddings of one length. They may differ in depth and
+            size.
+
+    Attributes:
+        heads: The heads, in the order given.
     """
 
     def __init__(self, heads: Sequence[Mlp]) -> None:
         self.heads = tuple(heads)
         depth = max(len(head.layers) for head in heads)
-        # Heads of one kind stand together, so that each kind is one slice.
+        # Heads with the same activations are adjacent, so that each activation is one slice.
         self._order = sorted(
             range(len(heads)), key=lambda i: [layer.activation for layer in heads[i].layers]
         )
         ordered = [heads[i] for i in self._order]
         self._first = _First([head.layers[0] for head in ordered])
-        self._stacks = [
-            _Stack([head.layers[level] if level < len(head.layers) else None for head in ordered])
-            for level in range(1, depth)
-        ]
-        # The first call compiles; better now than when sound is waiting.
+        self._stacks: list[_Stack] = []
+        for level in range(1, depth):
+            layers = [head.layers[level] if level < len(head.layers) else None for head in ordered]
+            self._stacks.append(_Stack(layers))
+        # The first call compiles; better now than when audio is waiting.
         self._first(np.zeros((1, self.heads[0].input_size), np.float32))
 
     def __call__(self, embeddings: Array) -> list[Array]:
-        """Activations of each head, shape `(n, labels)`, of embeddings of shape `(n, length)`."""
+        """Activations of each head, shape `(n, labels)`, for embeddings of shape `(n, length)`."""
         results = self._first(embeddings)
         for stack in self._stacks:
             results = stack(results)
@@ -79,10 +86,10 @@ class HeadBank:
 
 @compiled_and_kept
 def _affine(x: Array, weight: Array, bias: Array, outputs: Array) -> None:
-    """x @ weight + bias, on the calling thread alone.
+    """Write x @ weight + bias to `outputs`, on the calling thread alone.
 
-    The same time as a BLAS with one thread. With more, BLAS threads wait for each other, which
-    takes ten times as long where another stream has the other core.
+    It takes as long as a BLAS with one thread. With more, BLAS threads wait for each other, which
+    takes ten times as long where another stream uses the other core.
     """
     rows, length, size = x.shape[0], x.shape[1], bias.size
     for row in range(rows):
@@ -113,7 +120,7 @@ class _First:
         self._bias = np.concatenate([layer.bias for layer in layers])
         bounds = np.cumsum([0, *(layer.size for layer in layers)]).tolist()
         self._pieces = [slice(*pair) for pair in itertools.pairwise(bounds)]
-        # Softmax looks at a whole head, which is only a part of a row here.
+        # Softmax is over the outputs of one head, which are only a part of a row here.
         self._kinds = [
             (kind, slice(self._pieces[a].start, self._pieces[b - 1].stop))
             for kind, a, b in _runs(layers, apart=("softmax",))
@@ -140,7 +147,7 @@ class _Stack:
         for row, layer in enumerate(present):
             self._weight[row, : layer.weight.shape[0], : layer.size] = layer.weight
             self._bias[row, 0, : layer.size] = layer.bias
-            if layer.activation == "softmax":  # an absent label takes no part in the sum
+            if layer.activation == "softmax":  # an absent label adds nothing to the sum
                 self._bias[row, 0, layer.size :] = -np.inf
         self._kinds = [(kind, slice(a, b)) for kind, a, b in _runs(present)]
 
@@ -159,8 +166,15 @@ class _Stack:
 
 
 def _runs(layers: Sequence[Layer], apart: Sequence[str] = ()) -> list[tuple[Activation, int, int]]:
-    """Kinds of activation in a row, with the first layer of each run and the one after its last;
-    kinds that are to stay `apart` have runs of one."""
+    """Runs of layers with the same activation.
+
+    Args:
+        layers: The layers, in order.
+        apart: Activations whose runs are of one layer each.
+
+    Returns:
+        The activation of each run, its first layer and the one after its last.
+    """
     runs: list[tuple[Activation, int, int]] = []
     for index, layer in enumerate(layers):
         kind = layer.activation

@@ -3,7 +3,7 @@
 A head is a model folder whose model file is one of
 
 - `model.safetensors`, arrays `layers.0.weight`, `layers.0.bias`, `layers.1.weight`, ... Weights are
-  stored (out, in), as in torch; the card's `layer_activations` says what follows each layer;
+  stored (out, in), as in torch; the card's `layer_activations` has the activation of each layer;
 - an ONNX chain like that of Essentia's 2-D classifiers (see `onnx_mlp`).
 
 Either way it becomes plain arrays, so that any number of heads on one backbone can be computed
@@ -49,9 +49,14 @@ _TYPES: Final[dict[Activation, str]] = {
 class Mlp:
     """A head: affine layers with their activations, and one label per output.
 
+    Attributes:
+        layers: Layers, first to last.
+        labels: Label of each output.
+        card: Card of the head.
+
     Raises:
-        ModelError: no layers, sizes that do not chain, values that are not finite, a wrong number
-            of labels.
+        ModelError: There are no layers, their sizes do not fit each other or the card, a value is
+            not finite, or the number of labels is wrong.
     """
 
     layers: tuple[Layer, ...]
@@ -94,7 +99,7 @@ class Mlp:
         return self.layers[-1].size
 
     def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Activations (n, outputs) of embeddings (n, inputs)."""
+        """Activations, shape (n, outputs), for embeddings of shape (n, inputs)."""
         x = embeddings
         for layer in self.layers:
             x = layer(x)
@@ -105,11 +110,11 @@ def load_head(path: str | Path) -> Mlp:
     """Read a head.
 
     Args:
-        path: a model folder, or a card file with its model beside it (as Essentia publishes them).
+        path: A model folder, or a card file with its model beside it (as Essentia publishes them).
 
     Raises:
-        ModelError: no usable card or model file, a damaged file, or a network that is not a plain
-            MLP.
+        ModelError: The card or the model file is missing or cannot be used, the file is damaged, or
+            the network is not a plain MLP.
     """
     card = load_card(path)
     file = model_path(path, card)
@@ -142,18 +147,28 @@ def save_head(
     source: str = "",
     dataset: dict[str, Any] | None = None,
 ) -> Mlp:
-    """Write a head folder, replacing one that is there; `load_head` reads it back.
+    """Write a head folder, replacing an existing one; `load_head` reads it back.
 
     Args:
-        layers: first to last.
-        embedding_model: name of the backbone whose embeddings the head takes.
-        embedding_sha256: that of its file: the engine refuses the head on any other.
-        sample_rate: that of the backbone's input, in Hz.
-        dataset: what it was trained on and how good it is there, for the card.
+        folder: Folder to write.
+        layers: Layers, first to last.
+        name: Name of the head.
+        labels: Label of each output.
+        embedding_model: Name of the backbone whose embeddings the head takes.
+        embedding_sha256: Hash of its file, with which the engine refuses the head on any other
+            backbone; None if unknown.
+        sample_rate: Sample rate of the backbone's input, Hz.
+        description: Description in one line, for the card.
+        licence: Licence of the weights, for the card.
+        source: Origin of the weights, for the card.
+        dataset: Data that it was trained on, with its scores there, for the card.
+
+    Returns:
+        The head as it was written.
 
     Raises:
-        ModelError: the layers and labels do not make a head; nothing is written.
-        OSError: the folder cannot be written.
+        ModelError: The layers and labels do not make a head; nothing is written.
+        OSError: The folder cannot be written.
     """
     from safetensors.numpy import save
 

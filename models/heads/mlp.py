@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 def linear(x: Array) -> Array:
-    """x itself."""
+    """Returns `x` itself."""
     return x
 
 
@@ -28,8 +28,9 @@ def sigmoid(x: Array) -> Array:
 
 
 def softmax(x: Array) -> Array:
-    """exp(x) over its sum along the last axis; the maximum is taken off first: exp cannot overflow
-    then.
+    """Divides exp(x) by its sum along the last axis.
+
+    The maximum is subtracted first, so that exp cannot overflow.
     """
     exp = np.exp(x - x.max(axis=-1, keepdims=True))
     return np.asarray(exp / exp.sum(axis=-1, keepdims=True))
@@ -45,7 +46,13 @@ ACTIVATIONS: Final[dict[Activation, Callable[[Array], Array]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """activation(x @ weight + bias); weight (in, out) and bias (out,), kept as contiguous float32."""
+    """One layer: activation(x @ weight + bias).
+
+    Attributes:
+        weight: Weights, shape (in, out), kept as contiguous float32.
+        bias: Biases, shape (out,), kept as contiguous float32.
+        activation: Name of the activation function.
+    """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -61,5 +68,5 @@ class Layer:
         return int(self.weight.shape[-1])
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Outputs (n, out) of inputs (n, in)."""
+        """Outputs, shape (n, out), for inputs of shape (n, in)."""
         return ACTIVATIONS[self.activation](x @ self.weight + self.bias)

@@ -2,8 +2,8 @@
 
 Converters write the same MLP in many ways: Gemm or MatMul and Add, batch norm before or after an
 activation, batch norm turned into Mul and Add, dropout left in. All of these are affine maps
-between activations. So the reader follows the chain of nodes from the input to the wanted output
-and composes what it meets into one weight and one bias per layer, in float64.
+between activations. So the reader follows the chain of nodes from the input to the requested output
+and composes them into one weight and one bias per layer, in float64.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ _ACTIVATIONS: Final[dict[str, Activation]] = {
     "Softmax": "softmax",
 }
 _AFFINE: Final = ("MatMul", "Gemm", "Add", "Sub", "Mul", "BatchNormalization")
-# These leave the values of a (batch, features) array alone; one that merged axes would break the
-# sizes.
+# These do not change the values of a (batch, features) array; one that merges axes would be caught
+# by the sizes.
 _HARMLESS: Final = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
 _EXTERNAL: Final = 1  # TensorProto.DataLocation
 
@@ -35,12 +35,13 @@ def read_onnx_mlp(path: Path, output: str) -> tuple[Layer, ...]:
     """The layers behind one output.
 
     Args:
-        path: an ONNX file that holds its weights itself.
-        output: name of the output; not looked at when the graph has only one.
+        path: ONNX file that holds its weights itself.
+        output: Name of the output; ignored if the graph has only one.
 
     Raises:
-        ModelError: not an ONNX file, no such output, or an operator that has no place in an MLP.
-        OSError: the file cannot be read.
+        ModelError: The file is not ONNX, has no such output, or has an operator that cannot be part
+            of an MLP.
+        OSError: The file cannot be read.
     """
     # Imported here: onnx takes a tenth of a second to import, and most heads are not ONNX.
     import onnx
@@ -71,10 +72,10 @@ def read_onnx_mlp(path: Path, output: str) -> tuple[Layer, ...]:
 
 
 class _Composer:
-    """Takes nodes, first to last, and makes layers. Raises ValueError for a node that does not fit.
+    """Makes layers of nodes, taken first to last. Raises ValueError for a node that does not fit.
 
-    `_affine` is the map since the last activation: weight (in, out) and bias (out,), or None where
-    it is the identity.
+    `_affine` is the map since the last activation: weight (in, out) and bias (out,), or None for
+    the identity.
     """
 
     def __init__(self) -> None:
@@ -82,7 +83,7 @@ class _Composer:
         self._affine: tuple[Array, Array] | None = None
 
     def take(self, node: Any, values: Sequence[Array | None]) -> None:
-        """Add one node; `values` are its inputs as far as they are constant."""
+        """Add one node; `values` are its constant inputs, and None for the others."""
         attributes = {item.name: item for item in node.attribute}
         kind = node.op_type
         if kind in _ACTIVATIONS:
@@ -97,30 +98,36 @@ class _Composer:
         elif kind == "Gemm":
             self._gemm(attributes, values)
         elif kind == "BatchNormalization":
-            gamma, beta, mean, variance = (_given(value) for value in values[1:5])
-            epsilon = attributes["epsilon"].f if "epsilon" in attributes else 1e-5
-            scale = gamma / np.sqrt(variance + epsilon)
-            self._elementwise(scale, beta - scale * mean)
+            self._batch_norm(attributes, values)
         elif kind in ("Add", "Sub", "Mul"):
-            first, second = values
-            constant = _given(first if second is None else second)
-            if kind == "Mul":
-                self._elementwise(constant, np.zeros(1))
-            elif kind == "Add":
-                self._elementwise(np.ones(1), constant)
-            elif first is None:
-                self._elementwise(np.ones(1), -constant)
-            else:
-                self._elementwise(-np.ones(1), constant)
+            self._arithmetic(kind, values)
         elif kind not in _HARMLESS:
             allowed = ", ".join((*_AFFINE, *_ACTIVATIONS, *_HARMLESS))
             raise ValueError(f"has no place in a head; these operators have: {allowed}")
 
     def finish(self) -> tuple[Layer, ...]:
-        """The layers; what follows the last activation is a linear one."""
+        """The layers; a map after the last activation becomes a linear one."""
         if self._affine is not None:
             self._close("linear")
         return tuple(self._layers)
+
+    def _batch_norm(self, attributes: dict[str, Any], values: Sequence[Array | None]) -> None:
+        gamma, beta, mean, variance = (_given(value) for value in values[1:5])
+        epsilon = attributes["epsilon"].f if "epsilon" in attributes else 1e-5
+        scale = gamma / np.sqrt(variance + epsilon)
+        self._elementwise(scale, beta - scale * mean)
+
+    def _arithmetic(self, kind: str, values: Sequence[Array | None]) -> None:
+        first, second = values
+        constant = _given(first if second is None else second)
+        if kind == "Mul":
+            self._elementwise(constant, np.zeros(1))
+        elif kind == "Add":
+            self._elementwise(np.ones(1), constant)
+        elif first is None:
+            self._elementwise(np.ones(1), -constant)
+        else:
+            self._elementwise(-np.ones(1), constant)
 
     def _gemm(self, attributes: dict[str, Any], values: Sequence[Array | None]) -> None:
         alpha, beta = (attributes[key].f if key in attributes else 1.0 for key in ("alpha", "beta"))
@@ -142,7 +149,7 @@ class _Composer:
             self._affine = weight @ matrix, bias @ matrix
 
     def _elementwise(self, scale: Array, shift: Array) -> None:
-        """Append x -> scale * x + shift; each a vector of the width, or one value for all."""
+        """Append x -> scale * x + shift; each is a vector of the width, or one value for all."""
         if self._affine is None:
             width = self._layers[-1].size if self._layers else max(scale.size, shift.size)
             self._affine = np.eye(width), np.zeros(width)
@@ -162,15 +169,17 @@ class _Composer:
 
 
 def _chain(graph: Any, output: str, constants: dict[str, Array], path: Path) -> list[Any]:
-    """The nodes from the input to `output`, in order; every one must hang on exactly one computed
-    value.
+    """The nodes from the input to `output`, in order.
+
+    Raises:
+        ModelError: A node depends on more than one computed value, or on none.
     """
     producers = {name: node for node in graph.node for name in node.output}
     inputs = {value.name for value in graph.input}
     chain: list[Any] = []
     tensor = output
     while tensor in producers:
-        node = producers.pop(tensor)  # popped, so that a graph with a cycle ends too
+        node = producers.pop(tensor)  # popped, so that the loop ends even for a cycle
         computed = [name for name in node.input if name and name not in constants]
         if len(computed) != 1:
             where = f"{path}: node '{node.name or node.output[0]}' ({node.op_type})"
@@ -201,10 +210,7 @@ def _constants(graph: Any, path: Path) -> dict[str, Array]:
             )
         try:
             value = numpy_helper.to_array(tensor)
-        except (
-            ValueError,
-            TypeError,
-        ) as error:  # fewer bytes than the shape asks for, or no such type
+        except (ValueError, TypeError) as error:  # too few bytes for the shape, or unknown type
             raise ModelError(f"{path}: constant '{name}' cannot be read: {error}") from error
         values[name] = (
             value.astype(np.float64) if np.issubdtype(value.dtype, np.floating) else value

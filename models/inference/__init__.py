@@ -1,8 +1,8 @@
 """Running models: providers, sessions, and what overlapping segments and many streams share.
 
-`open` is the way in. It tries the providers of a `Request` in turn and gives an `Inference`, which
+Start with `open`. It tries the providers of a `Request` in turn and returns an `Inference`, which
 runs segments on the caller's thread, or a `Seat` with the owner of an accelerator's session, which
-runs the segments of all streams together. `Levels` says which patches a transformer looks at.
+runs the segments of all streams together. `Levels` decide which patches a transformer looks at.
 """
 
 from auricle.models.inference.levels import Levels

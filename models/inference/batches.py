@@ -1,4 +1,4 @@
-"""The owner of a model's session, one however many streams it serves, and what it runs."""
+"""Opening the owner of a model's session, shared by all streams, and the model it runs."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class OnnxRunner:
     """A whole model in ONNX Runtime. See `auricle.models.inference.owner.Runner`.
 
     Args:
-        session: The model's session.
-        names: Names of the outputs that are wanted.
+        session: ONNX Runtime session of the model.
+        names: Names of the requested outputs.
 
     Attributes:
-        batch: Segments of every batch, where the file leaves no choice; else None.
+        batch: Segments of every batch, if the file fixes it; None if it does not.
     """
 
     def __init__(self, session: Any, names: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ class OnnxRunner:
         self.batch = mel.shape[0] if isinstance(mel.shape[0], int) else None
 
     def prepare(self, size: int, kept: Kept | None) -> None:
-        """Nothing: the first run does it."""
+        """Do nothing: the first run prepares it."""
 
     def run(self, segments: NDArray[np.float32], kept: Kept | None) -> list[NDArray[np.float32]]:
         """See `auricle.models.inference.owner.Runner`."""
@@ -63,19 +63,19 @@ def open_owner(
 ) -> InferenceOwner:
     """The owner of a model's session, shared by all callers with the same arguments.
 
-    A model that has been replaced in its folder since then gets a new one.
+    A model that has been replaced in its folder since then gets a new owner.
 
     Args:
-        folder: The folder of a model with segments of one size.
-        providers: As `auricle.models.inference.providers.usable` gives them.
+        folder: Folder of a model with segments of one size.
+        providers: Full names, as `auricle.models.inference.providers.usable` returns them.
         threads: Threads that share the work of one run, on a CPU.
-        names: Names of the outputs that are wanted.
+        names: Names of the requested outputs.
         most: Segments of the largest batch.
-        wait_s: Longest time for which a segment waits for others.
+        wait_s: Longest time in seconds for which a segment waits for others.
 
     Raises:
         ModelError: The model is not what its card says.
-        ProviderError: It cannot be loaded.
+        ProviderError: The model cannot be loaded.
     """
     card = check(folder)
     assert card.segment_size is not None
@@ -90,10 +90,10 @@ def _sizes_for(runner: Runner, card: Card, most: int) -> tuple[int, ...]:
     """Sizes of batches, with a log line where they are not up to `most`."""
     fixed = runner.batch if isinstance(runner, OnnxRunner) else None
     if fixed is not None:
-        sizes, why = (fixed,), "its file has no others"
+        sizes, why = (fixed,), "its file allows no other size"
     elif card.precision == "int8":
-        # Scales are taken over all of a batch: one stream would change the others.
-        sizes, why = (1,), "what is together is quantised together"
+        # Scales are computed over a whole batch: one stream would change the others.
+        sizes, why = (1,), "segments of a batch would be quantised together"
     else:
         return batch_sizes(most)
     if sizes[-1] != most:
@@ -104,7 +104,7 @@ def _sizes_for(runner: Runner, card: Card, most: int) -> tuple[int, ...]:
 def open_runner(
     folder: Path, providers: tuple[str, ...], threads: int, names: Sequence[str]
 ) -> Runner:
-    """A model that runs batches. Arguments and errors are those of `open_owner`."""
+    """Open a model to run batches. Arguments and errors are those of `open_owner`."""
     if providers[0] == TORCH_TENSORRT:
         from auricle.models.inference.program import open_program
 

@@ -1,6 +1,7 @@
 """Finding the first layers of a model that are local in time.
 
-These are convolutions, each followed by a maximum over frequency. They are what `auricle.models.inference.split` shares between overlapping segments.
+These are convolutions, each followed by a maximum over frequency, which
+`auricle.models.inference.split` computes once for overlapping segments.
 """
 
 from __future__ import annotations
@@ -10,23 +11,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 _LOCAL_OPS: Final = ("Add", "Mul", "Unsqueeze", "Identity")
-"""What may lie between the input and the first convolutions: nothing that looks beyond a frame."""
+"""Operators allowed between the input and the first convolutions: none looks beyond a frame."""
 
 _Readers = Mapping[str, list[Any]]
-"""Nodes that take each tensor, by its name."""
+"""Nodes that take each tensor, by the name of the tensor."""
 
 
 @dataclass(frozen=True, slots=True)
 class FirstLayer:
-    """A convolution and the maximum over all frequencies behind it.
+    """A convolution and the maximum over all frequencies that follows it.
 
     Attributes:
         conv: Node of the convolution.
         pool: Node of the maximum.
-        channels: Channels it gives.
+        channels: Number of output channels.
         size: Frames of the kernel.
-        left: Zeros padded before the segment.
-        right: Zeros padded behind it.
+        left: Frames of zeros padded before the segment.
+        right: Frames of zeros padded after the segment.
     """
 
     conv: Any
@@ -57,10 +58,13 @@ class FirstLayers:
 
 
 def find_first_layers(graph: Any) -> FirstLayers | None:
-    """The first layers of a model, if it begins with layers that are local in time.
+    """Find the first layers of a model that begins with layers that are local in time.
 
     Args:
-        graph: An `onnx.GraphProto` with an input (batch, frames, bands).
+        graph: An `onnx.GraphProto` with an input of shape (batch, frames, bands).
+
+    Returns:
+        The layers; None for a model that begins in another way.
     """
     if len(graph.input) != 1 or len(graph.input[0].type.tensor_type.shape.dim) != 3:
         return None
@@ -91,7 +95,7 @@ def _readers_by_tensor(graph: Any) -> _Readers:
 
 
 def _follow_stem(tensor: str, readers: _Readers) -> tuple[list[Any], str]:
-    """The nodes in a row from a tensor on that are local in time, and the tensor behind them."""
+    """The chain of nodes from a tensor on that are local in time, and the tensor after them."""
     stem = []
     while len(readers.get(tensor, ())) == 1 and readers[tensor][0].op_type in _LOCAL_OPS:
         node = readers[tensor][0]
@@ -101,9 +105,9 @@ def _follow_stem(tensor: str, readers: _Readers) -> tuple[list[Any], str]:
 
 
 def _find_branches(tensor: str, readers: _Readers) -> list[tuple[Any, Any]]:
-    """Each convolution that takes a tensor, with the maximum behind it.
+    """Each convolution that takes a tensor, with the maximum that follows it.
 
-    None if one reader of the tensor is something else.
+    Empty if any reader of the tensor is something else.
     """
     branches = []
     for conv in readers.get(tensor, ()):
@@ -115,7 +119,7 @@ def _find_branches(tensor: str, readers: _Readers) -> list[tuple[Any, Any]]:
 
 
 def _common_reader(tensors: list[str], readers: _Readers) -> Any:
-    """The node that takes all of these tensors and is the only one to take each; None otherwise."""
+    """The one node that takes all of these tensors, if no other node takes any; else None."""
     taken_by = [readers.get(tensor, []) for tensor in tensors]
     if not taken_by or len(taken_by[0]) != 1 or any(each != taken_by[0] for each in taken_by):
         return None

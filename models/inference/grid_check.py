@@ -1,7 +1,8 @@
 """Whether the patches of a model are those that its card describes.
 
-A file takes any grid that is small enough for it, and gives wrong embeddings where columns are
-further apart than its own. So each is tried once, when it is opened, in runs that take no time.
+A file takes any grid that is small enough for it, and gives wrong embeddings if columns are further
+apart than its own. So each file is tried once, when it is opened, in runs that take hardly any
+time.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from auricle.models.inference.sessions import DTYPES
 from auricle.models.patchout import KEEP_F, KEEP_T, PATCHES, PatchGrid
 
 ROUNDING: Final = 0.05
-"""Largest difference of equal projections, as a part of the loudest: integers are as exact as the
-loudest value allows."""
+"""Largest difference of equal projections, as a fraction of the largest value, which limits the
+precision of integers."""
 
 Array = NDArray[Any]
 
@@ -28,9 +29,9 @@ def grid_mismatch(session: PatchSession, grid: PatchGrid, strict: bool) -> str |
 
     Args:
         session: The split model.
-        grid: The grid of its card.
-        strict: Whether the session refuses indices beyond its own, which only CPUs do for certain;
-            if not, a model of more columns or rows passes for one of the grid's.
+        grid: Grid of its card.
+        strict: Whether the session refuses indices beyond its own, which only CPUs reliably do; if
+            not, a model with more columns or rows than the grid is accepted.
     """
     one, next_one = _project_two_columns(session, grid)
     if one is None or next_one is None:
@@ -41,7 +42,7 @@ def grid_mismatch(session: PatchSession, grid: PatchGrid, strict: bool) -> str |
         return f"its columns are not {grid.stride} frames apart"
 
     def takes(columns: list[int], rows: list[int]) -> bool:
-        """Whether the back has places for these columns and rows. Four at most: that is quick."""
+        """Whether the back has positions for these columns and rows; at most four, to be quick."""
         patches = np.zeros((1, len(rows), len(columns), one.shape[-1]), one.dtype)
         inputs = {PATCHES: patches, KEEP_T: np.array(columns), KEEP_F: np.array(rows)}
         return _run_quietly(session.back, inputs) is not None
@@ -58,8 +59,10 @@ def grid_mismatch(session: PatchSession, grid: PatchGrid, strict: bool) -> str |
 def _project_two_columns(
     session: PatchSession, grid: PatchGrid
 ) -> tuple[Array | None, Array | None]:
-    """Two columns of patches of noise, (1, rows, 2, width), and the two that begin a column later;
-    None if the front refuses them.
+    """Project two columns of patches of noise, and the two that begin one column later.
+
+    Returns:
+        Shape (1, rows, 2, width) each; None if the front refuses the input.
     """
     (mel,) = (each for each in session.front.get_inputs() if each.name == session.input)
     noise = np.random.default_rng(0).normal(size=(1, grid.size + 2 * grid.stride, mel.shape[-1]))
@@ -78,7 +81,7 @@ def _run_quietly(session: Any, inputs: Mapping[str, Any]) -> Array | None:
     import onnxruntime
 
     options = onnxruntime.RunOptions()
-    options.log_severity_level = 4  # it would report on standard error what is expected here
+    options.log_severity_level = 4  # it would report expected failures on standard error
     try:
         first: Array = session.run(None, inputs, options)[0]
     except Exception:  # ONNX Runtime's own classes have no common base but this

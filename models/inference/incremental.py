@@ -1,6 +1,4 @@
-"""Running a split model on the overlapping segments of one stream: what they share is computed
-once.
-"""
+"""Running a split model on overlapping segments of one stream: what they share is computed once."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ from auricle.models.registry import check
 
 LONGEST_CHUNK: Final = 32
 """Most columns that one run of the front computes. A run of 32 takes 1.8 ms; shorter ones are as
-fast per column, longer ones leave more to do when the last frame of a segment has come."""
+fast per column, longer ones leave more to do when the last frame of a segment arrives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class SplitSession:
         front: Session from frames to feature columns.
         back: Session from a segment and its columns to the model's outputs.
         input: Name of the model's own input.
-        history: Frames that the front takes beside the new ones.
+        history: Frames that the front takes before the new ones.
         width: Feature columns of a segment.
         channels: Values of a column.
     """
@@ -52,17 +50,18 @@ class SplitSession:
 def open_split_session(
     folder: Path, hop_size: int, providers: tuple[str, ...], threads: int
 ) -> SplitSession | None:
-    """The session of a model in two parts, shared by all callers with the same arguments; both have
-    run once.
+    """Open a model in two parts, shared by all callers with the same arguments.
+
+    Both sessions have run once, and may be run from several threads.
 
     Args:
-        folder: The model's folder.
+        folder: Folder of the model.
         hop_size: Frames from one segment to the next.
-        providers: See `auricle.models.inference.sessions.open_session`, also for errors.
+        providers: Names in order of preference; see `open_session`, also for errors.
         threads: Threads that share the work of one run.
 
     Returns:
-        None for a model that has nothing to share between segments so far apart.
+        The sessions; None if segments so far apart have nothing in common.
     """
     return _open_split(folder, hop_size, usable(folder, providers), threads)
 
@@ -84,7 +83,7 @@ def _open_split(
 
 @functools.lru_cache(maxsize=4)
 def _load_parts(parts: Split, what: str, providers: tuple[str, ...], threads: int) -> SplitSession:
-    # Cached by the parts, which are the same for most hops; those of replaced models drop out.
+    # Cached by the parts, which are the same for most hops; those of replaced models are evicted.
     front = load_session(parts.front, what, providers, threads, frames=parts.history + 1)
     back = load_session(parts.back, what, providers, threads)
     name = back.get_inputs()[0].name
@@ -92,7 +91,7 @@ def _load_parts(parts: Split, what: str, providers: tuple[str, ...], threads: in
 
 
 def chunk_size(hop_size: int) -> int:
-    """Columns of a run of the front for segments `hop_size` frames apart: equal parts of a hop."""
+    """Columns of a run of the front: an equal part of the `hop_size` frames between segments."""
     return math.ceil(hop_size / math.ceil(hop_size / LONGEST_CHUNK))
 
 
@@ -100,7 +99,7 @@ class IncrementalInference(Inference):
     """The feature columns of one stream's next segment, and the runs that fill and use them.
 
     Columns are computed in chunks whose ends are fixed by the segments, so results are the same to
-    the bit however the frames arrive. 0.5 MB a stream, for MusiCNN.
+    the bit however the frames arrive. Takes 0.5 MB a stream, for MusiCNN.
 
     Args:
         session: The split model.
@@ -120,7 +119,7 @@ class IncrementalInference(Inference):
         self._position = 0
 
     def advance(self, position: int, frames: NDArray[np.float32]) -> bool:
-        """Compute one chunk of columns, if the frames for it are there. See `Inference`."""
+        """Compute one chunk of columns, if its frames have arrived. See `Inference`."""
         self._move_to(position)
         left = self._session.width - self._filled
         stop = self._session.width - (math.ceil(left / self._chunk) - 1) * self._chunk
@@ -147,7 +146,7 @@ class IncrementalInference(Inference):
         return results
 
     def _move_to(self, position: int) -> None:
-        """Keep what the segment at `position` shares with the one before."""
+        """Keep the columns that the segment at frame `position` shares with the one before."""
         moved = position - self._position
         if moved:
             kept = max(0, self._filled - moved) if moved > 0 else 0

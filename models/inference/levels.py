@@ -1,7 +1,4 @@
-"""Patchout levels of a stream's model.
-
-Which one to use, which cheaper ones there are, and which others may be asked for.
-"""
+"""Patchout levels of a stream's model: the one to use, and cheaper ones to go to."""
 
 from __future__ import annotations
 
@@ -16,24 +13,24 @@ from auricle.models.patchout import Kept, Patchout, PatchoutLevel
 
 
 class Levels:
-    """The level that one stream uses while there is time, and the cheaper ones it may go to.
+    """The level that one stream uses while there is enough time, and the cheaper ones it may go to.
 
     Threads: `allowed` is replaced as a whole, by `allow` on the control thread; the thread that
     runs the stream reads it once per segment, in `choose`, and alone changes `current`.
 
     Args:
-        card: The model's card.
-        patchout: A level of the card by name, or another setting; the card's first level, or all
-            patches, if None.
+        card: Card of the model.
+        patchout: Name of a level of the card, or another setting; None for the card's first level,
+            or all patches.
         adaptive: Whether to go to cheaper levels of the card while there is not enough time.
 
     Attributes:
-        allowed: The level to use while there is time, then the cheaper ones; empty for a model
+        allowed: Level to use while there is enough time, then the cheaper ones; empty for a model
             without patches.
-        current: The level in use; None before the first segment, and without patches.
+        current: Level in use; None before the first segment, and without patches.
 
     Raises:
-        ConfigError: An unknown level or a setting that cannot be used, or a model without patches.
+        ConfigError: The level is unknown, the setting cannot be used, or the model has no patches.
     """
 
     def __init__(
@@ -49,21 +46,22 @@ class Levels:
         adaptive: bool | None = None,
         is_ready: Callable[[Kept], bool] | None = None,
     ) -> tuple[Patchout, ...]:
-        """The levels to allow for what is asked for; nothing changes.
+        """Find the levels that a request would allow; nothing changes.
 
         Args:
-            patchout: A level of the card by name, or `keep_every` and `drop_rows`; None keeps the
-                present one. May be anything that JSON can hold.
-            adaptive: Whether to go to cheaper levels; None keeps it as it is. May be anything that
-                JSON can hold.
-            is_ready: Whether the patches of a level can be run at once; None if any can.
+            patchout: Name of a level of the card, or `keep_every` and `drop_rows`; None keeps the
+                present one. May be any value of JSON.
+            adaptive: Whether to go to cheaper levels; None keeps the present choice. May be any
+                value of JSON.
+            is_ready: Function that says whether the patches of a level can be run without a delay;
+                None if all can.
 
         Returns:
-            As `allowed`, to be given to `allow`.
+            Levels for `allow`, in the form of `allowed`.
 
         Raises:
-            ConfigError: A value of another type, a level that is unknown or not ready, or a model
-                without patches.
+            ConfigError: A value has the wrong type, a level is unknown or not ready, or the model
+                has no patches.
         """
         if not isinstance(adaptive, bool | None):
             raise ConfigError(f"adaptive={adaptive!r}: input should be true or false")
@@ -102,7 +100,7 @@ class Levels:
     def _resolved(
         self, patchout: str | Patchout | Mapping[str, Any] | None
     ) -> tuple[Patchout, int]:
-        """The level that is meant, and how many patches it keeps."""
+        """The level of a request, and the number of patches that it keeps."""
         card = self._card
         assert card.patch_grid is not None
         if patchout is None:
@@ -119,24 +117,24 @@ class Levels:
             raise ConfigError(f"patchout: {error}") from error
 
     def allow(self, levels: tuple[Patchout, ...]) -> None:
-        """Use other levels from the next segment on, as `validate` gives them."""
+        """Use other levels, as `validate` returns them, from the next segment on."""
         self.allowed = levels
 
     @property
     def cheaper(self) -> int:
-        """How many cheaper levels there are to go to."""
+        """Number of cheaper levels to go to."""
         return max(0, len(self.allowed) - 1)
 
     def choose(self, step: int) -> bool:
-        """Go to the level for the next segment.
+        """Switch to the level for the next segment.
 
         Args:
-            step: How many levels cheaper than the first; the cheapest, if there are fewer.
+            step: Number of levels to go down from the first; the cheapest, if there are fewer.
 
         Returns:
-            Whether it is another level than before.
+            Whether the level has changed.
         """
-        allowed = self.allowed  # once: another thread may replace it
+        allowed = self.allowed  # once: the control thread may replace it
         if not allowed:
             return False
         level = allowed[min(step, len(allowed) - 1)]
@@ -151,14 +149,14 @@ class Levels:
 
     @property
     def current_kept(self) -> Kept | None:
-        """What the level in use keeps; None without one."""
+        """Columns and rows that the level in use keeps; None without a level."""
         return None if self.current is None else self.kept(self.current)
 
     def to_prepare(self, all_levels: bool) -> tuple[Patchout, ...]:
-        """Levels to make ready before the first segment.
+        """Levels to prepare before the first segment.
 
         Args:
-            all_levels: Whether also those of the card that may be asked for later.
+            all_levels: Whether to include all levels of the card, which may be asked for later.
         """
         return (*self.allowed, *(self._card.patchout if all_levels else ()))
 
@@ -177,7 +175,7 @@ class Levels:
         }
 
     def settings(self) -> dict[str, Any]:
-        """The values of `patchout` and `adaptive` that lead to what is allowed.
+        """The values of `patchout` and `adaptive` that give the levels allowed now.
 
         In the types of JSON; empty for a model without patches.
         """

@@ -24,8 +24,8 @@ BATCH: Final = 16
 """Segments of the largest batch on an accelerator, unless a request says otherwise."""
 
 LIVE_PLACES: Final = 2
-"""Segments that a live stream may have pending with an owner: more would wait there, where the
-stream's own measure of lateness does not see them."""
+"""Most segments that a live stream may have pending with an owner: more would wait there, where the
+stream's measure of lateness does not see them."""
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +35,17 @@ class Request:
     """How to run a model on the segments of one stream.
 
     Attributes:
-        outputs: Names of the outputs that are wanted, in this order.
+        outputs: Names of the requested outputs, in order.
         hop_size: Frames from one segment to the next.
-        providers: What may run it, in order of preference; see
-            `auricle.models.inference.providers`.
+        providers: Providers in order of preference; see `auricle.models.inference.providers`.
         threads: Threads that share one inference.
         incremental: Whether to compute once what overlapping segments share, where the model allows
             it.
         batch: Most segments, of all streams, that are inferred at once; None is `BATCH` on an
             accelerator, and each stream by itself on a CPU.
-        batch_wait_s: Longest time for which a segment waits for others in its batch.
-        live: Whether the source keeps its own time. Then all levels of the card are made ready, as
-            another may be asked for at any time, and few segments are pending with an owner.
+        batch_wait_s: Longest time in seconds for which a segment waits for others in its batch.
+        live: Whether the source keeps its own time. If so, all levels of the card are prepared,
+            since any may be asked for at any time, and few segments are pending with an owner.
     """
 
     outputs: tuple[str, ...]
@@ -78,13 +77,13 @@ def open(
 ) -> Inference | Seat:
     """Open a model on the first providers that do not fail.
 
-    Those that do are passed over, with one log line however many streams open it.
+    Providers that fail are passed over, with one log line however many streams open the model.
 
     Args:
-        folder: The folder of a model whose card has segment sizes.
-        request: How to run it.
-        levels: Patchout levels of the stream; those that its card suggests, if None.
-        wake: Called on another thread when an answer of the `Seat` has come.
+        folder: Folder of a model whose card has segment sizes.
+        request: Settings of the stream.
+        levels: Patchout levels of the stream; None for those that the card suggests.
+        wake: Function that the owner's thread calls after each answer to the `Seat`.
 
     Returns:
         An `Inference`, which runs segments on the caller's thread; or, on an accelerator or with
@@ -92,9 +91,9 @@ def open(
         together.
 
     Raises:
-        ConfigError: No provider of the request can run it here, or one is unknown.
+        ConfigError: No provider of the request can run the model here, or one is unknown.
         ModelError: The model is not what its card says.
-        ProviderError: None of the providers could load or run it.
+        ProviderError: None of the providers could load or run the model.
     """
     card = load_card(folder)
     levels = levels or Levels(card)
@@ -113,7 +112,7 @@ def open(
 
 @functools.cache
 def _warn_of_failure(model: str, failed: str, following: str, why: str) -> None:
-    """Log it once however many streams there are."""
+    """Log a failure once, however many streams there are."""
     log.warning("%s: %s failed, and %s is next: %s", model, failed, following, why)
 
 
@@ -139,7 +138,7 @@ def _open_patches(
     inference = PatchInference(session, card.patch_grid, levels.allowed[0])
     if request.hop_size < card.segment_size:
         warn_if_unshared(card.name, request.hop_size, card.patch_grid.stride)
-    # A file can wait when another level is asked for.
+    # A file can wait if another level is asked for.
     inference.warm(request.outputs, levels.to_prepare(all_levels=request.live))
     return inference
 
@@ -152,7 +151,7 @@ def _join_owner(
     levels: Levels,
     wake: Callable[[], None],
 ) -> Seat:
-    """A seat with the owner of the session, which has run all that can be asked for while it runs.
+    """Join the owner of the session, which has run every shape that can be asked for later.
 
     A patchout that is not a level of the card has to come before the owner's other streams.
     """
@@ -166,5 +165,5 @@ def _join_owner(
 
 
 def _places_of_file(most: int) -> int:
-    """Segments that a file may have pending: a batch that runs, and the next one."""
+    """Most segments that a file may have pending: a batch that runs, and the next one."""
     return 2 * most

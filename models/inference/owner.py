@@ -1,14 +1,13 @@
-"""One thread that owns an accelerator's session of a model, and runs the segments of all streams
-together.
+"""A thread that owns an accelerator's session of a model and runs the segments of all streams.
 
 An accelerator takes as long for one segment as for many, and one thread keeps it busy. So segments
 are gathered until a batch is full, or until one has waited as long as it may, and run in few shapes
-that are known beforehand: TensorRT compiles for minutes when it meets a new one. A batch that is
-not full is filled up with zeros, to the next size.
+that are known in advance: TensorRT compiles for minutes when it meets a new one. A batch that is
+not full is padded with zeros to the next size.
 
-Threads: streams call `Seat.ask` and `Seat.leave` on threads of their own; the owner's thread runs
-the batches, writes the answers and calls the streams' `arrived`. Queues and seats change under
-`_changed`. `_warming` lets one caller at a time warm up shapes, on its own thread; `_running`
+Threads: streams call `Seat.ask` and `Seat.leave` on their own threads; the owner's thread runs the
+batches, writes the answers and calls the streams' `arrived`. Queues and seats change under
+`_changed`. `_warming` lets one caller at a time warm up shapes, on the caller's thread; `_running`
 lets one thread at a time use the runner and the arrays of batches. `_warming` may be held when the
 others are taken, never the other way round.
 """
@@ -33,13 +32,11 @@ from auricle.models.patchout import Kept
 log = logging.getLogger(__name__)
 
 STEP: Final = 4
-"""Factor from one size of batches to the next: the zeros that fill batches up cost less than more
-shapes would.
-"""
+"""Factor from one size of batches to the next: padding costs less than more shapes would."""
 
 
 def batch_sizes(most: int) -> tuple[int, ...]:
-    """1, 4, 16 and so on up to `most`, which is the last."""
+    """Sizes of batches, in segments: 1, 4, 16 and so on, and `most` at the end."""
     powers = (STEP**n for n in itertools.count())
     return (*itertools.takewhile(lambda size: size < most, powers), most)
 
@@ -48,7 +45,7 @@ class Runner(Protocol):
     """A model on an accelerator. One thread at a time calls these."""
 
     def prepare(self, size: int, kept: Kept | None) -> None:
-        """Make ready what batches of this shape need. May take minutes, the first time.
+        """Prepare for batches of one shape. May take minutes, the first time.
 
         Args:
             size: Segments of the batch.
@@ -56,14 +53,14 @@ class Runner(Protocol):
         """
 
     def run(self, segments: NDArray[np.float32], kept: Kept | None) -> list[NDArray[np.float32]]:
-        """Outputs of the model, in the order in which they were asked for.
+        """Run a batch.
 
         Args:
-            segments: Frames, normalised, shape (batch, segment_size, bands).
-            kept: As above.
+            segments: Normalised frames, shape (batch, segment_size, bands), float32.
+            kept: Columns and rows of patches to look at; None for a model without patches.
 
         Returns:
-            Arrays of shape (batch, ...).
+            Outputs of the model in the order requested, each of shape (batch, ...).
         """
 
 
@@ -71,19 +68,22 @@ class Runner(Protocol):
 class PendingSegment:
     """A segment handed to the owner, and its answer.
 
+    The stream's thread makes it; after that only the owner's thread writes to it. The stream reads
+    the answer once `done` is set, which is written last.
+
     Attributes:
-        seat: Place of the stream that it is from.
-        segment: Its frames, a copy.
-        kept: Patches to look at.
+        seat: Seat of the stream that it is from.
+        segment: Copy of its frames, shape (segment_size, bands).
+        kept: Columns and rows of patches to look at; None for a model without patches.
         asked_ns: Monotonic time at which it was handed in.
         due_ns: Monotonic time until which it may wait for others.
-        expires_ns: Monotonic time by which it has to be begun; None without such a time.
-        done: Whether it has been answered. Written last, so it may be read on any thread.
+        expires_ns: Monotonic time by which it has to be begun; None without a limit.
+        done: Whether it has been answered.
         expired: Whether it was not begun, since its time had passed.
-        results: Outputs, each with a batch axis of one.
-        error: Why there are no results, in one line.
+        results: Outputs, each with a batch axis of 1.
+        error: Reason in one line why there are no results.
         began_ns: Monotonic time at which its batch was begun.
-        cost_ns: Its share of the time that its batch took.
+        cost_ns: Share of the time that its batch took, ns.
     """
 
     seat: Seat
@@ -101,17 +101,17 @@ class PendingSegment:
 
 
 class Seat:
-    """One stream's place with an owner.
+    """One stream's place with an owner. Nothing in it changes.
 
     Args:
-        owner: The owner of the session.
-        arrived: Called, on the owner's thread, after every answer.
-        places: Segments that the stream should have pending at a time, at most.
+        owner: Owner of the session.
+        arrived: Function called, on the owner's thread, after every answer.
+        places: Most segments that the stream should have pending at a time.
 
     Attributes:
-        owner: As above.
-        arrived: As above.
-        places: As above.
+        owner: Owner of the session.
+        arrived: Function called, on the owner's thread, after every answer.
+        places: Most segments that the stream should have pending at a time.
     """
 
     def __init__(self, owner: InferenceOwner, arrived: Callable[[], None], places: int = 1) -> None:
@@ -122,45 +122,48 @@ class Seat:
     def ask(
         self, segment: NDArray[np.float32], kept: Kept | None, expires_ns: int | None = None
     ) -> PendingSegment:
-        """Hand a segment in; returns at once. Answers come in order for segments of one `kept`.
+        """Hand in a segment, without waiting. Answers come in order for segments of one `kept`.
 
         Args:
-            segment: Frames, normalised, shape (segment_size, bands). Copied.
-            kept: Patches to look at; its shapes must have been warmed up.
-            expires_ns: Monotonic time by which it has to be begun.
+            segment: Normalised frames, shape (segment_size, bands), which are copied.
+            kept: Columns and rows of patches to look at, whose shapes must have been warmed up.
+            expires_ns: Monotonic time by which it has to be begun; None without a limit.
+
+        Returns:
+            The segment, with its answer once `done` is set.
         """
         now = time.monotonic_ns()
         wait_ns = self.owner.wait_ns
         if expires_ns is not None:
-            # The other half of what is left is for the batches before it.
+            # The other half of the time left is for the batches before it.
             wait_ns = min(wait_ns, (expires_ns - now) // 2)
         pending = PendingSegment(self, segment.copy(), kept, now, now + wait_ns, expires_ns)
         self.owner.add(pending)
         return pending
 
     def leave(self) -> None:
-        """Give the place up; what is pending is not answered any more. May be called twice."""
+        """Give up the place; `arrived` is no longer called after that. May be called twice."""
         self.owner.remove(self)
 
 
 class InferenceOwner:
     """Gathers segments, runs them together, and hands the results back.
 
-    Its thread exists while there are seats.
+    Its thread exists while there are seats. Any thread may call its methods.
 
     Args:
-        runner: The model.
+        runner: Model to run.
         shape: Frames and bands of a segment.
-        sizes: Sizes of the batches, rising; nothing else is run.
-        wait_s: Longest time for which a segment waits for others; never more than half of what is
-            left until it has to be begun.
+        sizes: Sizes of the batches in segments, in ascending order; no other size is run.
+        wait_s: Longest time in seconds for which a segment waits for others; never more than half
+            of the time left until it has to be begun.
         name: Name of the model, for messages.
-        outputs: Names of what the runner gives, for messages.
+        outputs: Names of the runner's outputs, for messages.
 
     Attributes:
-        sizes: As above.
-        name: As above.
-        wait_ns: `wait_s` in nanoseconds.
+        sizes: Sizes of the batches in segments, in ascending order.
+        name: Name of the model.
+        wait_ns: Longest time for which a segment waits for others, ns.
     """
 
     def __init__(
@@ -177,13 +180,17 @@ class InferenceOwner:
         self._outputs = outputs
         self._runner = runner
         self.wait_ns = round(wait_s * 1e9)
-        self._batches = {size: np.zeros((size, *shape), np.float32) for size in sizes}
+        self._running = threading.Lock()
+        self._batches = {size: np.zeros((size, *shape), np.float32) for size in sizes}  # under it
+        # Under the lock of `_changed`, but for a look at `_seats` by the owner's thread, which may
+        # call a seat that has just left.
         self._changed = threading.Condition()
         self._queues: dict[Kept | None, deque[PendingSegment]] = {}
         self._seats: set[Seat] = set()
-        self._working = False  # whether there is a thread; under `_changed`
-        self._warming = threading.Lock()  # many streams start together, with the same shapes
-        self._running = threading.Lock()
+        self._working = False  # whether there is a thread
+        # Written under `_warming`, since many streams start together, with the same shapes. `_warm`
+        # only grows, and is read by any thread.
+        self._warming = threading.Lock()
         self._warm: set[Kept | None] = set()
         self._failed: dict[Kept | None, ProviderError] = {}
         # Written by the owner's thread, read by any.
@@ -194,15 +201,14 @@ class InferenceOwner:
         """Run every size once with each of these, unless that has been done.
 
         New ones are refused while there are seats: runtimes may compile for minutes in their first
-        run of a shape, and all streams would wait for it. What could not be run once is not tried
-        again.
+        run of a shape, and all streams would wait for it. One that has failed is not tried again.
 
         Args:
-            kept: Patches to look at, each None for a model without patches.
+            kept: Columns and rows of patches to look at; None for a model without patches.
 
         Raises:
             ModelError: One is new, and there are seats.
-            ProviderError: One cannot be run, or has an output that is not one of a batch.
+            ProviderError: One cannot be run, or has an output without a batch axis.
         """
         with self._warming:
             new = [each for each in dict.fromkeys(kept) if each not in self._warm]
@@ -221,7 +227,7 @@ class InferenceOwner:
     def _try_shape(self, size: int, kept: Kept | None) -> None:
         try:
             self._runner.prepare(size, kept)
-            with self._running:  # a stream that has left may still have a batch running
+            with self._running:  # a batch of a stream that has left may still be running
                 self._batches[size][:] = 0
                 self._check_results(self._runner.run(self._batches[size], kept), size)
         except Exception as error:  # the runtimes' own classes have no common base but this
@@ -238,13 +244,15 @@ class InferenceOwner:
                 )
 
     def is_warm(self, kept: Kept | None) -> bool:
-        """Whether segments may be handed in with this."""
+        """Whether segments with these patches may be handed in. Callable from any thread."""
         return kept in self._warm
 
     def join(self, arrived: Callable[[], None], places: int = 1) -> Seat:
-        """A seat for another stream; waits until nothing is being warmed up.
+        """Make a seat for another stream, after waiting until nothing is being warmed up.
 
-        Arguments are those of `Seat`.
+        Args:
+            arrived: Function called, on the owner's thread, after every answer.
+            places: Most segments that the stream should have pending at a time.
         """
         seat = Seat(self, arrived, places)
         with self._warming, self._changed:
@@ -269,7 +277,7 @@ class InferenceOwner:
             self._changed.notify_all()
 
     def remove(self, seat: Seat) -> None:
-        """Take a seat back. See `Seat.leave`. The last one to leave waits for the running batch."""
+        """Remove a seat, as `Seat.leave` does. The last to leave waits for the running batch."""
         with self._changed:
             self._seats.discard(seat)
             for kept, queue in list(self._queues.items()):
@@ -278,9 +286,7 @@ class InferenceOwner:
             self._changed.wait_for(lambda: self._seats or not self._working)
 
     def statistics(self) -> dict[str, Any]:
-        """Batches so far by their number of segments, and the mean time a segment waited for
-        others, in milliseconds.
-        """
+        """Batches so far by number of segments, and a segment's mean wait for others, in ms."""
         counts, waited_ns = dict(self._counts), self._waited_ns
         segments = sum(size * count for size, count in counts.items())
         return {
@@ -305,7 +311,7 @@ class InferenceOwner:
             self._give_up(taken, f"{self.name}: inference failed: {one_line(error)}")
 
     def _give_up(self, taken: list[PendingSegment], why: str) -> None:
-        """Answer everything pending with an error; the next segment to come gets a new thread."""
+        """Answer all pending segments with an error; the next segment starts a new thread."""
         with self._changed:
             waiting = [*taken, *itertools.chain.from_iterable(self._queues.values())]
             self._queues.clear()
@@ -317,8 +323,10 @@ class InferenceOwner:
                 self._answer(pending)
 
     def _gather(self) -> tuple[list[PendingSegment], list[PendingSegment]] | None:
-        """The next batch, when it is full or its time has come, and what is too late; None when all
-        seats are empty.
+        """Wait for a batch that is full or due; None when all seats are empty.
+
+        Returns:
+            The segments to run, and those that are too late.
         """
         with self._changed:
             while self._seats:
@@ -379,7 +387,7 @@ class InferenceOwner:
         return parts
 
     def _run_one_by_one(self, batch: list[PendingSegment], error: Exception) -> None:
-        """Keep one stream's segment from costing the others theirs."""
+        """Run the segments of a batch that failed alone, so that one does not fail the others."""
         if len(batch) > 1:
             for pending in batch:
                 self._run([pending])
@@ -393,17 +401,17 @@ class InferenceOwner:
             return
         try:
             pending.seat.arrived()
-        except Exception:  # a stream that cannot take its answer must not stop the others
+        except Exception:  # a stream that fails on its answer must not stop the others
             log.exception("%s: a stream could not take its answer", self.name)
 
 
 def _first_asked_ns(queue: deque[PendingSegment]) -> int:
-    """When the oldest segment was handed in."""
+    """Monotonic time at which the oldest segment was handed in."""
     return queue[0].asked_ns
 
 
 def _due_ns(queue: deque[PendingSegment]) -> int:
-    """When the first of the segments may not wait any longer."""
+    """Earliest monotonic time at which one of the segments may not wait any longer."""
     return min(pending.due_ns for pending in queue)
 
 
@@ -417,6 +425,6 @@ def _extremes_first(shapes: Iterable[tuple[int, Kept | None]]) -> list[tuple[int
 
 
 def _work_of_shape(shape: tuple[int, Kept | None]) -> int:
-    """How much a shape is to compute, for comparison with others."""
+    """Amount of work of a shape, for comparison with others."""
     size, kept = shape
     return size if kept is None else size * len(kept[0]) * len(kept[1])

@@ -1,9 +1,8 @@
-"""Splitting a spectrogram transformer where its patches are projected, so that segments can share
-them.
+"""Splitting a spectrogram transformer at its projected patches, so that segments can share them.
 
-The projection of a patch depends on its frames alone: neither on its place in the segment, which is
-added later, nor on other patches. So a segment that overlaps the last one needs new projections for
-new frames only. The exported model holds the projected patches as the value `PATCHES`; cut there,
+The projection of a patch depends on its frames alone: neither on its position in the segment, which
+is added later, nor on other patches. So a segment that overlaps the last one needs new projections
+for new frames only. The exported model has the projected patches as the value `PATCHES`; cut there,
 it is a *front* from frames to patches, and a *back* from patches to the model's outputs.
 """
 
@@ -23,11 +22,11 @@ class PatchSplit:
     """A model in two parts, as serialized ONNX models.
 
     Attributes:
-        front: From the model's own input (batch, frames, bands), `KEEP_T` and `KEEP_F` to
+        front: Model from the original input (batch, frames, bands), `KEEP_T` and `KEEP_F` to
             `PATCHES`.
-        back: From `PATCHES` (batch, rows, columns, width), `KEEP_T` and `KEEP_F` to the model's own
-            outputs.
-        input: Name of the model's own input.
+        back: Model from `PATCHES` (batch, rows, columns, width), `KEEP_T` and `KEEP_F` to the
+            original outputs.
+        input: Name of the original input.
     """
 
     front: bytes
@@ -53,10 +52,13 @@ class PatchSession:
 
 
 def split_patches(path: Path) -> PatchSplit:
-    """Split a model that was exported with its patches in sight.
+    """Split a model that was exported with its patches as a named value.
+
+    Args:
+        path: ONNX file of the model.
 
     Raises:
-        ModelError: Not an ONNX model, or one without the inputs and the value that this takes.
+        ModelError: The file is not an ONNX model, or lacks the inputs or the value needed here.
     """
     import onnx  # takes a tenth of a second, and is needed only where a session is opened
     from onnx.utils import Extractor
@@ -86,10 +88,11 @@ def split_patches(path: Path) -> PatchSplit:
 
 
 def _read_batch_size_off_patches(nodes: Sequence[Any], mel: str) -> None:
-    """Let the blocks take the size of the batch, which they reshape by, from the patches, not from
-    the frames, which the back does not have.
+    """Make the blocks, which reshape by the size of the batch, take it from the patches.
+
+    They took it from the frames, which the back does not have.
     """
-    # A conversion to other numbers puts a cast before everything, and last in the list.
+    # A conversion to another number type puts a cast before everything, and last in the list.
     casts = {node.output[0] for node in nodes if node.op_type == "Cast" and node.input[0] == mel}
     for node in nodes:
         bounds = {each.name: each.i for each in node.attribute}

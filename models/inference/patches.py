@@ -1,4 +1,4 @@
-"""Running a transformer on overlapping segments: patches are projected once, and some left out."""
+"""Running a transformer on overlapping segments: patches are projected once, and some dropped."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ log = logging.getLogger(__name__)
 
 
 def open_patch_session(folder: Path, providers: tuple[str, ...], threads: int) -> PatchSession:
-    """The session of a model whose patches can be left out, shared by all callers with the same
-    arguments.
+    """Open a model whose patches can be left out, shared by all callers with the same arguments.
 
-    Its patches are as the card's `patch_grid` says. Arguments and errors are those of
+    Its patches are those of the card's `patch_grid`. Arguments and errors are those of
     `auricle.models.inference.sessions.open_session`.
     """
     return _open_patches(folder, usable(folder, providers), threads)
@@ -56,27 +55,27 @@ def _open_patches(folder: Path, providers: tuple[str, ...], threads: int) -> Pat
     return session
 
 
-_lock = threading.Lock()  # guards `_warmed`, and what is being warmed up
+_lock = threading.Lock()  # guards `_warmed`; held while a session is warmed up
 
 _warmed: WeakKeyDictionary[Any, set[tuple[tuple[str, ...], Kept]]] = WeakKeyDictionary()
-"""By session, what has been run: outputs and kept patches."""
+"""Outputs and kept patches that each session has been run with."""
 
 
 class PatchInference(Inference):
     """The projected patches of one stream's latest segment, and the runs that fill and use them.
 
-    Where a segment begins a whole number of columns behind the last one, the patches of both are
-    kept; elsewhere, and where another setting keeps other rows, all are projected again. For
-    MAEST-30s these are 5.2 MB a stream, in single precision; each hop copies those that stay, and
-    then those that the run takes.
+    If a segment begins a whole number of columns after the last one, their common patches are kept;
+    otherwise, and if another setting keeps other rows, all are projected again. For MAEST-30s the
+    patches take 5.2 MB a stream, in float32; each hop copies those that stay, and then those that
+    the run takes. The sessions are shared; the rest belongs to the thread that runs the stream.
 
     Args:
         session: The split model.
-        grid: How it cuts segments.
-        patchout: Which patches are kept to begin with.
+        grid: Grid by which it cuts segments.
+        patchout: Patches to keep at first.
 
     Attributes:
-        projected: Columns that were projected so far.
+        projected: Number of columns projected so far.
     """
 
     def __init__(self, session: PatchSession, grid: PatchGrid, patchout: Patchout) -> None:
@@ -93,24 +92,23 @@ class PatchInference(Inference):
         """Keep other patches from the next segment on.
 
         Raises:
-            ModelError: None would be left.
+            ModelError: No patches would be left.
         """
         columns, rows = self._grid.kept(patchout)
         self._columns, self._rows = np.array(columns), np.array(rows)
         self._known[:] = False
 
     def warm(self, names: Sequence[str], patchouts: Iterable[Patchout]) -> None:
-        """Run each of these settings, once per session: the first run with so many tokens
-        allocates.
+        """Run each of these settings once per session: the first run with a shape allocates.
 
         Args:
             names: Names of the outputs.
-            patchouts: The settings.
+            patchouts: Settings to run.
 
         Raises:
-            ProviderError: One cannot be run.
+            ProviderError: One of them cannot be run.
         """
-        with _lock:  # a second caller waits until it is done
+        with _lock:  # a second caller waits until the first is done
             done = _warmed.setdefault(self._session.back, set())
             for patchout in patchouts:
                 setting = (tuple(names), self._grid.kept(patchout))
@@ -148,7 +146,7 @@ class PatchInference(Inference):
         return results
 
     def _project(self, segment: NDArray[np.float32]) -> None:
-        """Project the kept columns that are not known."""
+        """Project the kept columns whose projection is not known."""
         missing = self._columns[~self._known[self._columns]]
         if not len(missing):
             return
@@ -161,7 +159,7 @@ class PatchInference(Inference):
         self.projected += len(missing)
 
     def _move_to(self, position: int) -> None:
-        """Keep what the segment at `position` shares with the one before."""
+        """Keep the patches that the segment at frame `position` shares with the one before."""
         moved, rest = divmod(position - self._position, self._grid.stride)
         self._position = position
         if rest or not 0 <= moved < self._grid.columns:
@@ -184,8 +182,8 @@ def warn_if_unshared(model: str, hop_size: int, stride: int) -> None:
     """
     if hop_size % stride:
         log.warning(
-            "%s: hop_size=%d is no multiple of %d frames from patch to patch, so segments share no "
-            "patches",
+            "%s: hop_size=%d is not a multiple of the %d frames from patch to patch, so segments "
+            "share no patches",
             model,
             hop_size,
             stride,

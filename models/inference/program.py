@@ -1,9 +1,9 @@
 """Torch-TensorRT: the torch program of an exported model, compiled ahead of time for fixed shapes.
 
-A torch program is what `torch.export.save` writes; `auricle.models.export.folder` puts it beside
-the ONNX file. Its numbers say in which precision it is computed (strong typing). Reading one runs
-what is in it, as unpickling does: it is held to the hash of its card, and cards are trusted as
-programs are. Torch is imported when something is compiled or read, and by nothing else.
+A torch program is a file of `torch.export.save`; `auricle.models.export.folder` puts it beside the
+ONNX file. The types of its numbers determine the precision (strong typing). Reading one runs code
+in it, as unpickling does, so it is compared with the hash of its card, and cards are trusted as
+programs are. Torch is imported only when something is compiled or read.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class TorchTensorrt:
     """
 
     def traits(self) -> Mapping[str, str]:
-        """The GPU, and versions of what compiles and runs."""
+        """The GPU, and the versions of the libraries that compile and run."""
         import tensorrt
         import torch
         import torch_tensorrt
@@ -63,7 +63,7 @@ class TorchTensorrt:
         }
 
     def compile(self, program: Path, shape: ProgramShape, target: Path) -> None:
-        """Compile the torch program in a file for the present GPU."""
+        """Compile the torch program in a file for the GPU of this machine."""
         import torch_tensorrt
 
         exported, inputs = specialise(program, shape, "cuda")
@@ -72,8 +72,8 @@ class TorchTensorrt:
             ir="dynamo",
             arg_inputs=list(inputs),
             use_explicit_typing=True,
-            # Its own place is in the folder for temporary files, and belongs to the machine's first
-            # user.
+            # By default it is in the folder for temporary files, and belongs to whichever user of
+            # the machine came first.
             timing_cache_path=str(programs_folder() / "timing_cache.bin"),
         )
         torch_tensorrt.save(
@@ -102,11 +102,12 @@ def specialise(program: Path, shape: ProgramShape, device: str) -> tuple[Any, tu
 
     Args:
         program: File of the torch program.
-        shape: The shape.
-        device: Where it is to run, as torch calls it.
+        shape: Shape of the batches.
+        device: Name of the device in torch.
 
     Returns:
-        The `torch.export.ExportedProgram`, which takes segments alone, and an example of them.
+        The `torch.export.ExportedProgram`, which takes segments alone, and an example of its input,
+        of shape (batch, frames, bands).
     """
     import torch
     from torch.export.passes import move_to_device_pass
@@ -141,9 +142,9 @@ class ProgramRunner:
     """A torch program, compiled for batches. See `auricle.models.inference.owner.Runner`.
 
     Args:
-        cache: The program, compiled by shape.
+        cache: Cache of the program's compiled forms.
         shape: Frames and bands of a segment.
-        outputs: Which of the program's outputs are wanted, by their places.
+        outputs: Indices of the requested outputs among the program's.
     """
 
     def __init__(self, cache: ProgramCache, shape: tuple[int, int], outputs: Sequence[int]) -> None:
@@ -153,10 +154,10 @@ class ProgramRunner:
         self._compiled: dict[tuple[int, Kept | None], CompiledProgram] = {}
 
     def prepare(self, size: int, kept: Kept | None) -> None:
-        """Compile it for a shape, or read what was compiled before.
+        """Compile the program for a shape, or read it if it was compiled before.
 
         Raises:
-            ModelError: It cannot be compiled.
+            ModelError: The program cannot be compiled.
         """
         self._compiled[size, kept] = self._cache.compiled(ProgramShape(size, *self._shape, kept))
 
@@ -167,15 +168,15 @@ class ProgramRunner:
 
 
 def open_program(folder: Path, card: Card, names: Sequence[str]) -> ProgramRunner:
-    """The torch program of a model, to be compiled on this machine.
+    """Open the torch program of a model, to be compiled on this machine.
 
     Args:
-        folder: The model's folder.
-        card: Its card, with segment sizes.
-        names: Names of the outputs that are wanted.
+        folder: Folder of the model.
+        card: Card of the model, with segment sizes.
+        names: Names of the requested outputs.
 
     Raises:
-        ModelError: The program is not there or not the right one.
+        ModelError: The program is missing, or is not the one that the card describes.
     """
     assert card.segment_size is not None
     assert card.input_size is not None

@@ -1,9 +1,9 @@
 """Compiled programs, kept on disk: compiled for one GPU and one shape, which takes minutes.
 
-One is used again only where all is the same that it depends on: the torch program, the shape, and
-what the compiler reports of the GPU and of itself. It lies in a folder of its own, whose name is
-the hash of all that, with a description that has the hash of the file. One at a time is compiled,
-in whatever process: another may be the same one, and compilers choose by what they measure.
+A compiled program is used again only if everything that it depends on is the same: the torch
+program, the shape, and what the compiler reports of the GPU and of itself. It has a folder of its
+own, whose name is the hash of all that, with a description that contains the hash of the file. Only
+one process at a time compiles: another may want the same program, and compilers choose by timing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from auricle.models.files import locked, new_folder, sha256
 from auricle.models.patchout import Kept
 
 CompiledProgram = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
-"""From segments (batch, segment_size, bands) to the outputs of the program, each (batch, ...)."""
+"""Maps segments (batch, segment_size, bands) to the outputs of the program, each (batch, ...)."""
 
 COMPILED: Final = "compiled.pt2"
 DESCRIPTION: Final = "description.json"
@@ -36,13 +36,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProgramShape:
-    """What a program is compiled for.
+    """Shape that a program is compiled for.
 
     Attributes:
         batch: Segments of a batch.
         frames: Frames of a segment.
         bands: Bands of a frame.
-        kept: Patches to look at; None for a model without patches.
+        kept: Columns and rows of patches to look at; None for a model without patches.
     """
 
     batch: int
@@ -55,24 +55,29 @@ class Compiler(Protocol):
     """Compiles torch programs."""
 
     def traits(self) -> Mapping[str, str]:
-        """What else a compiled program depends on: the GPU, versions."""
+        """Everything else that a compiled program depends on: the GPU, versions."""
 
     def compile(self, program: Path, shape: ProgramShape, target: Path) -> None:
-        """Compile the torch program in a file, and write the result into another."""
+        """Compile the torch program in a file, and write the result into another.
+
+        Args:
+            program: File of the torch program.
+            shape: Shape to compile it for.
+            target: File to write.
+        """
 
     def load(self, compiled: Path) -> CompiledProgram:
-        """Read what `compile` wrote, maybe in another process."""
+        """Read a file that `compile` wrote, maybe in another process."""
 
 
 class ProgramCache:
-    """One torch program, compiled at the first call for each shape and read from disk at later
-    ones.
+    """One torch program, compiled at the first call for each shape, later read from disk.
 
     Args:
-        folder: Where compiled programs are kept.
-        compiler: What compiles it.
+        folder: Folder of compiled programs.
+        compiler: Compiler to use.
         program: File of the torch program.
-        program_sha256: Its hash.
+        program_sha256: Hash of the file, in hexadecimal digits.
         name: Name of the model, for messages.
     """
 
@@ -89,7 +94,7 @@ class ProgramCache:
         """The program compiled for a shape.
 
         Raises:
-            ModelError: It cannot be compiled, or not be kept.
+            ModelError: The program cannot be compiled, or the result cannot be written.
         """
         key = {"program": self._program_sha256, "shape": asdict(shape), **self._compiler.traits()}
         text = json.dumps(key, sort_keys=True)
@@ -97,7 +102,7 @@ class ProgramCache:
         if target.is_dir():
             try:
                 return self._read(target)
-            except Exception as error:  # whatever the libraries make of a broken file
+            except Exception as error:  # the libraries raise anything for a broken file
                 log.warning(
                     "%s: %s cannot be used, and is compiled again: %s",
                     self._name,
@@ -106,8 +111,8 @@ class ProgramCache:
                 )
         try:
             with locked(self._folder / ".lock", self._warn_of_waiting):
-                with contextlib.suppress(Exception):  # most often there is none
-                    return self._read(target)  # which another process may have made by now
+                with contextlib.suppress(Exception):  # most often it does not exist
+                    return self._read(target)  # another process may have compiled it by now
                 self._remove_leftovers()
                 self._compile(shape, key, target)
                 return self._read(target)
@@ -119,7 +124,7 @@ class ProgramCache:
         log.warning("%s: waiting for another compilation in %s", self._name, self._folder)
 
     def _remove_leftovers(self) -> None:
-        """Remove what killed compilations left. Called under the lock, so nobody uses any of it."""
+        """Remove files of killed compilations. Called under the lock, so none of them is in use."""
         for path in self._folder.glob(".*-*"):
             shutil.rmtree(path, ignore_errors=True)
 

@@ -1,7 +1,7 @@
-"""Providers: what can run a model here, tried out, and what to use where one cannot.
+"""Providers: which of them can run a model here, tried out, in order of preference.
 
-Most are ONNX Runtime's execution providers. `torch-tensorrt` is not: it runs the torch program that
-lies beside the ONNX file of a model exported with one; see `auricle.models.inference.program`.
+Most are ONNX Runtime's execution providers. `torch-tensorrt` is not: it runs the torch program
+beside the ONNX file of a model exported with one; see `auricle.models.inference.program`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def full_name(provider: str) -> str:
-    """The full name of a provider that may be given by its short one."""
+    """The full name of a provider, which may be given by its short one."""
     return SHORT_NAMES.get(provider.lower(), provider)
 
 
@@ -49,22 +49,21 @@ def usable(folder: Path, providers: tuple[str, ...]) -> tuple[str, ...]:
 
 @made_once_per_model
 def usable_choices(folder: Path, providers: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """What can run a model here: the providers to use together, then those left if the first fails.
+    """Providers that can run a model here: those to use together, then those left if one fails.
 
     Providers that cannot run it are passed over, with one log line for all of them, if another one
-    can. `TORCH_TENSORRT` runs alone; ONNX Runtime's help one another.
+    can. `TORCH_TENSORRT` runs alone; ONNX Runtime's run parts of a model for one another.
 
     Args:
-        folder: The model's folder.
-        providers: In order of preference, by ONNX Runtime's names, `SHORT_NAMES` or
-            `TORCH_TENSORRT`.
+        folder: Folder of the model.
+        providers: Names in order of preference: ONNX Runtime's, `SHORT_NAMES` or `TORCH_TENSORRT`.
 
     Returns:
         Choices in order of preference, each a tuple of full names.
 
     Raises:
-        ConfigError: None of them can run it, or one is unknown.
-        ModelError: There is no model.
+        ConfigError: None of them can run the model, or one is unknown.
+        ModelError: There is no model in the folder.
     """
     import onnxruntime
 
@@ -103,7 +102,7 @@ def unusable_reason(provider: str, card: Card | None = None) -> str | None:
 
     Args:
         provider: Full name.
-        card: Card of the model that it is to run; any model, if None.
+        card: Card of the model to run; None for any model.
 
     Returns:
         The reason, empty if there is nothing to add to the name; None if it can be used.
@@ -117,8 +116,9 @@ def unusable_reason(provider: str, card: Card | None = None) -> str | None:
 
 @functools.cache
 def _tried(provider: str) -> str | None:
-    """Why one of ONNX Runtime's providers cannot be used: a GPU build of it also lists providers
-    whose libraries or GPU are missing.
+    """Why one of ONNX Runtime's providers cannot be used; None if it can.
+
+    It has to be tried: a GPU build also lists providers whose libraries or GPU are missing.
     """
     import onnxruntime
 
@@ -127,7 +127,7 @@ def _tried(provider: str) -> str | None:
     if provider not in ACCELERATORS:
         return None
     _load_libraries(provider)
-    # It would say at length what the one line says.
+    # It would report at length what our one line says.
     onnxruntime.set_default_logger_severity(4)
     model = _identity_model()
     try:
@@ -138,7 +138,7 @@ def _tried(provider: str) -> str | None:
 
 
 def _load_libraries(provider: str) -> None:
-    """Load CUDA's and TensorRT's libraries, where pip has installed them beside this."""
+    """Load the libraries of CUDA and TensorRT that pip has installed beside ONNX Runtime."""
     import onnxruntime
 
     if hasattr(onnxruntime, "preload_dlls"):
@@ -150,7 +150,7 @@ def _load_libraries(provider: str) -> None:
 
 
 def _identity_model() -> bytes:
-    """A serialized model that gives what it takes."""
+    """A serialized model whose output is its input."""
     from onnx import TensorProto, helper
 
     one, other = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "ab")

@@ -1,4 +1,7 @@
-"""ONNX Runtime sessions, one per model however many streams run it."""
+"""ONNX Runtime sessions, one per model, shared by all streams that run it.
+
+A session's `run` may be called from several threads at once.
+"""
 
 from __future__ import annotations
 
@@ -22,27 +25,27 @@ DTYPES: Final = {
     "tensor(float16)": np.float16,
     "tensor(int64)": np.int64,
 }
-"""Types of inputs, as ONNX Runtime calls them."""
+"""NumPy types of inputs, by ONNX Runtime's names."""
 
 
 def open_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
     """The session of a model, shared by all callers with the same arguments; it has run once.
 
-    A model that has been replaced in its folder since then gets a new one.
+    A model that has been replaced in its folder since then gets a new session.
 
     Args:
-        folder: The model's folder.
-        providers: In order of preference, as `auricle.models.inference.providers.usable` takes
-            them.
+        folder: Folder of the model.
+        providers: Names in order of preference, as `auricle.models.inference.providers.usable`
+            takes them.
         threads: Threads that share the work of one run.
 
     Returns:
         An `onnxruntime.InferenceSession`; its `run` may be called from several threads.
 
     Raises:
-        ConfigError: No provider of these can run it here, or one is unknown.
+        ConfigError: None of the providers can run the model here, or one is unknown.
         ModelError: The model is not what its card says.
-        ProviderError: It cannot be loaded.
+        ProviderError: The model cannot be loaded.
     """
     return _open_whole(folder, usable(folder, providers), threads)
 
@@ -58,10 +61,10 @@ def _open_whole(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
 
 
 def open_batch_session(folder: Path, providers: tuple[str, ...], threads: int) -> Any:
-    """A session of the whole model for whoever runs all batches; it has not run yet.
+    """A session of the whole model for the owner that runs all batches; it has not run yet.
 
-    Arguments and errors are those of `open_session`, but `providers` are as
-    `auricle.models.inference.providers.usable` gives them.
+    Arguments and errors are those of `open_session`, but `providers` are full names, as
+    `auricle.models.inference.providers.usable` returns them.
     """
     card = check(folder)
     path = model_path(folder, card)
@@ -72,15 +75,15 @@ def open_batch_session(folder: Path, providers: tuple[str, ...], threads: int) -
 
 
 def with_options(providers: Sequence[str], folder: Path, card: Card) -> list[Any]:
-    """Providers as ONNX Runtime takes them, TensorRT with a folder to keep its programs in.
+    """Providers as ONNX Runtime takes them, TensorRT with a folder for its compiled programs.
 
     Args:
         providers: Full names.
-        folder: The model's folder.
-        card: Its card.
+        folder: Folder of the model.
+        card: Card of the model.
 
     Raises:
-        ProviderError: The folder cannot be made.
+        ProviderError: The folder for programs cannot be created.
     """
     return [
         (name, _tensorrt_options(folder, card)) if name == TENSORRT else name for name in providers
@@ -88,8 +91,8 @@ def with_options(providers: Sequence[str], folder: Path, card: Card) -> list[Any
 
 
 def _tensorrt_options(model: Path, card: Card) -> dict[str, str]:
-    # A folder per model file: ONNX Runtime tells compiled programs apart by kind of GPU and
-    # versions, but not by weights.
+    # A folder per model file: ONNX Runtime distinguishes compiled programs by the kind of GPU and
+    # by versions, but not by weights.
     digest = card.sha256 or sha256(model_path(model, card))
     folder = programs_folder() / f"onnxruntime-{digest[:16]}"
     try:
@@ -106,7 +109,7 @@ def _tensorrt_options(model: Path, card: Card) -> dict[str, str]:
 
 
 def _check_patches_are_described(session: Any, card: Card, path: Path) -> None:
-    """Refuse a model that asks which patches to keep, and whose card does not describe them."""
+    """Refuse a model that takes the patches to keep but whose card does not describe them."""
     if card.patch_grid is None and {KEEP_T, KEEP_F} & {each.name for each in session.get_inputs()}:
         raise ModelError(
             f"{card.name}: its card has no patch_grid, and {path} takes {KEEP_T} and {KEEP_F}"
@@ -119,14 +122,14 @@ def load_session(
     """A session that has run once.
 
     Args:
-        model: Path of an ONNX file, or its content.
+        model: Path of an ONNX file, or its content in bytes.
         what: Model and file, for the error message.
         providers: Full names.
         threads: Threads that share the work of one run.
-        sizes: Sizes of axes that the model leaves open, by their names; 1 for the others.
+        sizes: Sizes of axes that the model leaves open, by name; 1 for the others.
 
     Raises:
-        ProviderError: It cannot be loaded, or not run.
+        ProviderError: The model cannot be loaded or run.
     """
     return run_once(make_session(model, what, providers, threads), what, **sizes)
 
@@ -134,7 +137,7 @@ def load_session(
 def run_once(session: Any, what: str, **sizes: int) -> Any:
     """Run a session on zeros, and return it. Arguments and errors are those of `load_session`."""
     try:
-        # The first run allocates; better now than when sound is waiting.
+        # The first run allocates; better now than when audio is waiting.
         inputs = {}
         for each in session.get_inputs():
             shape = [_concrete(size, sizes) for size in each.shape]
@@ -161,7 +164,7 @@ def make_session(model: Path | bytes, what: str, providers: Sequence[Any], threa
     options.log_severity_level = 3
     try:
         source = model if isinstance(model, bytes) else str(model)
-        # Without its own fallback, which says what it does on standard output.
+        # Without its own fallback, which reports on standard output.
         session = onnxruntime.InferenceSession(
             source, options, providers=list(providers), enable_fallback=0
         )
@@ -169,6 +172,6 @@ def make_session(model: Path | bytes, what: str, providers: Sequence[Any], threa
         raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
     first = providers[0] if isinstance(providers[0], str) else providers[0][0]
     if first not in session.get_providers():
-        # ONNX Runtime leaves out some that fail, and runs the model on those behind them.
+        # ONNX Runtime drops some that fail, and runs the model on those after them.
         raise ProviderError(f"{what} cannot be loaded: no {first} in its session")
     return session

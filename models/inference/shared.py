@@ -1,4 +1,4 @@
-"""What is made once per model, and made again when its folder holds another model."""
+"""Objects built once per model, and built again when its folder holds another model."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def made_once_per_model(
 ) -> Callable[Concatenate[Path, P], T]:
     """Share the result of `make` among all callers with the same arguments, on any threads.
 
-    One result is made at a time; callers on other threads wait for it. The result for a model that
-    was replaced in its folder is let go of; whoever still has it can go on using it.
+    One result is built at a time; concurrent callers wait. The result for a model that was replaced
+    in its folder is dropped; callers that still have it can keep using it.
 
     Args:
-        make: Takes a model's folder, then anything hashable. An exception is not kept: the next
-            caller tries again.
+        make: Function of a model's folder and any hashable arguments. An exception is not kept: the
+            next caller tries again.
 
     Raises:
         ModelError: There is no model in the folder.
@@ -47,8 +47,9 @@ def made_once_per_model(
 
 
 def _identity(folder: Path) -> object:
-    """What tells a model from the one before in the same folder: its card, which has the hash of
-    the file, or else the hash itself.
+    """What changes when a model in a folder is replaced: its card, or the hash of its file.
+
+    The hash is computed only if the card does not have it.
     """
     card = load_card(folder)
     return card, None if card.sha256 else sha256(model_path(folder, card))

@@ -1,5 +1,4 @@
-"""Splitting a model whose first layers are local in time, so that overlapping segments share their
-work.
+"""Splitting a model whose first layers are local in time, so that segments share their work.
 
 MusiCNN (Pons et al., ISMIR 2018) begins with convolutions over `k` frames of the normalised mel
 spectrogram, each followed by a maximum over all frequencies. Their output at a frame depends on `k`
@@ -41,14 +40,13 @@ from auricle.models.inference.first_layers import (
 )
 
 FRAMES: Final = "split/frames"
-"""Input of the front. No exporter gives names with a slash, so it never meets one of the model's.
-"""
+"""Input of the front. No exporter makes names with a slash, so it never clashes with others."""
 
 FEATURES: Final = "split/features"
 """Output of the front, and second input of the back."""
 
 _END: Final = 2**31 - 1
-"""Where a slice up to the end stops."""
+"""Stop of a slice up to the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +54,8 @@ class Split:
     """A model in two parts, as serialized ONNX models.
 
     Attributes:
-        front: From `FRAMES` (1, history + n, bands) to `FEATURES` (1, channels, n, 1).
-        back: From the model's own input and `FEATURES` (1, channels, width, 1) to the model's own
+        front: Model from `FRAMES` (1, history + n, bands) to `FEATURES` (1, channels, n, 1).
+        back: Model from the original input and `FEATURES` (1, channels, width, 1) to the original
             outputs.
         history: Frames before the first new one that the front takes. Those before a segment's
             first frame have no effect on that segment.
@@ -76,15 +74,15 @@ def split(path: Path, hop_size: int) -> Split | None:
     """Split a model for segments that begin `hop_size` frames apart.
 
     Args:
-        path: An ONNX model from (batch, frames, bands) to anything.
+        path: ONNX file of a model with an input of shape (batch, frames, bands).
         hop_size: Frames from one segment to the next.
 
     Returns:
-        The parts; None where the model does not begin with layers local in time, or where no layer
-        has enough inner outputs for segments so far apart.
+        The parts; None if the model does not begin with layers local in time, or no layer has
+        enough inner outputs for segments so far apart.
 
     Raises:
-        ModelError: Not an ONNX model.
+        ModelError: The file is not an ONNX model.
     """
     import onnx  # takes a tenth of a second, and is needed only where a session is opened
 
@@ -120,7 +118,7 @@ class _Part:
         self._constants: list[Any] = []
 
     def _copy_stem(self, source: str) -> str:
-        """Apply what lies before the layers to a tensor; returns the tensor behind it."""
+        """Apply the nodes before the layers to a tensor; returns the resulting tensor."""
         for node in self._found.stem:
             copied = type(node)()
             copied.CopyFrom(node)
@@ -151,7 +149,7 @@ class _Part:
         return name
 
     def _apply(self, layer: FirstLayer, tensor: str, left: int, right: int, part: str) -> str:
-        """A layer on some frames, with so many zeros before and behind; returns its output."""
+        """Apply a layer to frames, with zeros padded `left` and `right`; returns its output."""
         conv, pool = (f"split/{node.output[0]}_{part}" for node in (layer.conv, layer.pool))
         kernel_shape = attributes(layer.conv)["kernel_shape"]
         inputs = [tensor, *layer.conv.input[1:]]

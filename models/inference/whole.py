@@ -1,4 +1,4 @@
-"""Running a model on the segments of one stream: what all ways have in common, and the plainest."""
+"""Running a model on the segments of one stream: the common interface, and the plainest way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from auricle.models.patchout import Patchout
 
 
 class Inference:
-    """Runs a model on the segments of one stream, in order, on the caller's thread."""
+    """Runs a model on the segments of one stream, in order, on the caller's thread.
+
+    One thread at a time calls it; sessions may be shared with other streams.
+    """
 
     incremental: ClassVar[bool] = False
     """Whether it can compute a part of a segment before the segment is complete."""
@@ -25,19 +28,20 @@ class Inference:
         Args:
             names: Names of the outputs.
             position: Index of the segment's first frame in its stream.
-            segment: Its frames, normalised, shape (segment_size, bands).
+            segment: Normalised frames, shape (segment_size, bands), float32.
 
         Returns:
-            The outputs in the order of `names`, each with a batch axis of one.
+            The outputs in the order of `names`, each with a batch axis of 1.
         """
         raise NotImplementedError
 
     def advance(self, position: int, frames: NDArray[np.float32]) -> bool:
-        """Compute ahead a part of the next segment.
+        """Compute a part of the next segment in advance.
 
         Args:
             position: Index of the segment's first frame in its stream.
-            frames: The frames there are from that one on, normalised, shape (any, bands).
+            frames: Normalised frames from that one on, as far as they have come, shape
+                (any, bands), float32.
 
         Returns:
             Whether there was anything to compute.
@@ -45,7 +49,7 @@ class Inference:
         return False
 
     def use(self, patchout: Patchout) -> None:
-        """Keep other patches from the next segment on; of no effect on a model without patches."""
+        """Keep other patches from the next segment on; no effect on a model without patches."""
 
 
 class WholeInference(Inference):

@@ -40,7 +40,8 @@ _STAGES: Final = (
 )
 # The excitation is computed from a quarter of a block's input channels, not of its expanded ones.
 _SQUEEZE: Final = 4
-# TensorFlow's momentum of 0.99 is what the running statistics keep; PyTorch's is what they take.
+# TensorFlow's momentum of 0.99 is the part that running statistics keep, PyTorch's the part they
+# replace.
 _BatchNorm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 
 
@@ -48,17 +49,17 @@ class EfficientNetB0(nn.Module):
     """EfficientNet-B0 and a linear classifier.
 
     Parameters with one input channel: 4,006,972 in `features`, and 1281 a class; 4,519,372 with 400
-    classes. Convolutions are padded as TensorFlow's "same": any number of frames and bands goes in,
-    and 32 x 32 of them (rounded up) make one position of the last feature map, 4 x 3 of which a 128
-    x 96 segment has.
+    classes. Convolutions are padded as TensorFlow's "same": any number of frames and bands is
+    accepted, and 32 x 32 of them (rounded up) make one position of the last feature map, of which a
+    128 x 96 segment has 4 x 3.
 
     Args:
-        n_classes: number of logits.
-        in_channels: 1 for a mel spectrogram.
-        dropout: probability that a value of the embedding is zeroed before the classifier, in
-        training. drop_path: in training, an example skips block i of the 16, counted from 0, with a
-        probability of
-            `drop_path` * i / 16, if the block has a residual connection.
+        n_classes: Number of logits.
+        in_channels: Number of input channels; 1 for a mel spectrogram.
+        dropout: Probability that a value of the embedding is zeroed before the classifier, in
+            training.
+        drop_path: Factor of the probability `drop_path` * i / 16 with which an example skips block
+            i of the 16, counted from 0, in training, if the block has a residual connection.
     """
 
     embedding_size: Final = 1280
@@ -85,7 +86,7 @@ class EfficientNetB0(nn.Module):
         """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 1280).
 
         Args:
-            mel: (batch, frames, bands), or (batch, in_channels, frames, bands).
+            mel: Mel frames, shape (batch, frames, bands) or (batch, in_channels, frames, bands).
         """
         x = self.features(mel.unsqueeze(1) if mel.dim() == 3 else mel)
         embeddings = x.mean(dim=(2, 3))
@@ -105,9 +106,7 @@ def _blocks(drop_path: float) -> list["_InvertedBottleneck"]:
 
 
 class _InvertedBottleneck(nn.Module):
-    """MobileNetV2's block: expand 1 x 1, convolve each channel, weigh the channels, project 1 x 1,
-    add.
-    """
+    """MobileNetV2's block: expand 1 x 1, convolve and weigh each channel, project 1 x 1, add."""
 
     def __init__(self, in_channels: int, stage: _Stage, stride: int, drop_path: float) -> None:
         super().__init__()
@@ -131,7 +130,7 @@ class _InvertedBottleneck(nn.Module):
 
 
 class _SqueezeExcitation(nn.Module):
-    """Weighs each channel by a number in 0-1, computed from the means of all of them."""
+    """Weighs each channel by a number in [0, 1], computed from the means of all channels."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""MAEST: a transformer over patches of the mel spectrogram, of which it can do without many.
+"""MAEST: a transformer over patches of the mel spectrogram, many of which can be left out.
 
 P. Alonso-Jiménez, X. Serra, D. Bogdanov, "Efficient supervised training of audio transformers for
 music representation learning" (ISMIR 2023), and chapter 6 of Alonso-Jiménez' thesis (2024). It is
@@ -10,8 +10,8 @@ Patches of 16 frames by 16 bands are cut every 10 frames and 10 bands. Columns o
 each other in time, rows in frequency; "patchout" leaves out whole columns and rows. Names and
 shapes of the parameters are those of the published checkpoints.
 
-The work is split where a stream needs it: `project` depends on the 16 frames of a column alone, so
-a live segment can keep the columns it shares with the one before; `encode` does the rest.
+The work is split as a stream needs it: `project` depends on the 16 frames of a column alone, so a
+live segment can keep the columns that it shares with the one before; `encode` does the rest.
 """
 
 from collections import OrderedDict
@@ -32,8 +32,8 @@ STRIDE: Final = 10
 """Frames, and bands, from one patch to the next."""
 
 EMBEDDING_BLOCK: Final = 6
-"""Whose tokens make the best embedding: the seventh block (thesis, section 6.3.4, counts from one).
-"""
+"""Block, from 0, whose tokens make the best embedding (thesis, section 6.3.4, which counts from
+1)."""
 
 Kind = Literal["cls", "dist", "avg"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -49,16 +49,17 @@ class MaestConfig:
     """Sizes of a network.
 
     Attributes:
-        frames: Of the segments that it was made for, 16 ms each. They set how many columns have a
-            position encoding: `frames // 10`, which is one more than the patches that fit.
-        n_classes: Outputs of the head.
+        frames: Frames, of 16 ms each, of the segments that it was made for. They determine the
+            number of columns with a position encoding: `frames // 10`, one more than the patches
+            that fit.
+        n_classes: Number of outputs of the head.
         width: Values of a token.
-        depth: Blocks.
-        n_heads: Of each attention; they share the width.
+        depth: Number of blocks.
+        n_heads: Number of heads of each attention, which share the width.
         n_mels: Bands of the mel spectrogram.
 
     Raises:
-        ModelError: A size that makes no network.
+        ModelError: A size is too small, or the heads do not divide the width.
     """
 
     frames: int
@@ -80,19 +81,20 @@ class MaestConfig:
 
     @classmethod
     def small(cls, frames: int, n_classes: int = 400) -> "MaestConfig":
-        """A network of the size of DeiT-Ti, 16 times smaller. Still 12 deep, so block 6 keeps its
-        place.
+        """A network of the size of DeiT-Ti, 16 times smaller, for segments of `frames` frames.
+
+        It has 12 blocks too, so block 6 is in the same place.
         """
         return cls(frames, n_classes, width=192, n_heads=3)
 
     @property
     def time_grid(self) -> int:
-        """Columns that have a position encoding."""
+        """Number of columns of patches that have a position encoding."""
         return self.frames // STRIDE
 
     @property
     def freq_grid(self) -> int:
-        """Rows of patches."""
+        """Number of rows of patches."""
         return patches(self.n_mels)
 
 
@@ -108,13 +110,12 @@ CONFIGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RandomPatchout:
-    """What training leaves out at random, by the papers' names; one draw for all segments of a
-    batch.
+    """Patches that training leaves out at random, by the papers' names; one draw for each batch.
 
     Attributes:
-        s_patchout_t: Columns.
-        s_patchout_f: Rows.
-        u_patchout: Single patches, of those that the two above leave.
+        s_patchout_t: Number of columns.
+        s_patchout_f: Number of rows.
+        u_patchout: Number of single patches, of those that the other two leave.
     """
 
     s_patchout_t: int = 0
@@ -126,16 +127,15 @@ NO_PATCHOUT: Final = RandomPatchout()
 
 
 class Maest(nn.Module):
-    """The network. In training mode it leaves out patches and moves the segment in time, both at
-    random.
+    """The network. In training mode it drops patches and shifts segments in time, both at random.
 
     Differences from the published code: segments are (batch, frames, bands), not (batch, 1, bands,
     frames); patches that are left out are never projected; patchout at inference is two arguments
     rather than four options of the constructor.
 
     Args:
-        config: Sizes.
-        patchout: For training; no effect in evaluation.
+        config: Sizes of the network.
+        patchout: Patches to leave out in training; no effect in evaluation.
     """
 
     def __init__(self, config: MaestConfig, patchout: RandomPatchout = NO_PATCHOUT) -> None:
@@ -176,16 +176,17 @@ class Maest(nn.Module):
         """Classify segments.
 
         Args:
-            mel: (batch, frames, bands), normalised: (mel - mean) / std of the model card.
+            mel: Normalised mel frames, (mel - mean) / std of the model card, shape (batch, frames,
+                bands).
             keep_t: Indices of the columns to look at, int64; None for all (in training: a random
                 choice).
-            keep_f: Of the rows, likewise.
+            keep_f: Indices of the rows to look at, int64; None as for `keep_t`.
 
         Returns:
-            logits (batch, n_classes), and features (batch, width): the mean of both tokens.
+            Logits (batch, n_classes), and features (batch, width): the mean of both tokens.
 
         Raises:
-            ModelError: A segment of the wrong shape, or with more columns than there are position
+            ModelError: A segment has the wrong shape, or more columns than there are position
                 encodings.
         """
         cls, dist = self._summary(mel, keep_t, keep_f)
@@ -195,17 +196,22 @@ class Maest(nn.Module):
     def separated(
         self, mel: Tensor, keep_t: Tensor | None = None, keep_f: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `forward`, each token with its head, the second of which learns from a teacher. For
-        training.
+        """As `forward`, but each token with its own head, for training with a teacher.
 
-        What a network says is `forward`, whether it was taught or not. The authors' network that
-        was taught (`discogs-maest-30s-pw-73e-ts`) is run by one head on the mean of both tokens as
-        the others are, and published on Hugging Face without `head_dist`; DeiT takes the mean of
-        both heads instead. What the distillation token learned is in that mean.
+        The head of the distillation token learns from the teacher. At inference, networks trained
+        with a teacher run `forward` as all others do: the authors' own
+        (`discogs-maest-30s-pw-73e-ts`) is run with one head on the mean of both tokens, which
+        includes what the distillation token learned, and is published on Hugging Face without
+        `head_dist`. DeiT takes the mean of both heads instead.
+
+        Args:
+            mel: As for `forward`.
+            keep_t: As for `forward`.
+            keep_f: As for `forward`.
 
         Returns:
-            logits of the class token and of the distillation token, each (batch, n_classes), and
-            features.
+            Logits of the class token and of the distillation token, each (batch, n_classes), and
+            features (batch, width).
         """
         cls, dist = self._summary(mel, keep_t, keep_f)
         return self.head(cls), self.head_dist(dist), (cls + dist) / 2
@@ -218,7 +224,21 @@ class Maest(nn.Module):
         keep_t: Tensor | None = None,
         keep_f: Tensor | None = None,
     ) -> Tensor:
-        """Embeddings (batch, len(kinds) * width): `pool` of `tokens`."""
+        """Embeddings, that is `pool` of `tokens`.
+
+        Args:
+            mel: As for `forward`.
+            block: Block to take the tokens from, counted from zero.
+            kinds: As for `pool`.
+            keep_t: As for `forward`.
+            keep_f: As for `forward`.
+
+        Returns:
+            Shape (batch, len(kinds) * width).
+
+        Raises:
+            ModelError: As for `tokens` and `pool`.
+        """
         columns, rows, positions = self._choose(mel, keep_t, keep_f)
         return self.summarise(self.project(mel, columns, rows), positions, rows, block, kinds)
 
@@ -233,13 +253,13 @@ class Maest(nn.Module):
 
         Args:
             mel: As for `forward`.
-            block: Counted from zero; None for the last.
+            block: Index of the block, from zero; None for the last.
             keep_t: As for `forward`.
             keep_f: As for `forward`.
 
         Returns:
-            (batch, 2 + kept_f * kept_t, width): class token, distillation token, then patches row
-            by row.
+            Class token, distillation token, then patches row by row, shape (batch, 2 + kept_f *
+            kept_t, width).
 
         Raises:
             ModelError: As for `forward`; or there is no such block.
@@ -252,11 +272,11 @@ class Maest(nn.Module):
 
         Args:
             mel: As for `forward`, of any length.
-            keep_t: Columns, int64; column `i` spans frames `10 i` to `10 i + 15`.
-            keep_f: Rows, int64.
+            keep_t: Indices of the columns, int64; column `i` spans frames `10 i` to `10 i + 15`.
+            keep_f: Indices of the rows, int64.
 
         Returns:
-            (batch, kept_f, kept_t, width).
+            Shape (batch, kept_f, kept_t, width).
 
         Raises:
             ModelError: `mel` has another shape.
@@ -271,17 +291,17 @@ class Maest(nn.Module):
         """Add positions and run the blocks.
 
         Args:
-            projected: From `project`, (batch, kept_f, kept_t, width).
+            projected: Patches from `project`, shape (batch, kept_f, kept_t, width).
             keep_t: Position of each column in its segment, int64, below `config.time_grid`.
-            keep_f: Of each row.
+            keep_f: Position of each row, int64.
             block: As for `tokens`.
 
         Returns:
-            As `tokens`.
+            Tokens in the form of `tokens`.
 
         Raises:
-            ModelError: The indices are not as many as the columns and rows; or there is no such
-                block.
+            ModelError: The number of indices is not that of the columns and rows; or there is no
+                such block.
         """
         blocks = self._blocks(block)
         tokens: Tensor = blocks(self._placed(projected, keep_t, keep_f))
@@ -295,14 +315,17 @@ class Maest(nn.Module):
         block: int = EMBEDDING_BLOCK,
         kinds: Sequence[Kind] = KINDS,
     ) -> Tensor:
-        """What `pool` makes of `encode`; the last block computes no more than that takes.
+        """The same as `pool` of `encode`; the last block computes no more than that needs.
 
         Args:
-            projected, keep_t, keep_f, block: As for `encode`.
+            projected: As for `encode`.
+            keep_t: As for `encode`.
+            keep_f: As for `encode`.
+            block: As for `encode`.
             kinds: As for `pool`.
 
         Returns:
-            (batch, len(kinds) * width).
+            Embeddings, shape (batch, len(kinds) * width).
 
         Raises:
             ModelError: As for `encode` and `pool`.
@@ -313,14 +336,14 @@ class Maest(nn.Module):
         return pool(last.summary(x) if "avg" in kinds else last.first(x, 2), kinds)
 
     def finish(self, tokens: Tensor, block: int) -> Tensor:
-        """Run the blocks behind one, the last of them for both summary tokens only.
+        """Run the blocks after a block, the last of them for both summary tokens only.
 
         Args:
-            tokens: From `encode`, with this block; -1 for those that no block has seen.
-            block: Counted from zero.
+            tokens: Tokens from `encode` with this block.
+            block: Index of the block, from zero; -1 for tokens that no block has processed.
 
         Returns:
-            (batch, 2, width): class token and distillation token, normalised.
+            Class token and distillation token, normalised, shape (batch, 2, width).
         """
         left = self.blocks[block + 1 :]
         if left:
@@ -329,16 +352,14 @@ class Maest(nn.Module):
         return summary
 
     def _blocks(self, block: int | None) -> nn.Sequential:
-        """The blocks up to one, with it."""
+        """The blocks up to and including `block`; all for None."""
         depth = self.config.depth
         if block is not None and not 0 <= block < depth:
             raise ModelError(f"MAEST: block={block} must be from 0 to {depth - 1}")
         return self.blocks[: depth if block is None else block + 1]
 
     def _placed(self, projected: Tensor, keep_t: Tensor, keep_f: Tensor) -> Tensor:
-        """Both summary tokens and the patches with their positions, (batch, 2 + kept_f * kept_t,
-        width).
-        """
+        """Summary tokens and patches, with positions, (batch, 2 + kept_f * kept_t, width)."""
         given = (keep_f.shape[0], keep_t.shape[0])
         if projected.shape[1] != given[0] or projected.shape[2] != given[1]:
             raise ModelError(
@@ -362,9 +383,7 @@ class Maest(nn.Module):
     def _summary(
         self, mel: Tensor, keep_t: Tensor | None, keep_f: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Class token and distillation token behind the last block, normalised, each (batch,
-        width).
-        """
+        """Class and distillation token after the last block, normalised, each (batch, width)."""
         columns, rows, positions = self._choose(mel, keep_t, keep_f)
         x = self.finish(self._placed(self.project(mel, columns, rows), positions, rows), -1)
         return x[:, 0], x[:, 1]
@@ -381,8 +400,7 @@ class Maest(nn.Module):
         patchout, offset = NO_PATCHOUT, None
         if self.training:
             patchout = self.patchout
-            # A short segment may lie anywhere in the grid; else the grid's end would never be
-            # trained.
+            # A short segment may be anywhere in the grid, or the grid's end would never be trained.
             offset = torch.randint(grid - n_columns + 1, (1,)).to(mel.device)
         if keep_t is None:
             keep_t = _draw(n_columns, patchout.s_patchout_t, mel.device)
@@ -392,18 +410,18 @@ class Maest(nn.Module):
 
 
 def pool(tokens: Tensor, kinds: Sequence[Kind] = KINDS) -> Tensor:
-    """Embeddings of tokens.
+    """Pool tokens to embeddings.
 
     Args:
-        tokens: (batch, n, width), from `Maest.tokens` or `Maest.encode`.
-        kinds: What to join, in this order: the class token, the distillation token, the mean of all
-            others.
+        tokens: Tokens from `Maest.tokens` or `Maest.encode`, shape (batch, n, width).
+        kinds: Vectors to concatenate, in order: the class token, the distillation token, the mean
+            of all others.
 
     Returns:
-        (batch, len(kinds) * width).
+        Shape (batch, len(kinds) * width).
 
     Raises:
-        ModelError: No kinds, or an unknown one.
+        ModelError: There are no kinds, or one is unknown.
     """
     if not kinds or not set(kinds) <= set(KINDS):
         raise ModelError(f"MAEST: kinds={tuple(kinds)} must be one or more of {', '.join(KINDS)}")
@@ -412,7 +430,7 @@ def pool(tokens: Tensor, kinds: Sequence[Kind] = KINDS) -> Tensor:
 
 
 class _PatchEmbedding(nn.Module):
-    """The convolution that projects patches, computed only where it is wanted."""
+    """The convolution that projects patches, computed only for those that are kept."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -424,15 +442,16 @@ class _PatchEmbedding(nn.Module):
         bands = (keep_f[:, None] * STRIDE + inside).flatten()
         x = mel.index_select(1, frames).index_select(2, bands)
         x = x.unflatten(2, (-1, PATCH_SIZE)).unflatten(1, (-1, PATCH_SIZE))
-        # (batch, kept_t, 16 frames, kept_f, 16 bands); the kernel is (width, 1, 16 bands, 16
-        # frames).
+        # (batch, kept_t, 16 frames, kept_f, 16 bands); the kernel is
+        # (width, 1, 16 bands, 16 frames).
         x = x.permute(0, 3, 1, 4, 2).flatten(3)
         return functional.linear(x, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class _Block(nn.Module):
-    """Attention, then a perceptron on each token; both see the normalised stream and add to the raw
-    one.
+    """Attention, then a perceptron on each token.
+
+    Both take the normalised residual stream and add to the stream before normalisation.
     """
 
     def __init__(self, width: int, n_heads: int) -> None:
@@ -452,17 +471,17 @@ class _Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
     def first(self, x: Tensor, n: int) -> Tensor:
-        """The first `n` tokens as `forward` would give them, (batch, n, width): the others are only
-        asked.
+        """The first `n` tokens of `forward`, (batch, n, width).
+
+        The others serve as keys and values only.
         """
         x = x[:, :n] + self.attn(self.norm1(x), n)
         return x + self.mlp(self.norm2(x))
 
     def summary(self, x: Tensor) -> Tensor:
-        """The first two tokens and the mean of the others, (batch, 3, width), as `forward` would
-        give them.
+        """The first two tokens of `forward` and the mean of the others, (batch, 3, width).
 
-        The mean is taken before the last layer, which is affine: a third of the block is saved.
+        The mean is taken before the last layer, which is affine; that saves a third of the block.
         """
         x = x + self.attn(self.norm1(x))
         hidden = self.mlp.act(self.mlp.fc1(self.norm2(x)))
@@ -472,13 +491,13 @@ class _Block(nn.Module):
 def _first_two_and_mean(tokens: Tensor) -> Tensor:
     rest = tokens[:, 2:]
     # As a product: ONNX Runtime's mean over an axis in the middle takes ten times as long. Divided
-    # before it is summed: sums over all patches may be more than half precision holds.
+    # before it is summed: sums over all patches may exceed the range of float16.
     mean = (rest.new_full((1, rest.shape[1]), 1.0) / rest.shape[1]) @ rest
     return torch.cat((tokens[:, :2], mean), 1)
 
 
 class _Attention(nn.Module):
-    """Tokens ask all tokens."""
+    """Multi-head self-attention."""
 
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
@@ -487,7 +506,7 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, n: int | None = None) -> Tensor:
-        """What the first `n` tokens get of all, (batch, n, width); None for all of them."""
+        """Attention of the first `n` tokens to all tokens, (batch, n, width); None for all."""
         query, key, value = self.qkv(x).chunk(3, dim=2)
         heads = (  # (batch, heads, tokens, width / heads) each
             each.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
@@ -499,7 +518,7 @@ class _Attention(nn.Module):
 
 
 def _draw(n: int, dropped: int, device: torch.device) -> Tensor:
-    """`n - dropped` indices below `n`, rising; drawn from torch's global generator."""
+    """`n - dropped` indices below `n`, ascending, drawn from torch's global generator."""
     if not dropped:
         return torch.arange(n, device=device)
     if not 0 < dropped < n:

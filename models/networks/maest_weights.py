@@ -1,17 +1,16 @@
-"""Weights for MAEST: published networks as they are, and those of its relatives to start training
-from.
+"""Weights for MAEST: published networks, and weights of its relatives to start training from.
 
 Networks are read from the authors' torch checkpoints, bare or inside a Lightning module, and from
 the files of the Hugging Face models `mtg-upf/discogs-maest-*`. The latter differ in three ways.
 They have no head of the distillation token, which becomes zero. They have one position encoding for
-each patch, the sum of a row's and a column's, which is taken apart again. And there the norm before
-the classifier has an epsilon of 1e-6; here it is 1e-5, as in the network that was trained, so
-logits differ a little.
+each patch, the sum of a row's and a column's, which is split again. And there the norm before the
+classifier has an epsilon of 1e-6; here it is 1e-5, as in the network that was trained, so logits
+differ slightly.
 
 Training starts from a distilled DeiT (ImageNet), a PaSST (AudioSet) or another MAEST, as in section
 6.2 of P. Alonso-Jiménez' thesis (2024).
 
-No file is unpickled: torch reads tensors and plain containers, and refuses the rest.
+No file is unpickled: torch reads tensors and plain containers, and refuses everything else.
 """
 
 import math
@@ -33,7 +32,7 @@ from auricle.models.networks.maest import CONFIGS, PATCH_SIZE, STRIDE, Maest, Ma
 Weights = dict[str, Tensor]
 
 _HEAD_WIDTH: Final = 64
-"""Values of a token that each head of the attention sees, in every published network."""
+"""Values of a token for each head of the attention, in every published network."""
 
 _FREQ_GRID: Final = CONFIGS["30s"].freq_grid
 
@@ -62,18 +61,19 @@ _HF_BLOCK: Final = {
 def load_maest(path: str | Path, *, n_heads: int | None = None) -> Maest:
     """Read a network; its sizes are those of its arrays.
 
-    Where a Lightning checkpoint has both, the averaged weights (`net_swa`) are taken, not the last
+    If a Lightning checkpoint has both, the averaged weights (`net_swa`) are taken, not the last
     ones.
 
     Args:
         path: A torch checkpoint or a safetensors file.
-        n_heads: Of each attention, which no array tells; None for heads of 64 values, as published.
+        n_heads: Number of heads of each attention, which the arrays do not determine; None for
+            heads of 64 values, as published.
 
     Returns:
         The network in float32, in evaluation mode.
 
     Raises:
-        ModelError: The file cannot be read, or does not hold exactly the arrays of a MAEST; the
+        ModelError: The file cannot be read, or its arrays are not exactly those of a MAEST; the
             message names the file and the first wrong key.
     """
     file = Path(path)
@@ -88,15 +88,17 @@ def load_maest(path: str | Path, *, n_heads: int | None = None) -> Maest:
 
 
 def initialise(model: Maest, path: str | Path) -> None:
-    """Start from the weights of another network: all but the heads.
+    """Start from the weights of another network, except for the heads.
 
     Position encodings are interpolated to the model's grid. Those of a DeiT, one for each patch of
     an image, are averaged over the columns for the rows and over the rows for the columns; the
     weights of its three colours are summed.
 
     Args:
-        model: Is changed in place, and only if nothing is wrong. Heads keep what they have.
-        path: A distilled DeiT (`deit_*_distilled_*`), a PaSST with a stride of 10, or a MAEST.
+        model: Network to change in place; it is not changed if an error is raised. Its heads keep
+            their weights.
+        path: File of a distilled DeiT (`deit_*_distilled_*`), a PaSST with a stride of 10, or a
+            MAEST.
 
     Raises:
         ModelError: The file cannot be read, or its arrays do not fit the model.
@@ -140,7 +142,7 @@ def _load(file: Path) -> Weights:
     except SafetensorError as error:
         reason = next(iter(str(error).splitlines()), "")
         raise ModelError(f"{file}: not a safetensors file that can be read: {reason}") from error
-    except Exception as error:  # what is no pickle fails in any way, in words of torch's insides
+    except Exception as error:  # torch raises anything for a file that is not a pickle
         raise ModelError(
             f"{file}: not weights that can be read; the file is damaged, or of another kind"
         ) from error
@@ -148,44 +150,50 @@ def _load(file: Path) -> Weights:
 
 
 def _arrays(content: Any, file: Path) -> Weights:
-    """Those of the network alone, as float32."""
+    """The arrays of the network alone, as float32."""
     for key in ("state_dict", "model"):  # Lightning's and DeiT's checkpoints
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ModelError(f"{file}: holds no named arrays")
-    for prefix in ("net_swa.", "net."):
-        inside = {
-            name[len(prefix) :]: value for name, value in content.items() if name.startswith(prefix)
-        }
-        if inside:
-            content = inside
-            break
     weights = {}
-    for name, value in content.items():
-        if name.startswith("melspectrogram."):  # the front end that newer checkpoints carry
-            continue
-        if not isinstance(value, Tensor):
-            raise ModelError(f"{file}: '{name}' is of type {type(value).__name__}, not an array")
-        if value.layout != torch.strided or not value.is_floating_point():
-            kind = f"{value.layout} of {value.dtype}".replace("torch.", "")
-            raise ModelError(
-                f"{file}: '{name}' is {kind}; a MAEST's are strided of a floating point type"
-            )
-        # Always a copy: arrays of a safetensors file are not aligned in memory, which changes
-        # roundings.
-        weights[name] = value.to(torch.float32, copy=True)
-        if (
-            not weights[name].isfinite().all()
-        ):  # after the conversion, since doubles can be too large for it
-            raise ModelError(f"{file}: '{name}' has values that are not finite in float32")
+    for name, value in _inside_module(content).items():
+        if not name.startswith("melspectrogram."):  # the front end in newer checkpoints
+            weights[name] = _as_float32(name, value, file)
     if not weights:
         raise ModelError(f"{file}: holds no arrays")
     return weights
 
 
+def _inside_module(content: dict[str, Any]) -> dict[str, Any]:
+    """The averaged network in a Lightning module, or else the network; any other as it is."""
+    for prefix in ("net_swa.", "net."):
+        inside = {
+            name[len(prefix) :]: value for name, value in content.items() if name.startswith(prefix)
+        }
+        if inside:
+            return inside
+    return content
+
+
+def _as_float32(name: str, value: Any, file: Path) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise ModelError(f"{file}: '{name}' is of type {type(value).__name__}, not an array")
+    if value.layout != torch.strided or not value.is_floating_point():
+        kind = f"{value.layout} of {value.dtype}".replace("torch.", "")
+        raise ModelError(
+            f"{file}: '{name}' is {kind}; a MAEST's are strided of a floating point type"
+        )
+    # Always a copy: arrays of a safetensors file are not aligned in memory, which affects rounding.
+    converted = value.to(torch.float32, copy=True)
+    # After the conversion, since doubles may exceed the range of float32.
+    if not converted.isfinite().all():
+        raise ModelError(f"{file}: '{name}' has values that are not finite in float32")
+    return converted
+
+
 def _translate(weights: Weights, file: Path) -> Weights:
-    """From Hugging Face's names to the authors'; others as they are."""
+    """Rename arrays with Hugging Face's names to the authors'; others stay as they are."""
     if _HF_POSITIONS not in weights:
         return weights
     names = _hugging_face_names(_depth(weights))
@@ -205,7 +213,7 @@ def _translate(weights: Weights, file: Path) -> Weights:
 
 
 def _hugging_face_names(depth: int) -> dict[str, tuple[str, ...]]:
-    """For each of our names, theirs; three for query, key and value, which we keep in one array."""
+    """Hugging Face's names for each of ours: three for query, key and value, our one array."""
     names: dict[str, tuple[str, ...]] = {ours: (theirs,) for ours, theirs in _HF_TOKENS.items()}
     for kind in ("weight", "bias"):
         for ours, theirs in _HF_LAYERS.items():
@@ -220,20 +228,24 @@ def _hugging_face_names(depth: int) -> dict[str, tuple[str, ...]]:
 
 
 def _split_positions(table: Tensor, file: Path) -> Weights:
-    """Encodings of tokens, rows and columns, from those of tokens and patches (1, 2 + rows *
-    columns, width).
+    """Split encodings of tokens and patches into those of tokens, rows and columns.
 
-    Any constant could move from the rows to the columns. We give the columns all of it: the
+    A constant could be in the rows or in the columns. We put all of it into the columns, so the
     encodings of the rows have a mean of zero.
+
+    Args:
+        table: Encodings, shape (1, 2 + rows * columns, width).
+        file: File that they are from, for messages.
     """
     if table.shape[1] <= 2 or (table.shape[1] - 2) % _FREQ_GRID:
         raise ModelError(
-            f"{file}: '{_HF_POSITIONS}' of shape {tuple(table.shape)} is not for {_FREQ_GRID} rows of patches"
+            f"{file}: '{_HF_POSITIONS}' of shape {tuple(table.shape)} is not for "
+            f"{_FREQ_GRID} rows of patches"
         )
     grid = table[:, 2:].unflatten(1, (_FREQ_GRID, -1)).permute(0, 3, 1, 2).double()
     time = grid.mean(2, keepdim=True)
     freq = grid.mean(3, keepdim=True) - grid.mean((2, 3), keepdim=True)
-    # Half precision keeps three digits; sums that were never sums are off by far more.
+    # Half precision keeps three digits; values that are not such sums are off by far more.
     if (time + freq - grid).abs().max() > 1e-3 * grid.abs().max():
         raise ModelError(
             f"{file}: '{_HF_POSITIONS}' is not a sum of one encoding a row and one a column"
@@ -246,13 +258,13 @@ def _split_positions(table: Tensor, file: Path) -> Weights:
 
 
 def _from_image(weights: Weights, config: MaestConfig, file: Path) -> Weights:
-    """What differs between a distilled DeiT and the model: position encodings and the projection."""
+    """Arrays of a distilled DeiT that differ in the model: position encodings and projection."""
     table = _get(weights, "pos_embed", 3, file)
     side = math.isqrt(max(table.shape[1] - 2, 0))
     if "dist_token" not in weights or side == 0 or side * side != table.shape[1] - 2:
         raise ModelError(
-            f"{file}: 'pos_embed' of shape {tuple(table.shape)} is not that of a square image with 2 tokens;"
-            " take a distilled DeiT"
+            f"{file}: 'pos_embed' of shape {tuple(table.shape)} is not that of a square image "
+            "with 2 tokens; take a distilled DeiT"
         )
     grid = table[:, 2:].unflatten(1, (side, side)).permute(0, 3, 1, 2)
     grid = _interpolate(grid, (config.freq_grid, config.time_grid))
@@ -266,7 +278,7 @@ def _from_image(weights: Weights, config: MaestConfig, file: Path) -> Weights:
 
 
 def _interpolate(grid: Tensor, size: tuple[int, int]) -> Tensor:
-    """(1, width, rows, columns) at another size; as it is at the same size."""
+    """Interpolate (1, width, rows, columns) to another number of rows and columns."""
     return functional.interpolate(grid, size=size, mode="bicubic", align_corners=False)
 
 
@@ -290,10 +302,10 @@ def _infer_config(weights: Weights, file: Path, n_heads: int | None) -> MaestCon
     width = _get(weights, "patch_embed.proj.weight", 4, file).shape[0]
     if n_heads is None and width % _HEAD_WIDTH:
         raise ModelError(
-            f"{file}: width={width} is no multiple of {_HEAD_WIDTH}, so the number of heads cannot be told;"
-            " give n_heads, or --heads"
+            f"{file}: width={width} is not a multiple of {_HEAD_WIDTH}, so the number of heads is "
+            "unknown; give n_heads, or --heads"
         )
-    # Several lengths share a grid; the published one is meant where there is one.
+    # Several lengths share a grid; the published one is taken if there is one.
     published = (config.frames for config in CONFIGS.values() if config.time_grid == n_columns)
     try:
         return MaestConfig(
@@ -308,7 +320,7 @@ def _infer_config(weights: Weights, file: Path, n_heads: int | None) -> MaestCon
 
 
 def _depth(weights: Weights) -> int:
-    """How many blocks, ours or Hugging Face's."""
+    """Number of blocks, under our names or Hugging Face's."""
     found = (re.match(rf"(?:blocks|{_HF}\.encoder\.layer)\.(\d+)\.", name) for name in weights)
     return len({match[1] for match in found if match})
 
@@ -329,9 +341,8 @@ def _check(weights: Weights, expected: Weights, file: Path) -> None:
     _check_names(weights, expected, file)
     for name, value in expected.items():
         if weights[name].shape != value.shape:
-            raise ModelError(
-                f"{file}: '{name}' has shape {tuple(weights[name].shape)}, expected {tuple(value.shape)}"
-            )
+            found = tuple(weights[name].shape)
+            raise ModelError(f"{file}: '{name}' has shape {found}, expected {tuple(value.shape)}")
 
 
 def _check_names(weights: Weights, expected: Collection[str], file: Path) -> None:

@@ -2,8 +2,8 @@
 
 Sources as in `auricle.models.convert.musicnn`, which makes the ONNX graph: Pons et al., "End-to-end
 learning for music audio tagging at scale" (ISMIR 2018), and the layer order of the `musicnn` 0.1.0
-wheel. Here the layers are in that order, so that training sees what the authors trained; the
-graph's rearrangements hold for inference only.
+wheel. Here the layers are in that order, so that training is the authors'; the graph's
+rearrangements are valid for inference only.
 """
 
 from typing import Final, Self
@@ -46,11 +46,11 @@ class MusiCNN(nn.Module):
 
     Padding: every convolution is "same" in time as TensorFlow has it (the even kernels of the
     temporal layers get the odd zero at the end) and has no padding in frequency, over which the
-    maximum is taken. Any number of frames goes in; the published weights were trained with 187 (3
-    s).
+    maximum is taken. Any number of frames is accepted; the published weights were trained with 187
+    (3 s).
 
     Args:
-        n_classes: number of logits.
+        n_classes: Number of logits.
     """
 
     embedding_size: Final = MUSICNN_EMBEDDING
@@ -80,10 +80,10 @@ class MusiCNN(nn.Module):
         """The network with published weights, in training mode as any new module.
 
         Args:
-            weights: arrays under their checkpoint names, without the optimizer's.
+            weights: Arrays by their checkpoint names, without the optimizer's.
 
         Raises:
-            ModelError: the arrays are not those of this network.
+            ModelError: The arrays are not those of this network.
         """
         check_weights(weights, MUSICNN_PARAMETERS, "MusiCNN")
         network = cls()
@@ -104,17 +104,16 @@ class MusiCNN(nn.Module):
         `auricle.models.convert.musicnn`.
 
         Args:
-            mel: (batch, frames, 96).
+            mel: Mel frames, shape (batch, frames, 96).
         """
         x = self.mel_norm(mel.unsqueeze(1))
-        front = torch.cat(
-            [layer(x).amax(dim=3) for layer in self.front], dim=1
-        )  # (batch, 561, frames)
+        # (batch, 561, frames)
+        front = torch.cat([layer(x).amax(dim=3) for layer in self.front], dim=1)
         mid1 = self.middle[0](front)
         mid2 = self.middle[1](mid1) + mid1
         mid3 = self.middle[2](mid2) + mid2
         features = torch.cat([front, mid1, mid2, mid3], dim=1)  # (batch, 753, frames)
-        # Maximum and mean of a feature are neighbours: max 0, mean 0, max 1, ...
+        # Maximum and mean of a feature are adjacent: max 0, mean 0, max 1, ...
         pooled = torch.stack([features.amax(dim=2), features.mean(dim=2)], dim=2).flatten(1)
         embeddings = self.dense(self.dropout(self.pooled_norm(pooled)))
         hidden = self.dense_norm(relu(embeddings))

@@ -15,7 +15,10 @@ from torch.nn.functional import relu
 
 
 class _Stage(NamedTuple):
-    """Blocks of one width. The first has the stride; a block gives `_EXPANSION` times `channels`."""
+    """Blocks of one width.
+
+    The first has the stride; a block has `_EXPANSION` times `channels` outputs.
+    """
 
     channels: int
     stride: int
@@ -31,12 +34,12 @@ class ResNet50(nn.Module):
     """ResNet-50 and a linear classifier.
 
     Parameters with one input channel: 23,501,760 in `features`, and 4097 a class. Padding is
-    PyTorch's, half the kernel on each side whatever the stride: any number of frames and bands goes
-    in, and 32 x 32 of them (rounded up) make one position of the last feature map.
+    PyTorch's, half the kernel on each side whatever the stride: any number of frames and bands is
+    accepted, and 32 x 32 of them (rounded up) make one position of the last feature map.
 
     Args:
-        n_classes: number of logits.
-        in_channels: 1 for a mel spectrogram.
+        n_classes: Number of logits.
+        in_channels: Number of input channels; 1 for a mel spectrogram.
     """
 
     embedding_size: Final = 4096
@@ -52,11 +55,12 @@ class ResNet50(nn.Module):
         self.classifier = nn.Linear(self.embedding_size, n_classes)
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 4096): maxima, then
-        means.
+        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 4096).
+
+        Embeddings are the maxima of all channels, then the means.
 
         Args:
-            mel: (batch, frames, bands), or (batch, in_channels, frames, bands).
+            mel: Mel frames, shape (batch, frames, bands) or (batch, in_channels, frames, bands).
         """
         x = self.features(mel.unsqueeze(1) if mel.dim() == 3 else mel)
         embeddings = torch.cat([x.amax(dim=(2, 3)), x.mean(dim=(2, 3))], dim=1)
@@ -74,9 +78,7 @@ def _blocks() -> list["_Bottleneck"]:
 
 
 class _Bottleneck(nn.Module):
-    """Narrow 1 x 1, convolve 3 x 3, widen 1 x 1, and add the input, projected where its shape
-    differs.
-    """
+    """Narrow 1 x 1, convolve 3 x 3, widen 1 x 1, and add the input, projected if shapes differ."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""A small residual network for mel spectrograms, to be taught by larger ones.
+"""A small residual network for mel spectrograms, to be trained by larger ones as teachers.
 
 Sources: the basic blocks of He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016),
-figure 5, one in each of four stages, which is ten layers with weights. Ours: half their channels or
-fewer; a stem of 5 x 5 without pooling behind it; every stage halves the resolution, the first too;
-and what is left of the frequency axis is not pooled, since a band is not like another one. Over
-time it is pooled by maximum and mean, as MusiCNN (Pons et al., ISMIR 2018).
+figure 5, one in each of four stages, which makes ten layers with weights. Our changes: half their
+channels or fewer; a stem of 5 x 5 without a pooling after it; every stage halves the resolution,
+including the first; and the rest of the frequency axis is not pooled, since bands differ. Time is
+pooled by maximum and mean, as in MusiCNN (Pons et al., ISMIR 2018).
 """
 
 from itertools import pairwise
@@ -14,19 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-_STRIDES: Final = 32  # frames and bands, rounded up, to a position of the last feature map
+_STRIDES: Final = 32  # frames, and bands, of a position of the last feature map, rounded up
 
 
 class ResNet10(nn.Module):
-    """Four basic blocks, an embedding and a linear classifier; 3,978,380 parameters with 100
-    classes.
+    """Four basic blocks, an embedding and a linear classifier.
+
+    It has 3,978,380 parameters with 100 classes.
 
     Args:
-        n_classes: number of logits.
-        widths: channels of the stem and of each stage.
-        embedding_size: values of the embedding.
-        n_mels: bands, of which the embedding depends on each `32` apart.
-        dropout: probability that a value of the embedding is zeroed before the classifier, in
+        n_classes: Number of logits.
+        widths: Channels of the stem and of each stage.
+        embedding_size: Values of the embedding.
+        n_mels: Bands of a frame; the embedding has weights of its own for every 32 of them.
+        dropout: Probability that a value of the embedding is zeroed before the classifier, in
             training.
     """
 
@@ -57,7 +58,7 @@ class ResNet10(nn.Module):
         The embedding is the penultimate layer before its ReLU.
 
         Args:
-            mel: (batch, frames, n_mels); any number of frames.
+            mel: Mel frames, shape (batch, frames, n_mels); any number of frames.
         """
         mel = self.mel_norm(mel.transpose(1, 2)).transpose(1, 2)
         x = self.features(mel.unsqueeze(1))  # (batch, channels, frames / 32, bands / 32)

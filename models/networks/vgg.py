@@ -31,12 +31,12 @@ class VGG(nn.Module):
     """Five convolutions with poolings and a dense layer; 605,748 parameters with 50 classes.
 
     Convolutions are 3 x 3 with one zero on each side, which is "same"; poolings have no padding and
-    leave out what does not fill a window.
+    ignore a rest that does not fill a window.
 
     Args:
-        n_classes: number of logits.
-        pools: size and stride of each layer's pooling; those of `auricle.models.convert.musicnn`,
-            which turn 187 x 96 into 2 x 1.
+        n_classes: Number of logits.
+        pools: Size and stride of each layer's pooling, one of those in
+            `auricle.models.convert.musicnn`, which turn 187 x 96 into 2 x 1.
     """
 
     embedding_size: Final = VGG_EMBEDDING
@@ -49,7 +49,7 @@ class VGG(nn.Module):
             for index in range(len(pools))
         )
         self.pools = nn.ModuleList(nn.MaxPool2d(size, stride) for size, stride in pools)
-        # The checkpoints were trained with these behind all poolings but the last.
+        # The checkpoints were trained with this one after all poolings but the last.
         self.feature_dropout = nn.Dropout(0.25)
         self.dropout = nn.Dropout(0.5)
         self.classifier = nn.Linear(self.embedding_size, n_classes)
@@ -59,11 +59,12 @@ class VGG(nn.Module):
         """The network with published weights, in training mode as any new module.
 
         Args:
-            weights: arrays under their checkpoint names, without the optimizer's.
-            pools: those the checkpoint was trained with; nothing in the arrays tells.
+            weights: Arrays by their checkpoint names, without the optimizer's.
+            pools: Size and stride of the poolings that the checkpoint was trained with, which the
+                arrays do not show.
 
         Raises:
-            ModelError: the arrays are not those of this network.
+            ModelError: The arrays are not those of this network.
         """
         check_weights(weights, VGG_PARAMETERS, "VGG")
         network = cls(pools=pools)
@@ -74,11 +75,12 @@ class VGG(nn.Module):
         return network
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 256), the last
-        pooling.
+        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 256).
+
+        Embeddings are the last pooling.
 
         Args:
-            mel: (batch, 187, 96); the dense layer allows no other size.
+            mel: Mel frames, shape (batch, 187, 96); the dense layer allows no other size.
         """
         x = self.mel_norm(mel.unsqueeze(1))
         *inner, last = zip(self.convs, self.pools, strict=True)

@@ -20,7 +20,7 @@ _DENSE: Final = 4096
 
 
 class VGGish(nn.Module):
-    """VGGish and a linear classifier behind its embedding.
+    """VGGish and a linear classifier on its embedding.
 
     `VGGish(n)` is AudioSet's form, `VGGish(n, frames=256, bands=96, first_pool=4)` that of playlist
     training. Both have 72,141,184 parameters up to the embedding: 4,499,712 in the six
@@ -28,18 +28,17 @@ class VGGish(nn.Module):
     classifier adds 129 a class.
 
     Convolutions are 3 x 3 with one zero on each side, poolings have no padding; as sizes have to
-    divide, that is "same" for both. Weights start as He et al. (ICCV 2015) have them: without batch
-    norm, the deviation of 0.01 of AudioSet's code leaves next to nothing of the signal behind nine
-    layers.
+    divide, that is "same" for both. Weights are initialised as by He et al. (ICCV 2015): without
+    batch norm, the deviation of 0.01 in AudioSet's code leaves hardly any signal after nine layers.
 
     Args:
-        n_classes: number of logits.
-        frames: of a segment.
-        bands: mel bands.
-        first_pool: size and stride of the first pooling, over both axes. The other three have 2.
+        n_classes: Number of logits.
+        frames: Frames of a segment.
+        bands: Bands of a mel frame.
+        first_pool: Size and stride of the first pooling, over both axes. The other three have 2.
 
     Raises:
-        ValueError: frames or bands are no multiple of what the poolings divide them by.
+        ValueError: Frames or bands are not a multiple of the product of the poolings.
     """
 
     embedding_size: Final = 128
@@ -71,15 +70,15 @@ class VGGish(nn.Module):
         self.apply(_initialise)
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 128), before the
-        ReLU.
+        """Logits (batch, n_classes), before the sigmoid, and embeddings (batch, 128).
+
+        Embeddings are taken before their ReLU.
 
         Args:
-            mel: (batch, frames, bands), of the sizes the network was made for.
+            mel: Mel frames, shape (batch, frames, bands), of the sizes of the network.
         """
         x = self.features(mel.unsqueeze(1))
-        # Time, frequency, channel, as TensorFlow flattens: the order the published dense weights
-        # are in.
+        # Time, frequency, channel, as TensorFlow flattens: the order of the published weights.
         embeddings = self.dense(x.permute(0, 2, 3, 1).flatten(1))
         return self.classifier(relu(embeddings)), embeddings
 

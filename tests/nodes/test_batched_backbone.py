@@ -313,7 +313,7 @@ def test_what_is_quantised_together_is_run_alone(
     owner = owner_of(NoiseStream(0, model=str(folder), batch=8))
     assert owner.sizes == (1,)
     assert caplog.messages == [
-        "tiny: batches of 1, not of up to 8: what is together is quantised together"
+        "tiny: batches of 1, not of up to 8: segments of a batch would be quantised together"
     ]
 
 

@@ -102,7 +102,9 @@ def test_a_hop_that_shares_no_patches_is_told_once(
     for hop in (20, 33, 33, 80):  # two strides, no whole number of them twice, more than a segment
         stand(Backbone("backbone", model=str(folder), hop_size=hop))
     (line,) = caplog.messages
-    assert line.startswith("tiny: hop_size=33 is no multiple of 10 frames from patch to patch")
+    assert line.startswith(
+        "tiny: hop_size=33 is not a multiple of the 10 frames from patch to patch"
+    )
 
 
 def test_another_setting_holds_from_the_next_segment_on(folder: Path) -> None:

@@ -150,7 +150,8 @@ class TestAuthorsCheckpoints:
     def test_number_of_heads_is_not_guessed(self, write: Any, width: int) -> None:
         config = maest.MaestConfig(312, width=width, depth=1, n_heads=2)
         path = write(maest.Maest(config).state_dict())
-        words = rf"maest\.ckpt: width={width} is no multiple of 64, so .* give n_heads, or --heads$"
+        what = rf"maest\.ckpt: width={width} is not a multiple of 64"
+        words = rf"{what}, so .* give n_heads, or --heads$"
         with pytest.raises(ModelError, match=words):
             load_maest(path)
         assert load_maest(path, n_heads=2).config == config
