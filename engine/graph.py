@@ -119,7 +119,7 @@ class Graph:
         if port.offered and not port.many:
             second = f"{source.name}.{output.name}"
             raise GraphError(
-                f"takes one stream, and {second} is another", node=target.name, port=port.name
+                f"takes one stream only, and {second} is a second", node=target.name, port=port.name
             )
         port.offered.append(output.token_type)
         self.edges.append(Edge(source, output, target, port))

@@ -61,7 +61,7 @@ class Node(Generic[P]):
         params: The parameters that it was made with.
         inputs: The declared inputs, by name.
         outputs: The declared outputs, by name.
-        context: What the run shares with its nodes; set before `start`.
+        context: Context that the run shares with its nodes; set before `start`.
         counts: Number of losses and of tokens left out, by reason.
         elsewhere_ns: Time spent in third-party code, ns by its purpose: decoding, inference.
         began_ns: Monotonic time at which the current call of `process` began; set by the run.

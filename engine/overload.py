@@ -132,7 +132,15 @@ class Member:
         return in_time
 
     def note(self, late_s: float, deadline_s: float) -> bool:
-        """Note how late a window was begun; arguments and result are those of `begin`."""
+        """Note how late a window was begun.
+
+        Args:
+            late_s: Seconds since the window was complete when it was begun.
+            deadline_s: Seconds after which it was too late to begin it.
+
+        Returns:
+            Whether it was in time.
+        """
         lateness = late_s / deadline_s
         self.lateness = max(lateness, self.lateness or 0.0)
         self.ladder.look(time.monotonic())

@@ -57,11 +57,11 @@ class InputPort:
         return self.readers[0]
 
     def attach(self, stream: Stream) -> None:
-        """Connect `stream`: make a reader at its start."""
+        """Connect `stream`: make a reader at its first token."""
         self.readers.append(Reader(stream, self.frame_size, self.hop_size, self.before))
 
     def refusal(self, offered: TokenType) -> str | None:
-        """Why this port cannot take `offered`; None if it can."""
+        """Why this port cannot take tokens of type `offered`; None if it can."""
         if self.dtype is None:
             if not isinstance(offered.dtype, np.dtype):
                 return f"takes arrays, not {offered}"

@@ -67,7 +67,7 @@ class Reader:
         self.stream.readers = [each for each in self.stream.readers if each is not self]
 
     def windows(self) -> int:
-        """Number of complete windows that can be read now."""
+        """Number of windows whose `frame_size` tokens are all there to be read now."""
         return max(0, (self.stream.written - self.position - self.frame_size) // self.hop_size + 1)
 
     def view(self, windows: int = 1) -> NDArray[Any]:

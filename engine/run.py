@@ -71,7 +71,7 @@ class Run:
 
     @property
     def under_way(self) -> bool:
-        """Whether a node waits for work that other threads do for it."""
+        """Whether a node waits for tokens that other threads work on."""
         return any(node.under_way for node in self._unfinished)
 
     def start(self) -> None:
@@ -90,7 +90,7 @@ class Run:
         self.state = State.RUNNING
 
     def advance(self) -> bool:
-        """Call every node once.
+        """Call every node once, with the tokens that have come so far.
 
         Returns:
             Whether calling again right away, before anything arrives, may make progress.

@@ -65,7 +65,7 @@ def passes(graph: Graph, context: Context | None = None) -> Generator[Run, None,
             arrived.clear()  # before the nodes are called, so that no arrival is missed
             if not run.advance() and run.ending is None:
                 if not run.under_way:
-                    raise AuricleError(f"graph {graph.name!r} stands still: no node can go on")
+                    raise AuricleError(f"graph {graph.name!r} is stuck: no node can make progress")
                 arrived.wait()
             yield run
     finally:

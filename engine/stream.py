@@ -147,7 +147,7 @@ class Stream:
         token_type: Type and rate of its tokens.
         capacity: Tokens that it holds; at least the longest window of a reader.
         clock: Clock of the source that everything comes from.
-        lineage: How its tokens come from another stream's; None at the source.
+        lineage: Lineage of its tokens, from those of another stream; None at the source.
         start: Index of the first token; other than 0 in tests only.
         stage: Word under which the time to make its tokens is reported.
 

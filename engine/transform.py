@@ -69,7 +69,7 @@ class Transform(Node[P]):
         return count, None
 
     def anticipate(self) -> bool:
-        """Compute ahead what can be computed of the next window, which is incomplete.
+        """Compute ahead what the tokens there are allow of the next window, which is incomplete.
 
         Returns:
             Whether there was anything to do.
@@ -77,7 +77,7 @@ class Transform(Node[P]):
         return False
 
     def room(self, streams: dict[str, Stream]) -> int:
-        """Number of windows that may be begun now, going by the room in the outputs."""
+        """Number of windows that may be begun now, by the room for their tokens in the outputs."""
         return min(stream.room() for stream in streams.values())
 
     def process(self) -> Status:

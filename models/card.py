@@ -194,7 +194,7 @@ class Card(_Part):
     def _says_something(self) -> Self:
         if not self.classes and self.output("embeddings") is None:
             raise PydanticCustomError(
-                "card", "'classes': none, and no output for embeddings either"
+                "card", "'classes' is empty, and there is no output for embeddings either"
             )
         return self
 
@@ -202,7 +202,7 @@ class Card(_Part):
     def _classes_differ(self) -> Self:
         if (label := first_repeated(self.classes)) is not None:
             raise PydanticCustomError(
-                "card", "'classes': {label} is there twice", {"label": repr(label)}
+                "card", "'classes': {label} occurs twice", {"label": repr(label)}
             )
         return self
 

@@ -30,7 +30,7 @@ def fetch_wheel(folder: Path, progress: Progress) -> Path:
 
     Args:
         folder: Folder of the wheel, created if needed.
-        progress: Called before a download.
+        progress: Function called before a download.
 
     Returns:
         The path of the wheel.

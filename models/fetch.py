@@ -28,7 +28,7 @@ def fetch(url: str, path: Path, progress: Progress) -> None:
     Args:
         url: Address of the file.
         path: File to write; it must not exist.
-        progress: Called at the start, and every 32 MiB.
+        progress: Function called at the start, and every 32 MiB.
 
     Raises:
         ModelError: There is no answer, an error, or fewer bytes than the server announced; the

@@ -16,7 +16,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
     Args:
         path: The file to write or replace.
-        content: Its new content, in bytes.
+        content: New content of the file.
 
     Raises:
         OSError: It cannot be written; the error names `path`.
@@ -65,7 +65,7 @@ def locked(path: Path, wait: Callable[[], object]) -> Iterator[None]:
 
     Args:
         path: File that stands for the lock. Its folder is created.
-        wait: Called before waiting, if the lock is held elsewhere.
+        wait: Function called before waiting, if the lock is held elsewhere.
 
     Raises:
         OSError: The file cannot be written.

@@ -85,7 +85,7 @@ class PatchGrid(BaseModel):
         rows = tuple(row for row in range(self.rows) if row not in patchout.drop_rows)
         if not rows:
             raise ModelError(
-                f"drop_rows: all {self.rows} rows are dropped; one at least has to stay"
+                f"drop_rows: all {self.rows} rows are dropped; at least one must remain"
             )
         return tuple(range(0, self.columns, patchout.keep_every)), rows
 

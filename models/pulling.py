@@ -26,7 +26,7 @@ def pull(name: str, progress: Progress | None = None, expected: str | None = Non
 
     Args:
         name: One of the names of `available(published=True)`.
-        progress: Called with a line of text when a new step begins.
+        progress: Function called with a line of text when a new step begins.
         expected: sha256 that the file of a published model must have, in hexadecimal digits; None
             for that of the table, or else that of an earlier pull.
 
@@ -79,7 +79,7 @@ def _fill(target: Path, expected: str | None, progress: Progress) -> None:
 def _checked_hash(name: str, expected: str) -> str:
     if name not in PUBLISHED:
         raise ModelError(
-            f"model '{name}': is made here from a wheel with a hash of its own; give none"
+            f"model '{name}': is made here from a wheel with a hash of its own; do not give one"
         )
     if not re.fullmatch("[0-9a-f]{64}", expected.lower()):
         raise ModelError(

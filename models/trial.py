@@ -22,7 +22,7 @@ def try_out(folder: Path, card: Card) -> None:
 
     Args:
         folder: Folder of the model.
-        card: Its card, whose hash was compared with the model file.
+        card: Card of the model, whose hash was compared with the model file.
 
     Raises:
         ModelError: The model is not what its card says, or cannot be run.

@@ -22,7 +22,7 @@ from auricle.nodes.model_outputs import ModelOutputs
 from auricle.nodes.predictions import FLOAT32
 
 LEAST_DEADLINE_S = 0.5
-"""Shortest deadline however short the hop: a pause of the machine is no overload."""
+"""Shortest deadline in seconds, however short the hop: a pause of the machine is not overload."""
 
 
 class Backbone(Deferring[BackboneParams]):

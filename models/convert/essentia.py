@@ -43,7 +43,7 @@ def install(
     Args:
         model: Entry of the table of published models.
         folder: Empty folder to fill.
-        progress: Called with a line about the licence, each download, and a hash taken on trust.
+        progress: Function called with a line on the licence, each download, and an unknown hash.
         expected: sha256 of the ONNX file in hexadecimal digits; None if unknown.
 
     Returns:

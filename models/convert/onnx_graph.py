@@ -44,7 +44,7 @@ class OnnxGraph:
         Args:
             tensor: Name of the tensor.
             name: Name of the output.
-            shape: Its shape; a string names a free axis.
+            shape: Shape of the tensor; a string names a free axis.
         """
         self.op("Identity", tensor, output=name)
         self._outputs.append(self._helper.make_tensor_value_info(name, 1, list(shape)))

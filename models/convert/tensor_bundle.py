@@ -87,7 +87,7 @@ class TensorBundle:
         return self._find(tensor).shape
 
     def read(self, tensor: str) -> NDArray[Any]:
-        """Values of one tensor.
+        """Values of one tensor, as a read-only view of the shard's bytes.
 
         Raises:
             ModelError: There is no such tensor, the shard ends before it does, or its CRC is wrong.

@@ -51,7 +51,7 @@ class Conversion:
 
     Attributes:
         name: Name of the model.
-        network: Its architecture.
+        network: Architecture of the network.
         checkpoint: Folder of its checkpoint in the wheel.
         labels: Name of the variable with its tags.
         corpus: Name of the data set that it was trained on.
@@ -103,7 +103,7 @@ def convert(conversion: Conversion, wheel: Path, folder: Path) -> Card:
 
     Args:
         conversion: The model to make.
-        wheel: The wheel's file.
+        wheel: File of the `musicnn` wheel.
         folder: Empty folder to fill.
 
     Returns:

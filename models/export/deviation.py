@@ -32,7 +32,7 @@ def deviation(
 
     Args:
         module: The network, in float32.
-        file: Its ONNX file.
+        file: ONNX file of the network.
         half: The network in float16, for files of half precision; None for others.
         segments: Mel frames of the front end, not normalised, shape (segment_size, bands) each.
         tried_on: Description of the segments, for the card.

@@ -85,7 +85,11 @@ class Exportable(nn.Module):
         return mel, torch.arange(self.grid.columns), torch.arange(self.grid.rows)
 
     def free_axes(self) -> tuple[dict[int, Any], ...]:
-        """Axes of the inputs that may have any size, in the form of `torch.export`."""
+        """Axes of the inputs that may have any size, in the form of `torch.export`.
+
+        They are the batch, and, for a network with patches, the frames and the kept columns and
+        rows.
+        """
         if self.grid is None:
             return ({0: torch.export.Dim("batch")},)
         names = ("batch", "frames", "kept_columns", "kept_rows")

@@ -65,7 +65,7 @@ class Export:
                 f"{self.name}: neither labels nor kinds of tokens; there is nothing to export"
             )
         if (label := first_repeated(self.labels)) is not None:
-            raise ModelError(f"{self.name}: label {label!r} is there twice")
+            raise ModelError(f"{self.name}: label {label!r} occurs twice")
         if not set(self.kinds) <= set(KINDS) or first_repeated(self.kinds) is not None:
             raise ModelError(
                 f"{self.name}: kinds={self.kinds} must be of {', '.join(KINDS)}, each once"

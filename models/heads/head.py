@@ -179,7 +179,7 @@ def save_head(
     if not arrays:
         raise ModelError(f"head '{name}': no layers")
     if (label := first_repeated(labels)) is not None:
-        raise ModelError(f"head '{name}': label {label!r} is there twice")
+        raise ModelError(f"head '{name}': label {label!r} occurs twice")
     last = layers[-1].activation
     inputs = TensorSpec(name="embeddings", shape=("batch", int(layers[0].weight.shape[0])))
     outputs = TensorSpec(

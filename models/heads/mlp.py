@@ -18,17 +18,20 @@ def linear(x: Array) -> Array:
 
 
 def relu(x: Array) -> Array:
-    """The larger of x and 0."""
+    """The larger of x and 0, in the shape of x."""
     return np.maximum(x, 0)
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), written with tanh because exp overflows for large negative x."""
+    """1 / (1 + exp(-x)), in the shape of x.
+
+    It is computed with tanh, since exp overflows for large negative x.
+    """
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
 def softmax(x: Array) -> Array:
-    """Divides exp(x) by its sum along the last axis.
+    """exp(x) divided by its sum along the last axis, in the shape of x.
 
     The maximum is subtracted first, so that exp cannot overflow.
     """

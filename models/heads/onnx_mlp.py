@@ -38,6 +38,9 @@ def read_onnx_mlp(path: Path, output: str) -> tuple[Layer, ...]:
         path: ONNX file that holds its weights itself.
         output: Name of the output; ignored if the graph has only one.
 
+    Returns:
+        The layers, first to last, with weights of shape (in, out).
+
     Raises:
         ModelError: The file is not ONNX, has no such output, or has an operator that cannot be part
             of an MLP.

@@ -43,7 +43,7 @@ class OnnxRunner:
         """Do nothing: the first run prepares it."""
 
     def run(self, segments: NDArray[np.float32], kept: Kept | None) -> list[NDArray[np.float32]]:
-        """See `auricle.models.inference.owner.Runner`."""
+        """Run segments, shape (batch, segment_size, bands); see `Runner`."""
         inputs: dict[str, NDArray[Any]] = {self._mel: segments}
         if kept is not None:
             columns, rows = kept

@@ -138,7 +138,13 @@ class IncrementalInference(Inference):
     def run(
         self, names: Sequence[str], position: int, segment: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
-        """See `Inference`."""
+        """Compute the columns left, then the outputs for a segment; see `Inference`.
+
+        Args:
+            names: Names of the outputs.
+            position: Index of the segment's first frame in its stream.
+            segment: Normalised frames, shape (segment_size, bands), float32.
+        """
         while self.advance(position, segment):
             pass
         inputs = {self._session.input: segment[None], FEATURES: self._columns}

@@ -92,8 +92,8 @@ class Levels:
         cheaper = [each for each in card.patchout if grid.tokens(each) < tokens]
         if not cheaper:
             raise ConfigError(
-                f"{card.name}: no level is cheaper than {level}, and adaptive needs one; adaptive: "
-                "false goes with it (auricle control: --fixed)"
+                f"{card.name}: no level is cheaper than {level}, and adaptive needs one; "
+                "set adaptive: false too (auricle control: --fixed)"
             )
         return (level, *cheaper)
 

@@ -128,7 +128,13 @@ class PatchInference(Inference):
     def run(
         self, names: Sequence[str], position: int, segment: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
-        """See `Inference`."""
+        """Project the patches that are new, then compute the outputs; see `Inference`.
+
+        Args:
+            names: Names of the outputs.
+            position: Index of the segment's first frame in its stream.
+            segment: Normalised frames, shape (segment_size, bands), float32.
+        """
         self._move_to(position)
         self._project(segment)
         kept = np.ascontiguousarray(self._patches[: len(self._rows), self._columns])

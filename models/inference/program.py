@@ -162,7 +162,7 @@ class ProgramRunner:
         self._compiled[size, kept] = self._cache.compiled(ProgramShape(size, *self._shape, kept))
 
     def run(self, segments: NDArray[np.float32], kept: Kept | None) -> list[NDArray[np.float32]]:
-        """See `auricle.models.inference.owner.Runner`."""
+        """Run segments, shape (batch, segment_size, bands); see `Runner`."""
         results = self._compiled[len(segments), kept](segments)
         return [results[place] for place in self._outputs]
 

@@ -183,7 +183,13 @@ class _Front(_Part):
     """From frames to feature columns."""
 
     def build(self, shared: Sequence[FirstLayer], history: int, channels: int) -> bytes:
-        """The serialized front."""
+        """The front as the bytes of an ONNX model.
+
+        Args:
+            shared: Layers to compute.
+            history: Frames that it takes before the new ones.
+            channels: Values of a column, of all these layers.
+        """
         normalised = self._copy_stem(FRAMES)
         columns = []
         for layer in shared:
@@ -201,7 +207,13 @@ class _Back(_Part):
     """From a segment and its feature columns to the model's outputs."""
 
     def build(self, shared: Sequence[FirstLayer], width: int, channels: int) -> bytes:
-        """The serialized back."""
+        """The back as the bytes of an ONNX model.
+
+        Args:
+            shared: Layers whose columns the front computes.
+            width: Feature columns of a segment.
+            channels: Values of a column, of all these layers.
+        """
         found = self._found
         normalised = self._copy_stem(self._input.name)
         joined, channel = [], 0

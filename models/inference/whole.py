@@ -66,6 +66,6 @@ class WholeInference(Inference):
     def run(
         self, names: Sequence[str], position: int, segment: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
-        """See `Inference`."""
+        """Run the model on a segment, shape (segment_size, bands); see `Inference`."""
         results: list[NDArray[np.float32]] = self._session.run(names, {self._input: segment[None]})
         return results

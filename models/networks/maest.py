@@ -89,7 +89,7 @@ class MaestConfig:
 
     @property
     def time_grid(self) -> int:
-        """Number of columns of patches that have a position encoding."""
+        """Number of columns of patches, 10 frames apart, that have a position encoding."""
         return self.frames // STRIDE
 
     @property

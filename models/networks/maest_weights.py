@@ -137,7 +137,8 @@ def _load(file: Path) -> Weights:
     except OSError as error:
         raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
-        reason = "it holds more than plain weights, or is no checkpoint; save its state_dict alone"
+        what = "it holds more than plain weights, or is not a checkpoint"
+        reason = f"{what}; save its state_dict alone"
         raise ModelError(f"{file}: not loaded: {reason}") from error
     except SafetensorError as error:
         reason = next(iter(str(error).splitlines()), "")

@@ -368,8 +368,7 @@ def mel_frames(
             frame_size is even and at most 512.
         taps: Weights of the bands, float32, as laid out by `auricle.nodes.signal.mel`.
         starts: First bin of each band, shape (n_mels,), uint16.
-        ends: Where the taps of each group of four bands begin and end, shape (n_mels / 4 + 1,),
-            uint16.
+        ends: Bounds of the taps of each group of four bands, shape (n_mels / 4 + 1,), uint16.
         work: Scratch memory, shape (mel_work_size(n_mels),), float32; zero before the first call.
         hop_size: Samples from one frame to the next.
         magnitude: Whether bands sum |X| instead of |X|^2.

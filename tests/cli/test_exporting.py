@@ -44,7 +44,7 @@ def with_file(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
         ({"kinds": ("cls", "mean")}, "x: kinds="),
         ({"kinds": ("cls", "dist", "cls")}, r"x: kinds=.* must be of cls, dist, avg, each once"),
         ({"kinds": ()}, "x: neither labels nor kinds"),
-        ({"labels": "a\nb\na\n"}, "x: label 'a' is there twice"),
+        ({"labels": "a\nb\na\n"}, "x: label 'a' occurs twice"),
         ({"precision": "int8", "program": True}, "x: int8 is for CPUs"),
     ],
 )

@@ -78,7 +78,7 @@ def test_latency_adds_up() -> None:
         ),
         (
             [("a", "b"), ("b.left", "c"), ("b.right", "c")],
-            "c.tokens: takes one stream, and b.right is another",
+            "c.tokens: takes one stream only, and b.right is a second",
         ),
         ([("a", "b")], "c.tokens: nothing is connected to it"),
         ([("c", "b"), ("a", "c")], "c: has no output, and an edge needs one"),

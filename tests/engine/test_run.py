@@ -186,7 +186,7 @@ class Deaf(Sink):
 
 def test_graph_that_stands_still_says_so() -> None:
     g = Graph("g", [Counter("a", total=10_000), Deaf("b")], [("a", "b")])
-    with pytest.raises(AuricleError, match="graph 'g' stands still"):
+    with pytest.raises(AuricleError, match="graph 'g' is stuck"):
         run_offline(g)
 
 

@@ -173,13 +173,16 @@ def without(key: str) -> dict[str, Any]:
         ([1, 2], "must be a JSON object"),
         (without("classes"), "'classes': field required"),
         (without("schema"), "'schema': field required"),
-        (ESSENTIA_HEAD | {"classes": []}, "'classes': none, and no output for embeddings"),
+        (
+            ESSENTIA_HEAD | {"classes": []},
+            "'classes' is empty, and there is no output for embeddings",
+        ),
         (
             ESSENTIA_HEAD | {"schema": {"inputs": []}},
             r"'schema.inputs': .*; 'schema.outputs': field required",
         ),
-        (ESSENTIA_HEAD | {"classes": ["a", "{b}", "a", "{b}"]}, "'classes': 'a' is there twice$"),
-        (ESSENTIA_HEAD | {"classes": ["{b}", "{b}"]}, "'classes': '{b}' is there twice$"),
+        (ESSENTIA_HEAD | {"classes": ["a", "{b}", "a", "{b}"]}, "'classes': 'a' occurs twice$"),
+        (ESSENTIA_HEAD | {"classes": ["{b}", "{b}"]}, "'classes': '{b}' occurs twice$"),
         (ESSENTIA_HEAD | {"inference": {}}, "'inference.sample_rate': field required"),
         (
             ESSENTIA_HEAD | {"inference": {"sample_rate": 0}},

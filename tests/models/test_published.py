@@ -399,7 +399,7 @@ def test_wrong_hash_given_by_the_user(site: Site, cache: Path) -> None:
     assert remains(cache) == set()
     with pytest.raises(ModelError, match="'12' is not a sha256"):
         pulling.pull(HEAD, expected="12")
-    with pytest.raises(ModelError, match=r"vgg-mtt.*give none"):
+    with pytest.raises(ModelError, match=r"vgg-mtt.*do not give one"):
         pulling.pull("vgg-mtt", expected="1" * 64)
 
 

@@ -263,7 +263,7 @@ def test_patches_are_left_out_by_all_transformers_and_no_other_model(
         (
             {"patchout": "least"},
             "one: tiny: no level is cheaper than least, and adaptive needs one; "
-            "adaptive: false goes with it (auricle control: --fixed)",
+            "set adaptive: false too (auricle control: --fixed)",
         ),
     ],
 )

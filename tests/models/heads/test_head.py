@@ -257,7 +257,7 @@ def test_what_makes_no_head_is_not_saved(tmp_path: Path) -> None:
         save(tmp_path / "mine", [*layers(20, 8), *layers(7, 3)], 3)
     with pytest.raises(ModelError, match="no layers"):
         save(tmp_path / "mine", [], 3)
-    with pytest.raises(ModelError, match="head 'mine': label 'a' is there twice"):
+    with pytest.raises(ModelError, match="head 'mine': label 'a' occurs twice"):
         save_head(
             tmp_path / "mine", layers(20, 2), name="mine", labels=("a", "a"), embedding_model="x"
         )

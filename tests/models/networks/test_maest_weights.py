@@ -430,7 +430,7 @@ class TestErrors:
             load_maest(write(maest.Maest(passt).state_dict()))
 
     def test_objects_are_not_unpickled(self, state: State, write: Any, tmp_path: Path) -> None:
-        what = "not loaded: it holds more than plain weights, or is no checkpoint"
+        what = "not loaded: it holds more than plain weights, or is not a checkpoint"
         words = rf"{what}; save its state_dict alone$"
         with pytest.raises(ModelError, match=words):
             load_maest(write({"state_dict": state, "hyper_parameters": Outsider()}))
