@@ -126,7 +126,7 @@ def test_table_and_readers_agree() -> None:
     assert f"{len(PUBLISHED)} models that Essentia publishes" in changes
     pinned = sum(model.sha256 is not None for model in PUBLISHED.values())
     assert pinned == 13
-    assert "Of thirteen ONNX files the hash is known" in page
+    assert "For thirteen ONNX files the hash is known" in page
 
 
 def test_backbone_is_installed_and_runs(site: Site, cache: Path) -> None:
