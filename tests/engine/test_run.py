@@ -266,7 +266,7 @@ def test_statistics_count_tokens_by_node() -> None:
 
 
 class Stuck(Sink):
-    """Cannot be closed, nor told of an error."""
+    """Raises when it is closed, and when it is notified of an error."""
 
     def fail(self, error: AuricleError) -> None:
         raise OSError("no ears")

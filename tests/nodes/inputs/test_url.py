@@ -60,7 +60,7 @@ class Radio:
 
     Attributes:
         mode: `endless`; `finite`, with a length; `half`, half of that; `silent`, after one clip;
-            `dying`, likewise; `absent`, 404.
+            `dying`, after one clip too; `absent`, 404.
     """
 
     def __init__(self, clips: dict[str, Path]) -> None:
