@@ -14,7 +14,7 @@ import click
 
 from auricle.errors import TrainingError
 from auricle.training.commands import INCOMPLETE
-from auricle.training.commands.options import task_options
+from auricle.training.commands.options import TaskOptions, task_options
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -131,12 +131,7 @@ class _Choices:
     stack: bool
     pca: int | None
     learning_curve: bool
-    protocol: str
-    grid: bool
-    min_tracks: int
-    min_artists: int
-    teachers: tuple[Path, ...]
-    margin: float
+    task_options: TaskOptions
 
 
 # -- what is measured ------------------------------------------------------------------------------
@@ -173,17 +168,12 @@ def _make_measurements(
 def _make_heads(
     names: Sequence[str], corpus: Manifest, tracks: Sequence[Track], choices: _Choices
 ) -> dict[str, _Heads]:
-    from auricle.training.data.manifest_tasks import only
-    from auricle.training.data.outputs import Outputs
-    from auricle.training.evaluation.material import Options, folds_of, named_task
-    from auricle.training.evaluation.probe import protocols_of
+    from auricle.training.evaluation.material import folds_of
 
-    teachers = [Outputs(folder) for folder in choices.teachers]
-    options = Options(choices.min_tracks, choices.min_artists, teachers, choices.margin)
     track_ids = [track.track_id for track in tracks]
-    tasks = {name: only(named_task(name, corpus, options), track_ids) for name in names}
+    tasks = choices.task_options.make_tasks(names, corpus, track_ids)
     folds = {name: folds_of(name, task, corpus, choices.folds) for name, task in tasks.items()}
-    protocols = protocols_of(choices.protocol, choices.grid)
+    protocols = choices.task_options.protocols()
     return {name: _Heads(tasks[name], folds[name], protocols, choices) for name in names}
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from auricle.training.commands import INCOMPLETE
-from auricle.training.commands.options import task_options
+from auricle.training.commands.options import TaskOptions, task_options
 
 if TYPE_CHECKING:
+    from auricle.training.data.outputs import Outputs
     from auricle.training.data.tasks import Task
-    from auricle.training.evaluation.comparison import Result
+    from auricle.training.evaluation.comparison import Result, Scores
+    from auricle.training.evaluation.folds import Fold
+    from auricle.training.evaluation.probe import Probe
 
 
 @click.command(
@@ -58,20 +63,16 @@ Without splits the task is tested in folds, or in the parts of the manifest."""
 @click.pass_context
 def heads(
     ctx: click.Context,
+    /,
     outputs: Path,
     manifest: Path,
     task: str,
     out: Path,
     name: str | None,
-    protocol: str,
-    grid: bool,
     folds: int,
     seeds: int,
-    min_tracks: int,
-    min_artists: int,
-    teachers: tuple[Path, ...],
-    margin: float,
     licence: str,
+    task_options: TaskOptions,
 ) -> None:
     """Train a head on the embeddings in OUTPUTS for the tracks of MANIFEST.
 
@@ -79,54 +80,27 @@ def heads(
     but those that choose its weights; with --folds 0, with the training part alone.
     Exit code 3: done, but without some tracks of the manifest.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from auricle.names import NAME
     from auricle.training.data.manifest import Manifest
-    from auricle.training.data.manifest_tasks import only
     from auricle.training.data.outputs import Outputs
-    from auricle.training.evaluation import comparison as evaluation
+    from auricle.training.evaluation.comparison import class_results, results_of
     from auricle.training.evaluation.folds import Fold
     from auricle.training.evaluation.head_export import save_probe
-    from auricle.training.evaluation.material import Options, folds_of, named_task, tracks_of_all
-    from auricle.training.evaluation.probe import protocols_of
-    from auricle.training.evaluation.report import TITLES, figure
+    from auricle.training.evaluation.material import folds_of, tracks_of_all
 
     name = name or out.name
     if not re.fullmatch(NAME, name):
         raise click.UsageError(f"--name: {name!r} must be letters, digits and _.:- only")
-    corpus = Manifest.load(manifest)
-    stored = Outputs(outputs)
-    options = Options(min_tracks, min_artists, [Outputs(folder) for folder in teachers], margin)
-    ids, lacking = tracks_of_all([stored], corpus)
-    what = only(named_task(task, corpus, options), ids)
-    protocols = protocols_of(protocol, grid)
-    tests = folds_of(task, what, corpus, folds)
-    with Progress(
-        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as progress:
-        bar = progress.add_task(f"{name}: heads", total=len(tests) * seeds + 1)
-        runs = list(
-            evaluation.heads(
-                what,
-                [stored.embeddings],
-                tests,
-                protocols,
-                seeds=seeds,
-                advance=lambda: progress.advance(bar),
-            )
-        )
-        # The test tracks of the first fold are trained on, too.
-        last = Fold(tests[0].train + tests[0].test * bool(folds), tests[0].validation, ())
-        final = evaluation.best_probe(stored.embeddings, what, last, protocols)
-    results = evaluation.results_of(what, name, runs)
-    by_class = evaluation.class_results(what, name, runs)
-    save_probe(out, final, what, stored.card, results, by_class, name=name, licence=licence)
-    click.echo(f"{len(what.targets)} tracks, {len(what.classes)} classes, {len(runs)} runs")
-    for result in results:
-        click.echo(f"{TITLES[result.metric]:<20} {figure(result)}")
-    _show_classes(what, by_class)
+    corpus, stored = Manifest.load(manifest), Outputs(outputs)
+    track_ids, lacking = tracks_of_all([stored], corpus)
+    (made,) = task_options.make_tasks([task], corpus, track_ids).values()
+    tests = folds_of(task, made, corpus, folds)
+    # Unless the parts are fixed, the test tracks of the first fold are trained on, too.
+    last = Fold(tests[0].train + tests[0].test * bool(folds), tests[0].validation, ())
+    runs, final = _train(name, made, stored, tests, last, seeds, task_options)
+    results, by_class = results_of(made, name, runs), class_results(made, name, runs)
+    save_probe(out, final, made, stored.card, results, by_class, name=name, licence=licence)
+    _report(made, results, by_class, len(runs))
     click.echo(f"\n{name}: {out}")
     for line in (*lacking, *_left_out(results[0].left_out, len(runs))):
         click.echo(line, err=True)
@@ -134,7 +108,44 @@ def heads(
         ctx.exit(INCOMPLETE)
 
 
-def _show_classes(task: Task, results: dict[str, Result]) -> None:
+def _train(
+    name: str,
+    task: Task,
+    stored: Outputs,
+    tests: Sequence[Fold],
+    last: Fold,
+    seeds: int,
+    options: TaskOptions,
+) -> tuple[list[Scores], Probe]:
+    """The figures of heads that are tested, and the head that is written, trained on `last`."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from auricle.training.evaluation import comparison
+
+    protocols = options.protocols()
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task(f"{name}: heads", total=len(tests) * seeds + 1)
+        advance = functools.partial(progress.advance, bar)
+        runs = comparison.heads(
+            task, [stored.embeddings], tests, protocols, seeds=seeds, advance=advance
+        )
+        return list(runs), comparison.best_probe(stored.embeddings, task, last, protocols)
+
+
+def _report(
+    task: Task, results: Sequence[Result], by_class: Mapping[str, Result], runs: int
+) -> None:
+    from auricle.training.evaluation.report import TITLES, figure
+
+    click.echo(f"{len(task.targets)} tracks, {len(task.classes)} classes, {runs} runs")
+    for result in results:
+        click.echo(f"{TITLES[result.metric]:<20} {figure(result)}")
+    _show_classes(task, by_class)
+
+
+def _show_classes(task: Task, results: Mapping[str, Result]) -> None:
     from auricle.training.evaluation.report import figure
 
     width = max(map(len, task.classes))

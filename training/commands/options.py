@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from auricle.training.data.manifest import Manifest
+    from auricle.training.data.tasks import Task
+    from auricle.training.evaluation.probe import Protocol
 
 _OPTIONS = (
     click.option(
@@ -52,8 +59,49 @@ _OPTIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """The values of these options; see the help of a command."""
+
+    protocol: str
+    grid: bool
+    min_tracks: int
+    min_artists: int
+    teachers: tuple[Path, ...]
+    margin: float
+
+    def protocols(self) -> list[Protocol]:
+        """The protocols by which heads are trained; several if the grid is searched."""
+        from auricle.training.evaluation.probe import protocols_of
+
+        return protocols_of(self.protocol, self.grid)
+
+    def make_tasks(
+        self, names: Iterable[str], corpus: Manifest, track_ids: Iterable[str]
+    ) -> dict[str, Task]:
+        """Tasks of some tracks of a corpus, by name.
+
+        Raises:
+            TrainingError: There is no such task, or none of its tracks is left.
+        """
+        from auricle.training.data.manifest_tasks import only
+        from auricle.training.data.outputs import Outputs
+        from auricle.training.evaluation.material import Options, named_task
+
+        kept = set(track_ids)
+        teachers = [Outputs(folder) for folder in self.teachers]
+        options = Options(self.min_tracks, self.min_artists, teachers, self.margin)
+        return {name: only(named_task(name, corpus, options), kept) for name in names}
+
+
 def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add these options to a command."""
+    """Add these options to a command, which gets them as one argument, `task_options`."""
+
+    @functools.wraps(command)
+    def packed(*arguments: Any, **options: Any) -> Any:
+        own = {field.name: options.pop(field.name) for field in fields(TaskOptions)}
+        return command(*arguments, task_options=TaskOptions(**own), **options)
+
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        packed = option(packed)
+    return packed
