@@ -160,9 +160,10 @@ def _make_measurements(
         )
     probed = searched if choices.folds and choices.part else tracks
     heads = _make_heads([name for name in names if name not in RETRIEVAL], corpus, probed, choices)
-    return {
-        name: heads.get(name) or _Retrieval(name, searched, choices.same_release) for name in names
-    }
+    made: dict[str, _Measurement] = {**heads}
+    for name in RETRIEVAL:
+        made[name] = _Retrieval(name, searched, choices.same_release)
+    return {name: made[name] for name in names}
 
 
 def _make_heads(

@@ -46,7 +46,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What folders hold: the tracks, and what is to be said of the other files."""
+    """The tracks in folders, and remarks on the other files."""
 
     manifest: Manifest
     remarks: tuple[Remark, ...]
@@ -89,7 +89,7 @@ def read_corpus(
         progress: Called with the files read and their total.
 
     Raises:
-        TrainingError: A folder is not there, there is no audio in any, or none of it can be used.
+        TrainingError: A folder does not exist, there is no audio in any, or none of it can be used.
     """
     for folder in folders:
         if not folder.is_dir():

@@ -65,7 +65,7 @@ def named_task(name: str, manifest: Manifest, options: Options) -> Task:
         teachers = [Teacher(o.card.name, o.card.classes, o.activations) for o in options.teachers]
         if not teachers:
             raise TrainingError(
-                f"{name}: nobody says what is; name the outputs of teachers with --teacher"
+                f"{name}: needs teachers that vote; name their outputs with --teacher"
             )
         task = opposites_task(name, teachers, OPPOSITES[name], margin=options.margin)
     elif Path(name).is_file():

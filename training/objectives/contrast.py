@@ -81,8 +81,8 @@ class Contrast(Objective[ContrastSpec]):
         if self.recipe.epochs and not self.recipe.averaging:
             for name in self.batches("validation", VALIDATION_EPOCH).without_negatives():
                 raise TrainingError(
-                    f"part 'validation': all pairs for {name!r} belong together, so no epoch can "
-                    "be told to be the best; split the corpus otherwise, or average epochs "
+                    f"part 'validation': all pairs for {name!r} belong together, so the best "
+                    "epoch cannot be chosen; split the corpus otherwise, or average epochs "
                     "(averaging)"
                 )
         return ()

@@ -55,7 +55,7 @@ class Distillation(Objective[DistillationSpec]):
         ]
         items = segments_of(teachers[0].activations, track_ids)
         if not len(items):
-            raise TrainingError(f"part {part!r}: the teachers have said nothing of its tracks")
+            raise TrainingError(f"part {part!r}: the teachers have no outputs for its tracks")
         if part == "train":
             items = seeded_generator(recipe.seed, epoch).permutation(items)[: self.spec.samples]
         embeddings = part == "train" and self.spec.embeddings > 0

@@ -115,14 +115,14 @@ class Tags(Objective[TagsSpec]):
         found: list[list[int]] = []
         for track in self.tracks[part]:
             own = [columns[genre] for genre in _genres(track) if genre in columns]
-            heard = teacher is None or len(teacher.activations.get(track.track_id, ()))
-            if 0 < len(own) <= self.spec.most_tags and heard:
+            is_taught = teacher is None or len(teacher.activations.get(track.track_id, ()))
+            if 0 < len(own) <= self.spec.most_tags and is_taught:
                 track_ids.append(track.track_id)
                 found.append(own)
         if not track_ids:
-            heard_by = " and was heard by the teacher" if teacher else ""
+            and_taught = " and outputs by the teacher" if teacher else ""
             raise TrainingError(
-                f"part {part!r}: no track has one of the {len(columns)} genres{heard_by}"
+                f"part {part!r}: no track has one of the {len(columns)} genres{and_taught}"
             )
         targets = np.zeros((len(track_ids), len(columns)), bool)
         for row, own in zip(targets, found, strict=True):

@@ -58,7 +58,7 @@ def export_run(
         RecipeError: The run's recipe cannot be used.
     """
     if folder.exists():
-        raise TrainingError(f"{folder} is there already")
+        raise TrainingError(f"{folder} exists already")
     chosen, network, notes = load_run(run)
     is_maest = isinstance(network, Maest)
     size = segment_size(network) if is_maest else chosen.segment_size

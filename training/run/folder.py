@@ -54,7 +54,7 @@ def load_run(folder: Path) -> tuple[Recipe, nn.Module, dict[str, Any]]:
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or error
         raise TrainingError(
-            f"{folder}: not a finished run: {what}; auricle-train fit goes on with it"
+            f"{folder}: not a finished run: {what}; auricle-train fit continues it"
         ) from error
     recipe = load_recipe(folder / RECIPE)
     network = build(recipe.network, max(1, len(notes["classes"])), recipe.segment_size)

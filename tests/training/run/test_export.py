@@ -143,7 +143,7 @@ def test_the_command(runs: dict[str, Path], tmp_path: Path) -> None:
     assert f"try it: auricle tag song.mp3 --model {tmp_path}/student" in done.output
     again = export(runs["resnet10"], tmp_path / "student")
     assert again.exit_code == 1
-    assert again.stderr.endswith(f"{tmp_path}/student is there already\n")
+    assert again.stderr.endswith(f"{tmp_path}/student exists already\n")
     (tmp_path / "unfinished").mkdir()
     refused = export(tmp_path / "unfinished", tmp_path / "m")
     assert refused.exit_code == 1

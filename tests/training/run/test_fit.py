@@ -225,7 +225,7 @@ def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         run(recipe(TAGS), broken, tmp_path / "run")
     with pytest.raises(
-        TrainingError, match=r"run: not a finished run: .*; auricle-train fit goes on with it"
+        TrainingError, match=r"run: not a finished run: .*; auricle-train fit continues it"
     ):
         load_run(tmp_path / "run")
 

@@ -207,7 +207,8 @@ def test_material_that_is_not_enough(whole: Material, tmp_path: Path) -> None:
     refused(
         artist,
         single,
-        "^part 'validation': all pairs for 'artist' belong together, so no epoch can be",
+        "^part 'validation': all pairs for 'artist' belong together, so the best epoch cannot be "
+        "chosen; split",
     )
     Loaders(
         objective(recipe(artist.objective.model_dump(), averaging={"begin": 1, "every": 1}), single)

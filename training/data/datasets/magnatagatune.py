@@ -89,7 +89,7 @@ def read(folder: Path, audio: Path, tags: tuple[str, ...] = TOP_50) -> tuple[Man
         if place[:1] not in FOLDERS or place[1:2] != "/":
             raise malformed(file, line, f"mp3_path {place!r} must begin with a folder, 0/ to f/")
         if clip in targets:
-            raise malformed(file, line, f"clip_id {clip} is there already")
+            raise malformed(file, line, f"clip_id {clip} is listed twice")
         for tag in tags:
             if row[columns[tag]] not in ("0", "1"):
                 raise malformed(file, line, f"{tag} {row[columns[tag]]!r} must be 0 or 1")

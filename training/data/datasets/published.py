@@ -43,7 +43,7 @@ def number(file: Path, line: int, name: str, text: str) -> float:
     """A number of a row, at least 0.
 
     Raises:
-        TrainingError: It is none.
+        TrainingError: It is not a number.
     """
     try:
         value = float(text)

@@ -200,7 +200,7 @@ class TestMagnaTagATune:
         ("old", "new", "words"),
         [
             ('"f/american', '"american', "line 2: mp3_path 'american_bach"),
-            ('"6"', '"2"', "line 3: clip_id 2 is there already"),
+            ('"6"', '"2"', "line 3: clip_id 2 is listed twice"),
             ('"guitar"', '"guitars"', "line 1: 0 columns 'guitar' in the header, must be one"),
             ('"6"\t"0"', '"6"\t"yes"', "line 3: ambient 'yes' must be 0 or 1"),
             ('"10"\t"0"', '"10"', "line 4: 52 columns, the header has 53"),
