@@ -266,7 +266,7 @@ class _Task:
         move_to: Worker that it is to have from its next turn on. Written under the scheduler's
             lock; cleared by the present worker when it hands the run over.
         open: Whether it can be advanced: set by the opener's thread once it has started, cleared
-            by its worker when it has ended.
+            by its worker when it has ended, or by the opener's if no thread could be had for it.
         queued: Whether it is among a worker's ready runs; written under that worker's lock.
         wake_ns: Monotonic time of its next timer; written by its worker's thread.
     """
