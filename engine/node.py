@@ -35,7 +35,7 @@ class Status(enum.Enum):
 class NodeParams(BaseModel):
     """Parameters of a node, as in a graph file. Unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 P = TypeVar("P", bound=NodeParams, covariant=True, default=NodeParams)

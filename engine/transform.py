@@ -38,13 +38,16 @@ class Transform(Node[P]):
         """Reader of the input."""
         return next(iter(self.inputs.values())).reader
 
-    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> str | None:
         """Turn `count` windows into tokens.
 
         Args:
             windows: Tokens of the windows, which overlap where the hop is shorter than the frame,
                 shape `(frame_size + (count - 1) * hop_size, *axes)`; dead after this call.
             outputs: Room for the tokens of each port by name, shape `(count, *axes)`.
+
+        Returns:
+            The reason to skip the tokens after all, if they turned out to be unusable.
         """
         raise NotImplementedError
 
@@ -138,10 +141,13 @@ class Transform(Node[P]):
 
     def serve(self, count: int, streams: dict[str, Stream]) -> None:
         """Turn the next `count` windows into tokens."""
-        self.compute(
+        reason = self.compute(
             self.reader.view(count),
             {name: stream.reserve(count) for name, stream in streams.items()},
         )
+        if reason is not None:
+            self.counts[reason] += count
+            mark_skipped(streams, count, reason)
         for stream in streams.values():
             stream.commit(count, self.began_ns, self.rung, level=self.level)
 

@@ -33,7 +33,9 @@ Dimension = int | str
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class TensorSpec(_Part):
@@ -90,7 +92,7 @@ class FrontEndSpec(BaseModel):
         std: Value that they are divided by after that.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: FrontEndName
     sample_rate: Size

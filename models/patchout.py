@@ -29,7 +29,7 @@ Kept = tuple[tuple[int, ...], tuple[int, ...]]
 class Patchout(BaseModel):
     """Which patches are kept."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     keep_every: int = Field(
         1, ge=1, description="Columns of patches of which one is kept, beginning with the first."
@@ -62,7 +62,7 @@ class PatchGrid(BaseModel):
         stride: Frames, and bands, from one patch to the next.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rows: int = Field(gt=0)
     columns: int = Field(gt=0)

@@ -27,6 +27,10 @@ SHOWN_LABELS = 50
 """Labels that an error message names, at most."""
 
 
+LONGEST_S = 86_400
+"""Longest time that rules and smoothing may look at, in seconds: a day."""
+
+
 class EventRule(NodeParams):
     """When a label counts as heard.
 
@@ -39,7 +43,10 @@ class EventRule(NodeParams):
         None, ge=0, le=1, description="Activation below which it goes off; `above`, if left out."
     )
     least_s: float = Field(
-        0.0, ge=0, description="Seconds for which it has to stay above before it comes on."
+        0.0,
+        ge=0,
+        le=LONGEST_S,
+        description="Seconds for which it has to stay above before it comes on.",
     )
 
     @model_validator(mode="after")
@@ -56,7 +63,10 @@ class AggregatorParams(NodeParams):
         "mean", description="Kind of smoothing over time."
     )
     window_s: float = Field(
-        6.0, gt=0, description="Seconds that smoothing looks back; for exponential, time constant."
+        6.0,
+        gt=0,
+        le=LONGEST_S,
+        description="Seconds that smoothing looks back; for exponential, time constant.",
     )
     top_k: int | None = Field(
         None, gt=0, description="Most labels in a prediction, strongest first; all, if left out."

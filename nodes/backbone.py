@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from auricle.engine.command import Change, Command
@@ -20,6 +22,8 @@ from auricle.nodes.backbone_params import LONGEST_DEADLINE_S, BackboneParams
 from auricle.nodes.mel_spectrogram import mel_axis
 from auricle.nodes.model_outputs import ModelOutputs
 from auricle.nodes.predictions import FLOAT32
+
+log = logging.getLogger(__name__)
 
 LEAST_DEADLINE_S = 0.5
 """Shortest deadline in seconds, however short the hop: a pause of the machine is not overload."""
@@ -241,14 +245,14 @@ class Backbone(Deferring[BackboneParams]):
         self.elsewhere_ns["inference"] += time.monotonic_ns() - began
         return done
 
-    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+    def compute(self, windows: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> str | None:
         assert self._inference is not None
         self._choose_level()
         segment = self._segments.normalised(windows)
         began = time.monotonic_ns()
         values = self._inference.run(self._outputs.names, self.reader.position, segment)
         self.elsewhere_ns["inference"] += time.monotonic_ns() - began
-        self._outputs.write(values, outputs)
+        return self._write_tokens(values, outputs)
 
     def hand_out(self, window: NDArray[Any]) -> inference.PendingSegment:
         assert self._seat is not None
@@ -271,5 +275,17 @@ class Backbone(Deferring[BackboneParams]):
         if job.results is None:
             raise AuricleError(job.error or "inference failed", node=self.name)
         self.elsewhere_ns["inference"] += job.cost_ns
-        self._outputs.write(job.results, outputs)
-        return None
+        return self._write_tokens(job.results, outputs)
+
+    def _write_tokens(
+        self, values: list[NDArray[np.float32]], outputs: dict[str, NDArray[Any]]
+    ) -> str | None:
+        """Write the tokens of a segment; returns the reason to skip them if any is not finite."""
+        if all(np.isfinite(value).all() for value in values):
+            self._outputs.write(values, outputs)
+            return None
+        if not self.counts["nan"]:
+            log.warning(
+                "%s: %s gave NaN or infinity; such segments are skipped", self.name, self.card.name
+            )
+        return "nan"

@@ -41,7 +41,7 @@ class BackboneParams(NodeParams):
         True,
         description="Compute what overlapping segments share once, where the model allows it.",
     )
-    threads: int = Field(1, gt=0, description="Threads that share one inference.")
+    threads: int = Field(1, gt=0, le=256, description="Threads that share one inference.")
     batch: int | None = Field(
         None,
         gt=0,

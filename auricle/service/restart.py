@@ -16,6 +16,10 @@ LONGEST_GROWTH = 60
 """Most doublings of the pause: by then it has reached its longest, and more might overflow."""
 
 
+LONGEST_S = 86_400
+"""Longest pause that may be asked for, in seconds: a day."""
+
+
 class RestartPolicy(Form):
     """When a stream that has ended is started again, and after how long a pause."""
 
@@ -24,12 +28,20 @@ class RestartPolicy(Form):
         description="never; on-error: after an error, unless the graph itself is invalid; always: "
         "also after the end of the input.",
     )
-    first_pause_s: float = Field(1.0, gt=0, description="Seconds before the first restart.")
+    first_pause_s: float = Field(
+        1.0, gt=0, le=LONGEST_S, description="Seconds before the first restart."
+    )
     longest_pause_s: float = Field(
-        60.0, gt=0, description="Longest pause in seconds; pauses double from try to try."
+        60.0,
+        gt=0,
+        le=LONGEST_S,
+        description="Longest pause in seconds; pauses double from try to try.",
     )
     good_after_s: float = Field(
-        10.0, ge=0, description="Seconds of audio after which pauses start over with the first."
+        10.0,
+        ge=0,
+        le=LONGEST_S,
+        description="Seconds of audio after which pauses start over with the first.",
     )
 
     @model_validator(mode="after")

@@ -19,7 +19,9 @@ LONGEST_STEM = 80
 class Form(BaseModel):
     """Base class of the parts of a graph file; they refuse unknown fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class StreamSpec(Form):

@@ -43,7 +43,9 @@ ROOM_POLL_S = 0.005
 class InputParams(NodeParams):
     """Parameters of every input."""
 
-    sample_rate: int = Field(16000, gt=0, description="Rate that audio is resampled to, Hz.")
+    sample_rate: int = Field(
+        16000, gt=0, le=1_000_000, description="Rate that audio is resampled to, Hz."
+    )
 
 
 InputP = TypeVar("InputP", bound=InputParams, covariant=True, default=InputParams)

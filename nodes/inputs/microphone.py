@@ -147,12 +147,17 @@ class MicrophoneParams(InputParams):
         description="Name as `auricle devices` shows it; the system's default, if left out.",
     )
     channels: int | None = Field(
-        None, gt=0, description="Channels to mix; the first two that it has, if left out."
+        None, gt=0, le=256, description="Channels to mix; the first two that it has, if left out."
     )
     device_rate: int | None = Field(
-        None, gt=0, description="Rate to open it at, Hz; its default rate, if left out."
+        None,
+        gt=0,
+        le=1_000_000,
+        description="Rate to open it at, Hz; its default rate, if left out.",
     )
-    block_size: int = Field(0, ge=0, description="Frames of a block; 0 leaves it to the system.")
+    block_size: int = Field(
+        0, ge=0, le=1_000_000, description="Frames of a block; 0 leaves it to the system."
+    )
 
 
 class Microphone(Input[MicrophoneParams]):

@@ -25,8 +25,8 @@ STOP_POLL_S = 0.1
 class StdinInputParams(InputParams):
     """Parameters of `StdinInput`."""
 
-    rate: int = Field(44100, gt=0, description="Sample rate of the input, Hz.")
-    channels: int = Field(2, gt=0, description="Channels of the input.")
+    rate: int = Field(44100, gt=0, le=1_000_000, description="Sample rate of the input, Hz.")
+    channels: int = Field(2, gt=0, le=256, description="Channels of the input.")
     format: Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"] = Field(
         "s16le", description="Sample format of the input."
     )

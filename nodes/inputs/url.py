@@ -22,7 +22,7 @@ class UrlInputParams(InputParams):
 
     url: str = Field(pattern=r"^[a-z0-9+]+://", description="Address, with its scheme.")
     timeout_s: float = Field(
-        10.0, gt=0, description="Longest wait for a connection or for data, seconds."
+        10.0, gt=0, le=3600, description="Longest wait for a connection or for data, seconds."
     )
     reconnect: bool = Field(True, description="Connect again when the connection is lost.")
     max_retries: int | None = Field(

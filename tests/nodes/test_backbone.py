@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 from auricle.engine.graph import Graph
+from auricle.engine.marks import Skip
 from auricle.engine.scheduler import run_offline
 from auricle.engine.testing import Player, Recorder
 from auricle.errors import AuricleError, ConfigError, GraphError
@@ -145,3 +149,76 @@ def test_streams_share_one_session(tiny: Path) -> None:
     first = open_session(tiny, ("cpu",), 1)
     assert open_session(tiny, ("CPUExecutionProvider",), 1) is first
     assert open_session(tiny, ("cpu",), 2) is not first
+
+
+def broken(tiny: Path, folder: Path, least: float) -> Path:
+    """A copy of the model that gives NaN where the sum of its embedding is less than `least`."""
+    changed(tiny, folder, sha256=None)
+    model = onnx.load(folder / "model.onnx")
+    (made,) = (node for node in model.graph.node if "embeddings" in node.output)
+    made.output[0] = "before"
+    place = list(model.graph.node).index(made) + 1
+    more = [
+        helper.make_node("ReduceSum", ["before", "axis"], ["sum"], keepdims=1),
+        helper.make_node("Sub", ["sum", "least"], ["excess"]),
+        helper.make_node("Sqrt", ["excess"], ["root"]),
+        helper.make_node("Mul", ["before", "root"], ["embeddings"]),
+    ]
+    for node in reversed(more):
+        model.graph.node.insert(place, node)
+    model.graph.initializer.append(
+        numpy_helper.from_array(np.array([[least]], np.float32), "least")
+    )
+    onnx.save(model, folder / "model.onnx")
+    return folder
+
+
+def run(folder: Path, segments: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The embeddings of segments, by the model itself."""
+    session = onnxruntime.InferenceSession(
+        folder / "model.onnx", providers=["CPUExecutionProvider"]
+    )
+    return np.asarray(session.run(["embeddings"], {"mel": segments})[0])
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_segments_for_which_the_model_gives_nan_are_skipped(
+    tiny: Path, tmp_path: Path, batch: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 80_000).astype(np.float32)
+    samples *= np.linspace(0, 4, len(samples), dtype=np.float32) ** 4
+    mel = mel_spectrogram(samples, FRONT_ENDS["musicnn"])
+    segments = np.stack([mel[n : n + 40] for n in range(0, len(mel) - 39, 7)])
+    sums = np.sort(run(tiny, segments).sum(axis=1))
+    middle = len(sums) // 2
+    # Between two segments, so that rounding decides none of them.
+    folder = broken(tiny, tmp_path / "broken", (sums[middle] + sums[middle + 1]) / 2)
+    finite = np.isfinite(run(folder, segments)).all(axis=1)
+    assert np.count_nonzero(finite) == len(sums) - middle - 1
+
+    predictions, embeddings = Recorder("p", Prediction), Recorder("e")
+    backbone = Backbone("backbone", model=str(folder), hop_size=7, batch=batch)
+    nodes = [Player("in", samples), MelSpectrogram("mel"), backbone, predictions, embeddings]
+    edges = [
+        ("in", "mel"),
+        ("mel", "backbone"),
+        ("backbone.predictions", "p"),
+        ("backbone.embeddings", "e"),
+    ]
+    run_offline(Graph("g", nodes, edges))
+    assert (
+        sorted(embeddings.tokens) == sorted(predictions.tokens) == np.flatnonzero(finite).tolist()
+    )
+    assert backbone.counts["nan"] == np.count_nonzero(~finite)
+    skipped = [mark for mark in embeddings.marks if isinstance(mark, Skip)]
+    assert {mark.reason for mark in skipped} == {"nan"}
+    assert sum(mark.stop - mark.start for mark in skipped) == backbone.counts["nan"]
+    assert caplog.text.count("tiny gave NaN or infinity") == 1
+
+
+@pytest.mark.parametrize(
+    "params", [{"deadline_s": float("nan")}, {"batch_wait_s": float("inf")}, {"threads": 3000}]
+)
+def test_parameters_out_of_any_use_are_refused(tiny: Path, params: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"backbone: {next(iter(params))}="):
+        Backbone("backbone", model=str(tiny), **params)
