@@ -17,6 +17,7 @@ from auricle.wire.codec import Envelope, decode, decode_envelope, decode_map, en
 from auricle.wire.connection import PING_S, Connection, Keys
 from auricle.wire.losses import Losses
 from auricle.wire.messages import ENGINE, Heartbeat, Message
+from auricle.wire.token import read_token
 
 REQUEST_TIMEOUT_S = 5.0
 """Longest wait for the answer to a request, in seconds, by default."""
@@ -212,6 +213,8 @@ def request(
     """
     connection = Connection(zmq.REQ, address, keys)
     try:
+        if keys is None and (token := read_token(address)) is not None:
+            arguments["token"] = token
         connection.socket.send(encode_map({"command": command, **arguments}))
         frames = connection.receive(timeout_s)
         if frames is None:

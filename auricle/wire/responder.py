@@ -5,6 +5,7 @@ A slow command therefore delays no message.
 
 from __future__ import annotations
 
+import hmac
 import logging
 import socket
 import threading
@@ -16,6 +17,7 @@ import zmq
 from auricle.errors import WireError, one_line
 from auricle.wire.codec import decode_map, encode_map, shortened
 from auricle.wire.commands import Command
+from auricle.wire.token import Token
 
 LONGEST_ERROR = 1000
 """Most characters of an error in an answer."""
@@ -31,12 +33,16 @@ class Responder(threading.Thread):
     Args:
         opened: Bound REP socket; used and closed on this thread only, once it runs.
         commands: Commands by name; the caller may add others at any time, on any thread.
+        token: Token that a request must carry; None if every request is answered.
     """
 
-    def __init__(self, opened: zmq.Socket[bytes], commands: Mapping[str, Command]) -> None:
+    def __init__(
+        self, opened: zmq.Socket[bytes], commands: Mapping[str, Command], token: Token | None = None
+    ) -> None:
         super().__init__(name="control", daemon=True)
         self._socket = opened
         self._commands = commands
+        self._token = token
         # Closing the writer, on any thread, ends the poll of the reader on this one.
         self._wake_reader, self._wake_writer = socket.socketpair()
 
@@ -78,9 +84,17 @@ class Responder(threading.Thread):
             raise WireError(f"a request is one frame; this one has {len(frames)}")
         arguments = decode_map(frames[0])
         del arguments["v"]
+        token = arguments.pop("token", None)
+        if self._token is not None and not _is_equal(token, self._token.value):
+            raise WireError(f"the request has no valid token; it is in {self._token.path}")
         name = arguments.pop("command", None)
         command = self._commands.get(name) if isinstance(name, str) else None
         if command is None:
             known = ", ".join(sorted(self._commands))
             raise WireError(f"no command {shortened(name)}; commands are: {known}")
         return command(arguments)
+
+
+def _is_equal(given: object, token: str) -> bool:
+    """Whether this is the token; takes equally long wherever they differ."""
+    return isinstance(given, str) and hmac.compare_digest(given.encode(), token.encode())

@@ -35,6 +35,7 @@ from auricle.wire.messages import Array, Computed, Heartbeat, Message, Percentil
 from auricle.wire.responder import Responder
 from auricle.wire.security import Guard, refuse_old_peers
 from auricle.wire.settings import ServerSettings, WireSpec
+from auricle.wire.token import Token, make_token, remove_token
 
 LONGEST_SUBSCRIPTION = 512
 """Most bytes of a subscription; whoever sends a longer one is disconnected."""
@@ -131,6 +132,7 @@ class Server:
         # Written by `start` and `stop` only.
         self._guard: Guard | None = None
         self._responder: Responder | None = None
+        self._token: Token | None = None
         self._thread: threading.Thread | None = None
         # Set once, by `stop`, before it wakes the thread that sends, which reads it.
         self._stopping = False
@@ -204,7 +206,9 @@ class Server:
                     self._channels[name] = Channel(opened, engine, self._settings.listed_topics)
             if self._spec.control:
                 control = self._bind("control", self._spec.control, zmq.REP)
-                self._responder = Responder(control, self.commands)
+                if self._guard is None and not self._spec.shared:
+                    self._token = make_token(self.addresses["control"])
+                self._responder = Responder(control, self.commands, self._token)
         except AuricleError:
             self._close()
             self._context.destroy(linger=0)
@@ -267,6 +271,9 @@ class Server:
 
     def _close(self) -> None:
         self._channels = {}
+        if self._token is not None:
+            remove_token(self._token)
+            self._token = None
         if self._guard is not None:
             self._guard.stop()
         self._wake_reader.close()

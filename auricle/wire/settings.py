@@ -31,6 +31,11 @@ class WireSpec(_Strict):
     )
     arrays: str | None = Field(None, description="Address for mel frames and embeddings.")
     control: str | None = Field(None, description="Address for commands.")
+    shared: bool = Field(
+        False,
+        description="Let every user of this machine send commands; otherwise only the one who runs "
+        "the engine can, by a token.",
+    )
     curve: CurveSpec | None = Field(
         None, description="Keys; required for addresses that other machines can reach."
     )

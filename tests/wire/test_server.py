@@ -72,7 +72,9 @@ def start() -> Iterator[Start]:
     servers = []
 
     def new(settings: ServerSettings = QUICK, **addresses: Any) -> Server:
-        servers.append(Server(WireSpec(**{"publish": ANY, **addresses}), "1.2.3", settings))
+        servers.append(
+            Server(WireSpec(**{"publish": ANY, "shared": True, **addresses}), "1.2.3", settings)
+        )
         servers[-1].start()
         return servers[-1]
 

@@ -25,7 +25,8 @@ PATIENCE_MS = 20_000
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server(
-        WireSpec(publish=ANY, arrays=ANY, control=ANY), settings=ServerSettings(heartbeat_s=0.1)
+        WireSpec(publish=ANY, arrays=ANY, control=ANY, shared=True),
+        settings=ServerSettings(heartbeat_s=0.1),
     )
     made.handle("ping", lambda: "pong")
     made.start()
