@@ -33,7 +33,7 @@ class ObjectiveSpec(RecipePart):
     kind: str
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse what the rest of the recipe does not allow.
+        """Check that the objective fits the rest of the recipe.
 
         Raises:
             ValueError: The objective cannot be trained as the recipe says.
@@ -163,7 +163,7 @@ class Recipe(RecipePart):
         description="0 leaves the network as initialised: a baseline."
     )
     batch_size: Positive = Field(
-        description="Segments or pairs that go through the network at once."
+        description="Segments or pairs that pass through the network together."
     )
     batches_per_step: Positive = Field(
         1,

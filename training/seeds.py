@@ -6,11 +6,11 @@ import numpy as np
 
 
 def seeded_generator(seed: int, epoch: int, *more: int) -> np.random.Generator:
-    """The generator of one thing in one epoch: the same in every process, also after a restart.
+    """The generator of one item in one epoch: the same in every process, also after a restart.
 
     Args:
         seed: Seed of the recipe, not negative.
         epoch: Number of the epoch.
-        more: What else tells the thing from others, as the number of its batch.
+        more: Further numbers that distinguish it, such as the number of a batch.
     """
     return np.random.default_rng([seed, epoch, *more])

@@ -46,9 +46,9 @@ def agree(
 ) -> None:
     """Compare the outputs of a STUDENT with those of its TEACHERS, segment by segment.
 
-    All are folders of auricle-train teach, with the same segments. A Markdown table: Spearman's
-    correlation over all segments, averaged over tags; and the share of segments with the same
-    strongest tag.
+    All are folders of auricle-train teach, with the same segments. Prints Markdown tables of
+    Spearman's correlation over all segments, averaged over tags, and the percentage of segments
+    with the same strongest tag.
     """
     from auricle.training.data.outputs import Outputs
     from auricle.training.evaluation.agreement import ALL, agreements

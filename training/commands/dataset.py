@@ -37,8 +37,8 @@ def dataset(
 ) -> None:
     """Read a published data set into a manifest, and its classes into a task file beside it.
 
-    FOLDER has the lists or tables as they are published, AUDIO the music; of `folders`, a folder a
-    class, both are one. The task file is what auricle-train heads and evaluate take as a task.
+    FOLDER has the lists or tables as published, AUDIO the music. The kind `folders` has one folder
+    per class, and no separate AUDIO. The task file is for auricle-train heads and evaluate.
 
     The exit code is 3 if files of `folders` were left out because they cannot be opened; they are
     listed.

@@ -95,7 +95,7 @@ def evaluate(
 ) -> None:
     """Compare models by their OUTPUTS for the tracks of MANIFEST.
 
-    Several OUTPUTS with commas between are one model, trained from several seeds: its figures are
+    Several OUTPUTS separated by commas are one model trained from several seeds; its figures are
     means over them. Writes results.md, results.json and plots. Exit code 3: done, but without
     tracks that a model lacks.
     """

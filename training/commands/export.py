@@ -34,7 +34,7 @@ def export(
     licence: str | None,
     description: str | None,
 ) -> None:
-    """Make a model FOLDER of a finished RUN, which auricle run and auricle tag take at once."""
+    """Export a finished RUN as a model FOLDER, ready for auricle run and auricle tag."""
     from auricle.training.run.export import export_run
 
     card = export_run(run, folder, name or folder.name, precision, hop_size, licence, description)  # type: ignore[arg-type]  # click has looked

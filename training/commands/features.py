@@ -30,8 +30,8 @@ def features(
 ) -> None:
     """Compute mel spectrograms of the tracks of a MANIFEST, as the engine does.
 
-    They are stored as float16. What is stored already is left alone, so an interrupted run
-    continues. Exits with 3 if some tracks could not be used; they are listed.
+    They are stored as (frames, bands) float16. Tracks that are already stored are skipped, so an
+    interrupted run continues. Exits with 3 if some tracks could not be used; they are listed.
     """
     from auricle.training.data.features import compute_features, open_features
 

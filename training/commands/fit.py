@@ -50,7 +50,7 @@ def fit(
     workers: int,
     accelerator: str,
 ) -> None:
-    """Train what a RECIPE describes, one that comes with Auricle or a YAML file.
+    """Train the network of a RECIPE, which comes with Auricle or is a YAML file.
 
     An interrupted run in OUT continues after its last epoch. With several
     processes: torchrun --nproc-per-node 2 -m auricle.train fit ...

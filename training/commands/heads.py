@@ -76,8 +76,8 @@ def heads(
 ) -> None:
     """Train a head on the embeddings in OUTPUTS for the tracks of MANIFEST.
 
-    It is tested first, on held-out tracks. The head that is written is then trained with all tracks
-    but those that choose its weights; with --folds 0, with the training part alone.
+    The head is first tested on held-out tracks. The one that is written is then trained on all
+    tracks except those that choose its weights; with --folds 0, on the training part only.
     Exit code 3: done, but without some tracks of the manifest.
     """
     from auricle.names import NAME

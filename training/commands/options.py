@@ -82,7 +82,7 @@ class TaskOptions:
         """Tasks of some tracks of a corpus, by name.
 
         Raises:
-            TrainingError: There is no such task, or none of its tracks is left.
+            TrainingError: A task is unknown, or none of its tracks is left.
         """
         from auricle.training.data.manifest_tasks import only
         from auricle.training.data.outputs import Outputs

@@ -42,7 +42,8 @@ def teach(
 ) -> None:
     """Store activations and embeddings of MODELs, names or folders, over segments of the corpus.
 
-    For distillation, and for heads on embeddings. What is stored already is left alone.
+    For distillation, and for heads on embeddings. A segment begins every --hop-size frames. Tracks
+    that are already stored are skipped.
     """
     from auricle.training.data.outputs import store_outputs
 

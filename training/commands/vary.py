@@ -25,8 +25,8 @@ from auricle.training.data.manifest import Manifest
 def vary(manifest: Path, features: Path, out: Path, times: int, seed: int) -> None:
     """Make variations of the training tracks: filtered, shifted, stretched, mixed with each other.
 
-    They are added to the FEATURES, and only the new manifest names them. For distillation: run
-    the teachers on them, with auricle-train teach, and a student has more to learn from.
+    Their mel frames are added to FEATURES, and only the new manifest lists them. For distillation:
+    run the teachers on them with auricle-train teach, to give a student more to learn from.
     """
     from rich.console import Console
     from rich.progress import Progress

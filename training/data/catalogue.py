@@ -30,9 +30,9 @@ class Catalogue:
     """Releases, artists and labels of tracks, each as a number.
 
     Attributes:
-        releases: Releases of each track; rows are tracks.
-        artists: Artists of each track.
-        labels: Labels of each track.
+        releases: Releases of each track, (tracks, releases); columns are int32.
+        artists: Artists of each track, (tracks, artists).
+        labels: Labels of each track, (tracks, labels).
 
     Raises:
         TrainingError: The numbers of tracks differ.
@@ -52,7 +52,7 @@ class Catalogue:
 
     @classmethod
     def of_tracks(cls, tracks: Iterable[Track]) -> Catalogue:
-        """The catalogue of tracks, which are rows in their order."""
+        """Build the catalogue of `tracks`; row i of each (tracks, n) table is track i."""
         tracks = list(tracks)
         strings = pa.list_(pa.string())
 
@@ -64,9 +64,10 @@ class Catalogue:
 
     @classmethod
     def load(cls, file: Path, split: Part = "train") -> Catalogue:
-        """The catalogue of one part of a manifest file, in its order.
+        """Read the catalogue of one part of a manifest file, in its order.
 
-        A column is read at a time, and no `Track` is made, which millions of tracks need.
+        The file is read column by column, without creating a `Track` per row, since a corpus can
+        have millions of tracks.
 
         Raises:
             TrainingError: The file does not exist, or is not a manifest.

@@ -52,7 +52,7 @@ class Corpus:
     remarks: tuple[Remark, ...]
 
     def count(self, kind: Kind) -> int:
-        """Files with this remark."""
+        """Number of files with this remark."""
         return sum(remark.kind == kind for remark in self.remarks)
 
 
@@ -82,14 +82,14 @@ def read_corpus(
     it.
 
     Args:
-        folders: Looked at in this order, the files of each sorted by path.
-        least_s: Shorter ones are left out.
-        workers: Processes that decode.
-        describe: Corrects the tags of a file.
-        progress: Called with the files read and their total.
+        folders: Folders, searched in this order; the files of each are sorted by path.
+        least_s: Shortest duration in seconds; shorter files are left out.
+        workers: Number of processes that decode.
+        describe: Function that corrects the tags of a file.
+        progress: Function called with the number of files read so far and their total.
 
     Raises:
-        TrainingError: A folder does not exist, there is no audio in any, or none of it can be used.
+        TrainingError: A folder does not exist, no folder has audio, or none of it can be used.
     """
     for folder in folders:
         if not folder.is_dir():

@@ -18,7 +18,7 @@ class Csr:
 
     Attributes:
         starts: (rows + 1,) int64; row `i` has `columns[starts[i] : starts[i + 1]]`.
-        columns: Columns of all rows, int32, one row after the other.
+        columns: (values,) int32, columns of all rows, one row after the other.
         n_columns: Number of columns; all values of `columns` are below it.
 
     Raises:
@@ -40,11 +40,12 @@ class Csr:
 
     @classmethod
     def of(cls, counts: NDArray[np.int64], columns: NDArray[np.int32], n_columns: int) -> Self:
-        """From rows in any order, with repetitions.
+        """Build from rows whose columns are in any order, and may repeat.
 
         Args:
-            counts: (rows,), values in each row.
-            columns: Values of all rows, one after the other, from 0 to `n_columns - 1`.
+            counts: (rows,) int64, number of values in each row.
+            columns: (counts.sum(),) int32, values of all rows, one after the other, from 0 to
+                `n_columns - 1`.
             n_columns: Number of columns.
         """
         rows = len(counts)
@@ -61,7 +62,7 @@ class Csr:
 
     @classmethod
     def of_lists(cls, lists: Iterable[Iterable[int]], n_columns: int) -> Self:
-        """From the columns of each row, in any order."""
+        """Build from the columns of each row, in any order; values are stored as int32."""
         rows = [list(row) for row in lists]
         columns = np.array([column for row in rows for column in row], np.int32)
         return cls.of(np.array([len(row) for row in rows], np.int64), columns, n_columns)
@@ -73,7 +74,7 @@ class Csr:
         return self.columns[self.starts[row] : self.starts[row + 1]]
 
     def transposed(self) -> Csr:
-        """Rows of each column; the arrays are new."""
+        """The transpose, (n_columns, rows): the rows of each column. The arrays are new."""
         starts, columns = _transpose(self.starts, self.columns, self.n_columns)
         return Csr(starts, columns, len(self))
 

@@ -25,15 +25,15 @@ SILENCE: Final = 10 ** (-60 / 20)
 of a sound card stay below."""
 
 BLOCK: Final = 65536
-"""Samples per channel that are decoded at once."""
+"""Samples per channel decoded in one block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """What a file decodes to.
+    """Result of decoding a file.
 
     Attributes:
-        duration_s: Length of what was decoded, in seconds.
+        duration_s: Length of the decoded audio, in seconds.
         sha256: Hash of the rate, the number of channels, and the samples as 16-bit integers with
             interleaved channels. Tags, the container and lossless compression do not change it;
             another encoding does.
@@ -44,13 +44,14 @@ class Audio:
 
 
 def examine(file: Path) -> Audio:
-    """Decode `file` to its end.
+    """Decode `file` to its end, and measure its duration in seconds.
 
-    An Ogg file that was cut off is taken as it is: its length is known from its end alone.
+    A truncated Ogg file is accepted: its declared length is read from its last page.
 
     Raises:
-        TrainingError: It does not decode, is much shorter or longer than it declares, or is silent.
-        OSError: It cannot be read.
+        TrainingError: The file does not decode, is much shorter or longer than it declares, or is
+            silent (below -60 dB throughout).
+        OSError: The file cannot be read.
     """
     if not file.stat().st_size:
         raise TrainingError(f"{file}: an empty file")

@@ -89,7 +89,7 @@ def open_features(folder: Path) -> Store:
 
 
 def _features(track: Track, front_end: FrontEnd) -> Rows | str:
-    """Mel frames, or why there are none."""
+    """Mel frames, or the reason why they could not be computed."""
     try:
         samples = read_samples(track.path, front_end.sample_rate)
     except InputError as error:

@@ -25,10 +25,10 @@ from auricle.nodes.signal.audio_files import SUFFIXES
 from auricle.training.data.tags import Tags, clean, key, unique
 
 LEAST_S: Final = 20.0
-"""Shorter ones are left out: jingles of victory and defeat."""
+"""Shortest track in seconds; shorter files are jingles of victory and defeat."""
 
 Progress = Callable[[str], None]
-"""Called with a line on each step."""
+"""Function called with a line of text at each step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ PACKAGES: Final = (
     ),
     Package("hedgewars-data", "Hedgewars", ("games/hedgewars/Data/Music/*",)),
     Package("hyperrogue-music", "HyperRogue", ("hyperrogue/music/*",)),
-    # Its tilesets hold wind, rain, days and nights, over and over.
+    # Its tilesets only have wind, rain, and sounds of day and night, many times over.
     Package("megaglest-data", "MegaGlest", ("games/megaglest/*/music/*",)),
     Package("singularity-music", "Endgame: Singularity", ("games/singularity/music/*",)),
-    # Of the sounds of its tracks, those that have a .music file are music.
+    # Among the sounds of its race tracks, those with a .music file are music.
     Package(
         "supertuxkart-data",
         "SuperTuxKart",
@@ -104,11 +104,12 @@ MORE: Final = tuple(
         ("zaz-data", "Zaz"),
     )
 )
-"""Packages with 15 hours more, of which less is known: for a student to hear, not to be tried on.
+"""Packages with 15 more hours of music that is less well documented: to train students on, not to
+evaluate with.
 """
 
 CREDITS: Final = (".music", "album.json", "credits.txt", "song.ini")
-"""Files, or their endings, in which games say whose music they play."""
+"""Names, or endings, of the files in which games credit their music."""
 
 ARTISTS: Final = {
     # The package's copyright file: "The package consists of three mp3 files [...] 2002 Michael
@@ -122,17 +123,17 @@ ARTISTS: Final = {
     "megaglest-data/*/indian/music/*": ("Aminos",),
     "megaglest-data/*/persian/music/*": ("Aminos",),
     "megaglest-data/*/norsemen/music/*": ("Manolo Camp",),
-    # The tag has who chose it. Copyright file: "The Romans faction uses music tracks from Mattias
-    # Westlund's album"; he is also in Wesnoth.
+    # The tag names the person who selected it. Copyright file: "The Romans faction uses music
+    # tracks from Mattias Westlund's album"; he is also in Wesnoth.
     "megaglest-data/*/romans/music/*": ("Mattias Westlund",),
     # albums/aftermath_soundtrack/license.txt: "track3_enhanced is derived from Martin Severn's
-    # original"; the menu's theme is enhanced like it, and of the game that album.json says he wrote
-    # the music of.
+    # original". The menu's theme is enhanced in the same way, and comes from the game whose music
+    # he wrote, as album.json says.
     "warzone2100-music/*/*_enhanced.opus": ("LupusMechanicus", "Martin Severn"),
     "warzone2100-music/*/music/menu.opus": ("Martin Severn",),
 }
-"""Artists by the files' places, where nothing beside the files has them or tags are wrong. They
-replace others."""
+"""Artists by path pattern, for files that have no credits or wrong tags. They take precedence over
+both."""
 
 ALIASES: Final = {
     "0zone0ne": "Max Freeman",  # as tags and .music files have him for the same tracks
@@ -144,7 +145,7 @@ ALIASES: Final = {
     "keith baylis aka vim": "Keith Baylis",
     "klaus halfmann aka hasi50": "Klaus Halfmann",
 }
-"""Artists who go by several names, which would be in two parts of the corpus. Compared as
+"""Other names of artists, who would otherwise end up in two parts of the corpus. Compared as
 `tags.key` does.
 """
 
@@ -160,16 +161,16 @@ def unpack(
     Folders that exist are left alone, so an interrupted run continues. Needs no root.
 
     Args:
-        folder: Folder for those of the packages; created if it does not exist.
+        folder: Parent of the packages' folders; created if it does not exist.
         chosen: Packages to unpack.
-        packages: Folder with the packages' .deb files; without it apt downloads and checks them.
-        report: Called with a line on each step.
+        packages: Folder with the packages' .deb files; if None, apt downloads and verifies them.
+        report: Function called with a line of text at each step.
 
     Returns:
         The folder of each package.
 
     Raises:
-        TrainingError: A package cannot be downloaded or unpacked; those before it are kept.
+        TrainingError: A package cannot be downloaded or unpacked; earlier ones are kept.
         OSError: The folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -193,18 +194,18 @@ def unpack(
 
 
 def is_of_more(path: Path) -> bool:
-    """Whether a file that `unpack` wrote is of a package in `MORE`."""
+    """Whether a file that `unpack` wrote belongs to a package in `MORE`."""
     return not {package.name for package in MORE}.isdisjoint(path.parts)
 
 
 class Credits:
-    """What the games' lists of credits say, and the tables above.
+    """Credits of the games' music, from their own lists and from the tables above.
 
     Args:
         folders: Folders that `unpack` returned.
 
     Raises:
-        TrainingError: A list is broken.
+        TrainingError: A list of credits is malformed.
     """
 
     def __init__(self, folders: Iterable[Path]) -> None:
@@ -220,7 +221,7 @@ class Credits:
                         raise TrainingError(f"{file}: not a list of credits: {error}") from error
 
     def describe(self, path: Path, tags: Tags) -> Tags:
-        """The tags of a file below one of the folders, completed and corrected."""
+        """Complete and correct the tags of a file below one of the folders."""
         folder = next(folder for folder in self._folders if path.is_relative_to(folder))
         package = self._packages[folder.name]
         listed = self._listed.get(path, Tags())
@@ -233,21 +234,21 @@ class Credits:
             artists=unique(person for name in artists for person in _persons(name)),
             releases=tags.releases or listed.releases or (package.release,),
             licence=tags.licence or f"see the copyright file of {package.name}",
-            album_artists=(),  # the game's project, by which no track is
+            album_artists=(),  # names the game's project, which composed none of the tracks
         )
 
 
 def _persons(credited: str) -> list[str]:
-    """The people of a credit, without their addresses. No name in these packages has an `and`."""
+    """The people of a credit, without addresses. No name in these packages contains `and`."""
     names = re.split(r"\s+(?:&|and)\s+", re.sub(r"\s*<[^>]*>", "", credited).strip())
     return [ALIASES.get(key(name), name) for name in names if name]
 
 
 def _listed(file: Path) -> dict[Path, Tags]:
-    """What one list of credits says of which files."""
+    """Tags by file, from one list of credits."""
     folder = file.parent
     if file.suffix == ".music":
-        # No XML: one has an address in bare `<>` in it.
+        # Not parsed as XML: one file contains an unescaped address in `<>`.
         found = re.findall(
             r'([\w-]+)\s*=\s*"([^"]*)"', file.read_text(encoding="utf-8", errors="replace")
         )
@@ -268,9 +269,10 @@ def _listed(file: Path) -> dict[Path, Tags]:
         artist = re.sub(
             r"^composed and performed by |\s+-\s+www\..*$", "", song.get("artist", ""), flags=re.I
         )
-        # The guitar and the rest of the band are two files, of one title.
+        # The guitar and the rest of the band are separate files with the same title.
         return {stem: _tags(song.get("name", ""), artist) for stem in folder.glob("*.ogg")}
-    # "City.ogg=HSR <http://elhombresinremedio.com>", in which `Pirate.ogg` is pirate.ogg.
+    # Lines such as "City.ogg=HSR <http://elhombresinremedio.com>"; case may differ: `Pirate.ogg`
+    # stands for pirate.ogg.
     files = {path.name.lower(): path for path in folder.iterdir()}
     by_name = {
         files[name.lower()]: value.split(' - "')[0]
@@ -301,7 +303,7 @@ def _deb(folder: Path, package: Package) -> Path:
 
 
 def _download(package: Package, folder: Path) -> Path:
-    """The package's file, which apt has checked against its signed list."""
+    """Download the package's file; apt verifies it against its signed list."""
     hint = (
         f"get {package.name} from packages.debian.org (bookworm) and give its folder with "
         "--packages"
@@ -310,7 +312,7 @@ def _download(package: Package, folder: Path) -> Path:
         raise TrainingError(
             f"{package.name}: needs apt-get and dpkg-deb, which are not here; elsewhere {hint}"
         )
-    # apt leaves a file alone that is there and whole.
+    # apt does not download a complete file again.
     result = subprocess.run(
         ["apt-get", "download", "-q", package.name],
         cwd=folder,
@@ -333,7 +335,7 @@ def _download(package: Package, folder: Path) -> Path:
 
 
 def _extract(file: Path, package: Package, target: Path) -> None:
-    """Write what `package.folders` name, and the copyright file, without their `usr/share/`."""
+    """Write the files in `package.folders` and the copyright file, without `usr/share/`."""
     if not shutil.which("dpkg-deb"):
         raise TrainingError(
             f"{file}: needs dpkg-deb, which is not here; Debian and Ubuntu have it in dpkg"
@@ -376,7 +378,7 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> Non
 
 
 def _drop_sounds(target: Path) -> None:
-    """Of the folders with .music files, keep the files that one names."""
+    """If there are .music files, delete the audio files that none of them names."""
     lists = list(target.rglob("*.music"))
     if not lists:
         return

@@ -34,7 +34,7 @@ class Material:
         """Tracks of a part that have features.
 
         Raises:
-            TrainingError: There are none.
+            TrainingError: The part has no tracks, or none with features.
         """
         listed = self.manifest.part(part)
         if not len(listed):

@@ -1,4 +1,4 @@
-"""Work on many tracks at once, few at a time: all of them would fill the memory."""
+"""Processing many tracks in parallel, a few at a time: all of them would fill the memory."""
 
 from __future__ import annotations
 

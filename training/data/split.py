@@ -41,7 +41,8 @@ def split(
 
     Args:
         manifest: Tracks; their present parts are ignored.
-        fractions: Shares of the duration for train, validation and test. A part with 0 stays empty.
+        fractions: Shares of the total duration in seconds, for train, validation and test. A part
+            with 0 stays empty.
         seed: Seed of the split; the same seed gives the same split.
 
     Raises:

@@ -47,7 +47,7 @@ class Store(Mapping[str, Rows]):
         width: Values of a row.
 
     Raises:
-        TrainingError: There is no store, or a shard is shorter than its index says.
+        TrainingError: The folder has no store, or a shard is shorter than its index says.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,7 +82,7 @@ class Store(Mapping[str, Rows]):
         return Store, (self.folder,)
 
     def verify(self) -> list[Path]:
-        """Read everything; returns the shards whose rows do not match their checksum."""
+        """Read all bytes, and return the shards whose rows do not match their checksum."""
         return [
             index.with_suffix(ROWS)
             for index in _indices(self.folder)

@@ -1,10 +1,10 @@
-"""What a file's tags say of its music, in one form whatever the format.
+"""Reading the tags of an audio file into one form, whatever its format.
 
 ID3 (also in WAV and AIFF), Vorbis comments (Ogg, Opus, FLAC), MP4, APEv2 and ASF are read by
-mutagen. A field has several values where its format says so: repeated fields, lists, or texts that
-are parted by a null (ID3v2.4 and APEv2). A semicolon parts artists, labels and genres in all of
-them, since that is how taggers write lists into formats without. A slash, a comma and an ampersand
-part nothing: AC/DC, "Folk, World, & Country".
+mutagen. A field has several values where its format allows it: repeated fields, lists, or texts
+separated by a null (ID3v2.4 and APEv2). A semicolon separates artists, labels and genres in every
+format, since taggers write lists that way where the format has none. Slashes, commas and ampersands
+do not separate values: AC/DC, "Folk, World, & Country".
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from mutagen.id3 import ID3, TCON
 
 from auricle.errors import TrainingError
 
-# The names that formats have for a field, in lower case. Of several groups the first with a value
-# counts.
+# The names of a field in the various formats, in lower case. The first group that has a value is
+# used.
 _TITLE: Final = (("title", "tit2", "©nam"),)
 _ALBUM_ARTISTS: Final = ("albumartist", "album artist", "tpe2", "aart", "wm/albumartist")
 _ARTISTS: Final = (
-    # Names one by one, where a tagger wrote them beside how they are credited together.
+    # Single names, which some taggers write in addition to the joint credit.
     ("artists", "txxx:artists", "----:com.apple.itunes:artists", "wm/artists"),
     ("artist", "tpe1", "©art", "author"),
     _ALBUM_ARTISTS,
@@ -87,12 +87,12 @@ PLACEHOLDERS: Final = frozenset(
 """Values written where nothing is known; they are dropped. Compared by `key`."""
 
 GENRE_PLACEHOLDERS: Final = PLACEHOLDERS | {"genre", "misc", "other"}
-"""The same for genres. "Other" is what ID3v1 has for no genre."""
+"""The same for genres. ID3v1 writes "Other" for an unknown genre."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What a file says of its music; empty where it says nothing.
+    """Tags of a file; a field that it lacks is empty.
 
     Attributes:
         title: First title, if there are several.
@@ -120,7 +120,7 @@ def read_tags(file: Path) -> Tags:
     """The tags of `file`; empty if it has none, or is of a kind that mutagen does not know.
 
     Raises:
-        TrainingError: They are there but broken.
+        TrainingError: The file has tags, but they are broken.
         OSError: The file cannot be read.
     """
     try:
@@ -142,11 +142,11 @@ def read_tags(file: Path) -> Tags:
 
 
 def clean(text: str) -> str:
-    """A value as it is kept: decoded rightly, composed (NFC), on one line, with single spaces.
+    """Normalise a value: correct its encoding, compose it (NFC), on one line with single spaces.
 
-    UTF-8 that was declared as Latin-1 is corrected, since it can be recognised: other text that
-    happens to be valid UTF-8 once it is written as Latin-1 makes no sense in any language. Other
-    encodings declared as Latin-1, such as CP1251, cannot be recognised and are left.
+    UTF-8 that was declared as Latin-1 is corrected. It can be recognised, because real Latin-1 text
+    is practically never valid UTF-8. Other encodings declared as Latin-1, such as CP1251, cannot be
+    recognised and are kept.
     """
     with contextlib.suppress(UnicodeError):
         text = text.encode("latin-1").decode()
@@ -155,12 +155,12 @@ def clean(text: str) -> str:
 
 
 def key(name: str) -> str:
-    """What two names have in common that are the same but for upper and lower case."""
+    """The form by which names are compared, the same for names that differ only in case."""
     return unicodedata.normalize("NFC", name.casefold())
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:
-    """`names` in their order; of those with the same `key`, the first."""
+    """`names` in their order, keeping the first of those that have the same `key`."""
     first: dict[str, str] = {}
     for name in names:
         first.setdefault(key(name), name)
@@ -189,9 +189,9 @@ def _names(
 
 
 def _fields(tags: Any) -> Iterator[tuple[str, list[str]]]:
-    """Names in lower case, with their values as text."""
+    """The fields of a file: names in lower case, with their values as text."""
     if isinstance(tags, ID3):
-        # Of `TXXX:label` in several frames, all; of a WCOP, its address.
+        # All values of `TXXX:label` if several frames have it; the URL of a WCOP.
         found: dict[str, list[str]] = {}
         for frame in tags.values():
             name = (

@@ -61,7 +61,7 @@ class Variation:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, n_bands: int, n_tracks: int) -> Variation:
-        """Draw a variation, with one of `n_tracks` partners."""
+        """Draw a variation for frames of `n_bands` bands, with one of `n_tracks` partners."""
         points = rng.uniform(-FILTER_DB, FILTER_DB, FILTER_POINTS)
         curve = np.interp(
             np.linspace(0, FILTER_POINTS - 1, n_bands), np.arange(FILTER_POINTS), points
@@ -96,15 +96,15 @@ def vary(
 
     Args:
         manifest: Manifest of the corpus.
-        features: Folder of `auricle.training.data.features`; variations that it has already are
-            left alone.
-        times: Variations of each track.
+        features: Folder of `auricle.training.data.features`, (frames, bands) float16 by track;
+            variations that it already has are skipped.
+        times: Number of variations of each track.
         seed: Seed of the draws.
-        report: Called with each variation.
+        report: Function called with each variation.
 
     Returns:
-        The manifest with the variations, as tracks of the training part. They have no tags, since
-        those of the track may not hold for them.
+        The manifest with the variations added to its training part. They have no tags, since those
+        of the original track may no longer apply.
 
     Raises:
         TrainingError: The folder has no features, or not those of a training track.
@@ -144,7 +144,7 @@ def _varied(
 
 
 def powers(mel: Rows | Powers, front_end: FrontEnd) -> Powers:
-    """Band powers before the compression, (frames, bands), without rounding below zero."""
+    """Band powers before the compression, (frames, bands) float32; rounding below 0 is clipped."""
     values = mel.astype(np.float32)
     grown = np.exp(values) if front_end.log == "ln" else np.power(np.float32(10), values)
     linear: Powers = (grown - np.float32(front_end.offset)) / np.float32(front_end.gain)
@@ -152,7 +152,7 @@ def powers(mel: Rows | Powers, front_end: FrontEnd) -> Powers:
 
 
 def compressed(values: Powers, front_end: FrontEnd) -> NDArray[np.float32]:
-    """As the front end does it; the inverse of `powers`."""
+    """Compress powers (frames, bands) as the front end does; the inverse of `powers`."""
     inside = np.float32(front_end.offset) + np.float32(front_end.gain) * values
     mel: Powers = np.log(inside) if front_end.log == "ln" else np.log10(inside)
     return mel

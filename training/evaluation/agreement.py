@@ -25,8 +25,8 @@ def agreements(
     """The agreement with each teacher, by the name of its model, and with `ALL` of them.
 
     Args:
-        student: Outputs of the student, whose classes are those of all teachers, as
-            `auricle.training.data.outputs.joint_classes` names them.
+        student: Outputs of the student, (segments, classes) by track; its classes are those of all
+            teachers, as `auricle.training.data.outputs.joint_classes` names them.
         teachers: Outputs of the teachers, in any order.
         track_ids: Names of the tracks to compare them on.
         least_prevalence: See `auricle.training.evaluation.metrics.agreement`.

@@ -49,12 +49,12 @@ class Result:
 
     @property
     def mean(self) -> float:
-        """Mean of the values."""
+        """Mean of the values, in the unit of the metric."""
         return float(np.mean(self.values))
 
     @property
     def deviation(self) -> float | None:
-        """Standard deviation of the values; None of a single one."""
+        """Sample standard deviation of the values, in their unit; None for a single value."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
 
@@ -87,7 +87,7 @@ def score(
     Args:
         task: Task with the true classes.
         track_ids: Names of the rows.
-        activations: (tracks, classes), columns in the order of the task's classes.
+        activations: (tracks, classes) float32, columns in the order of the task's classes.
         trained: (classes,) boolean: which classes the head was trained on, if not all; others
             count in no mean.
 
@@ -118,7 +118,14 @@ def score(
 def best_probe(
     embeddings: Embeddings, task: Task, fold: Fold, protocols: Sequence[Protocol], seed: int = 0
 ) -> Probe:
-    """A head; of several protocols, such as those of a grid, the one that validates best.
+    """Train a head with each protocol, and return the one that validates best.
+
+    Args:
+        embeddings: Embeddings of all tracks of the fold, (segments, size) each.
+        task: The classification task.
+        fold: Fold whose training and validation tracks are used.
+        protocols: One protocol, or those of a grid search.
+        seed: Seed of each training.
 
     Raises:
         TrainingError: As `train_probe`.
@@ -180,7 +187,8 @@ def learning_curve(
 ) -> list[Result]:
     """Figures of heads that were trained with few tracks a class (thesis, section 3.3.5).
 
-    Trials draw other tracks; validation and test stay whole. Arguments and errors as `heads`.
+    Each trial draws different training tracks; validation and test stay whole. `examples` are in
+    tracks per class. Other arguments and errors are as for `heads`.
     """
     results = []
     for count in examples:

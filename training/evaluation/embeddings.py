@@ -1,4 +1,4 @@
-"""What heads and retrieval read of the embeddings of tracks.
+"""Reading the embeddings of tracks, for heads and retrieval.
 
 Embeddings are a mapping from track id to an array (segments, size), float16 or float32, usually
 mapped from a file that is larger than the memory: nothing here reads more of it than it needs.
@@ -22,7 +22,7 @@ def segments(embeddings: Embeddings, track_id: str) -> NDArray[Any]:
     """Embeddings of one track, (segments, size).
 
     Raises:
-        TrainingError: There are none, or they have another form.
+        TrainingError: The track has no embeddings, or they have another shape.
     """
     if track_id not in embeddings:
         raise TrainingError(f"there are no embeddings of track {track_id!r}")
@@ -37,7 +37,7 @@ def segments(embeddings: Embeddings, track_id: str) -> NDArray[Any]:
 def random_segments(
     embeddings: Embeddings, track_ids: Sequence[str], rng: np.random.Generator
 ) -> Array:
-    """A random segment of each track, others at each call, (tracks, size)."""
+    """A random segment of each track, (tracks, size) float32; each call draws again."""
     arrays = [segments(embeddings, track_id) for track_id in track_ids]
     picks = rng.random(len(arrays))
     return _stack(
@@ -47,7 +47,7 @@ def random_segments(
 
 
 def means(embeddings: Embeddings, track_ids: Sequence[str]) -> Array:
-    """Mean of each track over its segments, (tracks, size)."""
+    """Mean of each track over its segments, (tracks, size) float32."""
     rows = [segments(embeddings, track_id).mean(axis=0, dtype=np.float32) for track_id in track_ids]
     return _stack(rows, track_ids)
 
@@ -58,7 +58,7 @@ def even_segments(
     """Segments of each track, evenly spaced if it has more than `at_most`.
 
     Returns:
-        Segments, (rows, size), and the row at which each track begins.
+        Segments, (rows, size) float32, and the first row of each track, (tracks,).
     """
     blocks = []
     for track_id in track_ids:

@@ -23,10 +23,10 @@ class Fold:
 
 
 def fixed_fold(task: Task) -> Fold:
-    """The parts that the task itself says.
+    """The fold made of the parts that the task itself defines.
 
     Raises:
-        TrainingError: One of them is empty.
+        TrainingError: A part is empty.
     """
     fold = Fold(*(tuple(task.tracks(split)) for split in ("train", "validation", "test")))
     for split in ("train", "validation", "test"):
@@ -96,10 +96,10 @@ def divide(
     came to gets the smallest group of the part with most.
 
     Args:
-        matrix: Which track has which class, (tracks, classes).
-        groups: Names, (tracks,).
-        shares: Of each part; their sum is 1.
-        rng: Draws the order of equals.
+        matrix: Which track has which class, (tracks, classes) bool.
+        groups: Name of the group of each track, (tracks,).
+        shares: Share of each part; their sum is 1.
+        rng: Generator that draws the order of groups of equal size.
 
     Returns:
         The part of each track, (tracks,).

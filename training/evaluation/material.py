@@ -55,7 +55,7 @@ def named_task(name: str, manifest: Manifest, options: Options) -> Task:
     Its parts are the manifest's unless the file has some.
 
     Raises:
-        TrainingError: No such task, or none that can be made of this corpus.
+        TrainingError: The task is unknown, or cannot be made from this corpus.
     """
     if name == "genres":
         return genre_task(manifest, min_tracks=options.min_tracks, min_artists=options.min_artists)
@@ -110,10 +110,10 @@ def folds_of(name: str, task: Task, manifest: Manifest, count: int) -> list[Fold
 
 
 def tracks_of_all(outputs: Sequence[Outputs], manifest: Manifest) -> tuple[list[str], list[str]]:
-    """Tracks of the manifest with embeddings in all outputs, and a line on each output without.
+    """Tracks with embeddings in all outputs, and a line on each output that lacks some.
 
     Raises:
-        TrainingError: There is none that all have.
+        TrainingError: No track has embeddings in all outputs.
     """
     ids = [track.track_id for track in manifest]
     lines = []
@@ -136,8 +136,8 @@ def contenders(groups: Sequence[tuple[str, Sequence[Outputs]]], stack: bool) -> 
     """Models by name; with `stack` also all of them side by side, training by training.
 
     Raises:
-        TrainingError: A name twice, a stack of one model, or of models trained a different number
-            of times.
+        TrainingError: A name is used twice, or a stack is of one model or of models that were
+            trained a different number of times.
     """
     names = [*(name for name, _ in groups), *([STACK] if stack else [])]
     for name in names:

@@ -67,7 +67,7 @@ def macro(targets: NDArray[np.bool_], activations: NDArray[Any], classes: Sequen
 def confusion(
     truth: NDArray[np.integer[Any]], predicted: NDArray[np.integer[Any]], size: int
 ) -> NDArray[np.intp]:
-    """How many tracks of class i were taken for class j, (size, size)."""
+    """Number of tracks of class i that were taken for class j, (size, size)."""
     counts = np.zeros((size, size), np.intp)
     np.add.at(counts, (truth, predicted), 1)
     return counts
@@ -81,17 +81,25 @@ def recalls(counts: NDArray[np.intp]) -> NDArray[np.float64]:
 
 
 def class_normalised_accuracy(counts: NDArray[np.intp]) -> float:
-    """The mean of `recalls` over the classes that have tracks, so that each counts the same."""
+    """The mean of `recalls` over the classes that have tracks, so that each counts the same.
+
+    Args:
+        counts: Confusion (classes, classes), in tracks.
+    """
     return float(np.nanmean(recalls(counts)))
 
 
 def prevalence(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean of each column, (classes,): the share of rows with a class, or the expected share."""
+    """Share of rows with each class, (classes,) float64: the mean of `values` (rows, classes)."""
     return np.asarray(values.mean(axis=0, dtype=np.float64))
 
 
 def spearman(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Rank correlation of each column of `a` with that of `b`; NaN where either is constant."""
+    """Rank correlation of the columns of `a` and `b`, both (rows, columns); NaN if one is constant.
+
+    Returns:
+        (columns,) float64, from -1 to 1.
+    """
     from scipy.stats import rankdata
 
     ranks = [rankdata(values, axis=0) for values in (a, b)]
@@ -101,7 +109,7 @@ def spearman(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def top_1_agreement(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Share of rows whose strongest column is the same."""
+    """Share of rows whose strongest column is the same in `a` and `b`, both (rows, columns)."""
     return float(np.mean(a.argmax(axis=1) == b.argmax(axis=1)))
 
 
@@ -113,7 +121,7 @@ class Agreement:
         spearman: Mean rank correlation over the classes that are prevalent enough.
         per_class: Rank correlation of each of these.
         top_1: Share of rows where both have the same strongest class, of all classes.
-        left_out: Classes that are rarer, or constant.
+        left_out: Classes that are too rare, or constant.
     """
 
     spearman: float

@@ -113,8 +113,8 @@ def warm_up_rate(
 ) -> float:
     """Learning rate of an epoch: up to `peak` along exp(-5 (1 - x)^2), then down to `last`.
 
-    The thesis (section 6.3.3) does not say when it falls: here, straight in the last third of the
-    epochs.
+    The thesis (section 6.3.3) does not say when it falls: here, linearly over the last third of the
+    epochs. Epochs count from 0; `warm_up` is a number of epochs.
     """
     if epoch < warm_up:
         return peak * float(np.exp(-5 * (1 - epoch / warm_up) ** 2))
@@ -141,7 +141,7 @@ class Probe:
     validation: float
 
     def activations(self, embeddings: Array) -> Array:
-        """Activations of embeddings (n, size): (n, classes)."""
+        """Activations (n, classes) float32 of embeddings (n, size) float32."""
         with torch.inference_mode():
             logits = self.network(torch.from_numpy(embeddings))
             return np.asarray((logits.sigmoid() if self.multilabel else logits.softmax(-1)).numpy())
@@ -157,7 +157,10 @@ class Probe:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The same network without torch, as `auricle.models.heads.head.save_head` takes it."""
+        """Layers of the network as NumPy arrays, for `auricle.models.heads.head.save_head`.
+
+        Weights are (inputs, outputs) float32, biases (outputs,) float32.
+        """
         last: Activation = "sigmoid" if self.multilabel else "softmax"
         linear = [module for module in self.network if isinstance(module, nn.Linear)]
         return tuple(
@@ -187,7 +190,7 @@ def train_probe(
     """Train a head; the same seed gives the same head.
 
     Args:
-        embeddings: Embeddings of all tracks named.
+        embeddings: Embeddings of all tracks named, (segments, size) each.
         task: The classification task.
         train: Ids of the tracks to train on.
         validation: Ids of the tracks that choose the epoch.
@@ -195,8 +198,8 @@ def train_probe(
         seed: Seed of initial weights, order, segments and dropout.
 
     Raises:
-        TrainingError: A part without tracks, embeddings that are missing or not finite, or a loss
-            that is not.
+        TrainingError: A part has no tracks, embeddings are missing or not finite, or the loss is
+            never finite.
     """
     for part, ids in (("train with", train), ("choose the epoch by", validation)):
         if not ids:

@@ -46,7 +46,7 @@ def corrected_ranks(
 
 
 def _p_value(a: tuple[float, float], b: tuple[float, float], runs: int) -> float:
-    """The p-value of the unpaired t-test; its limit where there is no deviation."""
+    """The p-value of the unpaired t-test; its limit if the deviation is 0."""
     from scipy.stats import ttest_ind_from_stats
 
     if a[1] == b[1] == 0:

@@ -18,10 +18,10 @@ TITLES: Final = {
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """A table a task: a row a model, a column a metric; learning curves below.
+    """A table per task, with a row per model and a column per metric; learning curves below.
 
-    Figures are mean ± standard deviation over runs; where there is one run only, the figure stands
-    alone and the head of the table says so. With several runs of each model, models are ranked by
+    Figures are mean ± standard deviation over runs; with one run only, the figure stands alone and
+    the head of the table says so. With several runs of each model, models are ranked by
     the first metric: rank, and corrected rank as in `auricle.training.evaluation.ranks`.
     """
     parts = []

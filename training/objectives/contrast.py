@@ -158,7 +158,7 @@ class PairBatches:
         return alike(self.catalogue, association, *self._sides(association, number))
 
     def without_negatives(self) -> tuple[str, ...]:
-        """Associations of which in every batch all positives belong to all anchors."""
+        """Associations without negatives: in each batch, all positives belong to all anchors."""
         return tuple(name for name in self.pairs if self._has_no_negatives(name))
 
     def _has_no_negatives(self, association: Association) -> bool:
@@ -199,11 +199,16 @@ class ContrastiveSystem(System):
         )
 
     def loss(self, batch: Batch) -> Tensor:
-        """The weighted sum of the associations' losses."""
+        """The weighted sum of the losses of all associations, a scalar.
+
+        Args:
+            batch: By association, mel frames (2, batch, frames, bands) float32, anchors first; and,
+                as "NAME alike", which positives belong to which anchors, (batch, batch) bool.
+        """
         return self._weighted_loss(batch, "train")
 
     def validation_step(self, batch: Batch, number: int) -> None:
-        """See Lightning."""
+        """Log the loss of a batch; see Lightning."""
         loss = self._weighted_loss(batch, "validation")
         self.log(self.goal, loss, batch_size=1, sync_dist=True)
 
@@ -225,7 +230,7 @@ class ContrastiveSystem(System):
     def _similarity(self, name: str, segments: Tensor) -> Tensor:
         """Similarity of each anchor to each positive, (batch, batch).
 
-        Both go through the encoder at once, as batch norm was trained.
+        Anchors and positives pass through the encoder as one batch, as batch norm was trained.
 
         Args:
             name: Name of the association.

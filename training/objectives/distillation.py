@@ -81,7 +81,7 @@ def check_teachers(teachers: Sequence[Outputs], segment_size: int, embeddings: b
         embeddings: Whether their embeddings are learned, too.
 
     Raises:
-        TrainingError: There are none, or they are not of the same segments.
+        TrainingError: There are no teachers, or their segments differ.
     """
     if not teachers:
         raise TrainingError("the recipe has teachers; name the folders of their outputs")
@@ -156,7 +156,7 @@ class TaughtBatches:
 
 
 def _rows(outputs: Mapping[str, Rows], chosen: Sequence[tuple[str, int]]) -> NDArray[np.float32]:
-    """What a teacher says of some segments of tracks, (segments, values)."""
+    """Outputs of a teacher for some segments of tracks, (segments, values) float32."""
     return np.stack([outputs[track_id][segment] for track_id, segment in chosen]).astype(np.float32)
 
 
@@ -186,7 +186,12 @@ class Student(System):
         self._validated: list[tuple[Tensor, Tensor]] = []
 
     def loss(self, batch: Batch) -> Tensor:
-        """Distance of the activations, plus that of the embeddings by its weight."""
+        """Distance of the activations plus the weighted one of the embeddings, a scalar.
+
+        Args:
+            batch: "mel" (batch, frames, bands), "activations" (batch, classes) of the teachers and,
+                for each teacher, "embeddings N" (batch, size).
+        """
         names = [f"embeddings {index}" for index in range(len(self.embedding_losses))]
         mel, activations, *taught = self.augmented(
             batch["mel"], batch["activations"], *(batch[name] for name in names)
@@ -198,14 +203,14 @@ class Student(System):
         return loss
 
     def validation_step(self, batch: Batch, number: int) -> None:
-        """See Lightning."""
+        """Log the loss of a batch; keep logits and activations, (batch, classes), for the end."""
         logits, _ = self.network(self.normalised(batch["mel"]))
         loss = activation_loss(logits, batch["activations"])
         self.log("validation/loss", loss, batch_size=len(logits), sync_dist=True)
         self._validated.append((logits.float().cpu(), batch["activations"].cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Spearman's correlation, averaged over the classes that vary at all."""
+        """Log Spearman's correlation, averaged over the classes that vary at all."""
         scores, taught = (torch.cat(part).numpy() for part in zip(*self._validated, strict=True))
         self._validated.clear()
         names = [str(index) for index in range(taught.shape[1])]

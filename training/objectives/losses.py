@@ -184,7 +184,7 @@ def multitask_loss(
     """The weighted sum of the losses of several associations.
 
     Args:
-        losses: Scalar by association.
+        losses: Loss by association, each of shape ().
         weights: Weight by association.
 
     Raises:
@@ -205,8 +205,8 @@ def soften(activations: Tensor, temperature: float) -> Tensor:
 
     A sigmoid is the softmax over two classes, "there" with the logit z and "not there" with 0; a
     temperature divides both (Hinton et al., section 2), which leaves sigmoid(z / T). From
-    activations p alone this is p^(1/T) / (p^(1/T) + (1-p)^(1/T)), which holds at 0 and 1, where
-    there is no logit.
+    activations p alone this is p^(1/T) / (p^(1/T) + (1-p)^(1/T)), which also holds at 0 and 1,
+    where the logit is infinite.
 
     Args:
         activations: Any shape, from 0 to 1.

@@ -17,7 +17,7 @@ S = TypeVar("S", bound=ObjectiveSpec)
 
 
 class Objective(ABC, Generic[S]):
-    """What is learned, from some material; a subclass for each kind, in a file of its own.
+    """What is learned, from some material; a subclass for each kind, each in its own file.
 
     The type of its fields in a recipe is the type argument of its base: a
     `class Tags(Objective[TagsSpec])` has `TagsSpec`.
@@ -55,7 +55,7 @@ class Objective(ABC, Generic[S]):
 
     @abstractmethod
     def batches(self, part: Part, epoch: int) -> Batches:
-        """The batches of an epoch, from nothing but the recipe, the material and the arguments.
+        """The batches of an epoch; they depend only on the recipe, the material and the arguments.
 
         Args:
             part: "train" or "validation".
@@ -83,6 +83,6 @@ class Objective(ABC, Generic[S]):
         """Classes that validation cannot measure.
 
         Raises:
-            TrainingError: It cannot tell which epoch is the best.
+            TrainingError: The best epoch cannot be determined by validation.
         """
         return ()

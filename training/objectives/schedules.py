@@ -59,8 +59,8 @@ def is_averaged(epoch: int, *, first: int = 50, every: int = 5) -> bool:
     """Whether the weights at the end of an epoch count in the average.
 
     MAEST takes every fifth epoch from epoch 50. The average itself is
-    `torch.optim.swa_utils.AveragedModel`, whose `update_parameters` is to be called then; its
-    running mean is that of all weights it was given. Networks with batch normalisation need their
+    `torch.optim.swa_utils.AveragedModel`, whose `update_parameters` must be called then; it
+    keeps a running mean of all weights it was given. Networks with batch normalisation need their
     statistics from data again (`update_bn`).
 
     Args:

@@ -46,7 +46,7 @@ class System(lightning.LightningModule):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """The loss of a batch, a scalar."""
+        """The loss of a batch, a scalar; mel frames in it are (..., frames, bands) float32."""
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """See Lightning."""

@@ -157,12 +157,12 @@ class Tagged:
 
 
 def tag_names(tracks: Sequence[Track], least_tracks: int) -> tuple[str, ...]:
-    """The tags of at least so many tracks, the most frequent first.
+    """The tags of at least `least_tracks` tracks, most frequent first.
 
-    Spellings of one tag are one; it has the most frequent of them.
+    Different spellings count as one tag, named by the most frequent of them.
 
     Raises:
-        TrainingError: There are none.
+        TrainingError: No tag has so many tracks.
     """
     spellings = Counter(genre for track in tracks for genre in track.genres)
     spelling = {normalised(name): name for name, _ in reversed(spellings.most_common())}
@@ -287,14 +287,14 @@ class Tagging(System):
         return multi_label_loss(logits, targets)
 
     def validation_step(self, batch: Batch, number: int) -> None:
-        """See Lightning."""
+        """Log the loss of a batch; keep its logits and targets, (batch, tags), for the end."""
         logits, _ = self.network(self.normalised(batch["mel"]))
         loss = multi_label_loss(logits, batch["targets"])
         self.log("validation/loss", loss, batch_size=len(logits), sync_dist=True)
         self._validated.append((logits.float().cpu(), batch["targets"].cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Macro average precision over tags that some validation tracks have and some lack."""
+        """Log macro average precision over tags that some validation tracks have and some lack."""
         scores, targets = (torch.cat(part).numpy() for part in zip(*self._validated, strict=True))
         self._validated.clear()
         names = [str(index) for index in range(targets.shape[1])]

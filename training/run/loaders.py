@@ -44,7 +44,7 @@ class Loaders(lightning.LightningDataModule):
         """The batches of an epoch.
 
         Raises:
-            TrainingError: There are too few.
+            TrainingError: The epoch has too few batches.
         """
         recipe = self.objective.recipe
         made = self.objective.batches(part, epoch)

@@ -43,7 +43,7 @@ def recipe_summary(name: str) -> str:
     """The first sentence of what a recipe says about itself; its other fields are not checked.
 
     Raises:
-        RecipeError: There is no such recipe, or it is not YAML.
+        RecipeError: The recipe does not exist, or is not YAML.
     """
     _, content = _read(name)
     return " ".join(str(content.get("about", "")).split()).partition(". ")[0].rstrip(".")
@@ -58,7 +58,8 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> R
             objective or schedule of another name or kind begins with its defaults.
 
     Raises:
-        RecipeError: There is no such recipe, it is not YAML, or a field is unknown or out of range.
+        RecipeError: The recipe does not exist or is not YAML, or a field is unknown or out of
+            range.
     """
     path, content = _read(name)
     try:

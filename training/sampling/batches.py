@@ -29,10 +29,10 @@ class Batches(Protocol):
 
 
 def batch_items(number: int, batch_size: int, n_items: int) -> slice:
-    """Which items a batch has; the last batch may have fewer than `batch_size`.
+    """The range of items in a batch; the last batch may have fewer than `batch_size`.
 
     Raises:
-        IndexError: There is no batch of that number.
+        IndexError: `number` is not that of a batch.
     """
     start = number * batch_size
     if not 0 <= start < n_items:

@@ -36,13 +36,13 @@ def draw_tracks(weights: NDArray[np.float64], n: int, seed: int, epoch: int) -> 
     Spirakis, "Weighted random sampling with a reservoir", 2006).
 
     Args:
-        weights: (tracks,), not negative; one at 0 is never drawn.
-        n: Number of tracks; all that have a weight, if these are fewer.
+        weights: (tracks,) float64, not negative; a track with 0 is never drawn.
+        n: Number of tracks to draw; all with a positive weight, if these are fewer.
         seed: Seed, not negative. With `epoch` it decides the draw: every process draws the same.
         epoch: Number of the epoch.
 
     Returns:
-        (n,), rows of `weights`.
+        (n,) int64, indices into `weights`.
     """
     candidates = np.flatnonzero(weights > 0)
     n = min(n, len(candidates))

@@ -48,7 +48,7 @@ def draw_pairs(
         n / 2; n for "track".
 
     Raises:
-        RecipeError: There is no such association.
+        RecipeError: The association is unknown.
     """
     if association not in ASSOCIATIONS:
         raise RecipeError(f"association {association!r} must be one of {', '.join(ASSOCIATIONS)}")
@@ -181,7 +181,7 @@ def _try_some(
 def _look_at_all(
     anchor: int, shared: Any, having: Any, barred: Any, live: Any, pool: Any, generator: Any
 ) -> int:
-    """A partner at random among all that comply; -1, if there is none."""
+    """A random partner among all that comply; -1 if no track does."""
     partner, complying = -1, 0
     for column in shared[1][shared[0][anchor] : shared[0][anchor + 1]]:
         place = having[0][column]

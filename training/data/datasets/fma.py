@@ -23,12 +23,12 @@ SUBSETS: Final[tuple[Subset, ...]] = get_args(Subset)
 PARTS: Final[dict[str, Part]] = {"training": "train", "validation": "validation", "test": "test"}
 
 BROKEN: Final = frozenset({"099134", "108925", "133297", "098565", "098567", "098569"})
-"""Without audio, the first three, or far too short (issues 8, 41 and 44 of the data set's
-repository).
+"""Ids of broken clips: the first three have no audio, the others are far too short (issues 8, 41
+and 44 of the data set's repository).
 """
 
 CLIP_S: Final = 30.0
-"""What the files of these subsets last at most; the table has the length of the whole track."""
+"""Longest clip of these subsets, in seconds; the table gives the length of the whole track."""
 
 _COLUMNS: Final = (
     *(
@@ -44,15 +44,15 @@ _COLUMNS: Final = (
 
 
 def read(folder: Path, audio: Path, subset: Subset = "small") -> tuple[Manifest, Task]:
-    """The tracks of a subset but the broken ones, and the genre of those that have one.
+    """Read a subset without its broken clips, and the genre of each clip that has one.
 
     Genres are in alphabetical order. In `large`, half of the tracks have no top genre: they are in
-    the manifest and not in the task.
+    the manifest but not in the task. Clips last 30 seconds at most.
 
     Args:
-        folder: With tracks.csv.
-        audio: The folder `fma_small`, `fma_medium` or `fma_large`, with `000/000002.mp3`.
-        subset: Which tracks.
+        folder: Folder with tracks.csv.
+        audio: Folder `fma_small`, `fma_medium` or `fma_large`, with `000/000002.mp3`.
+        subset: Name of the subset to read.
 
     Raises:
         TrainingError: The table is missing or malformed, or `audio` has none of the tracks.
@@ -78,7 +78,7 @@ def read(folder: Path, audio: Path, subset: Subset = "small") -> tuple[Manifest,
 
 
 def _fields(file: Path) -> Iterator[tuple[int, str, dict[str, str]]]:
-    """Lines, ids of six digits, and the fields we use by `group, name`."""
+    """The number of each line, its track id of six digits, and its fields by `group, name`."""
     groups: list[str] = []
     columns: dict[str, int] = {}
     # The header is a line of groups, one of names, and one that names the first column.

@@ -36,7 +36,7 @@ def read(
         report_skipped: Called with a line on each file that cannot be opened, which is left out.
 
     Raises:
-        TrainingError: There is no audio that can be opened, or some is in no class or part.
+        TrainingError: No audio file can be opened, or one is in no class or part.
     """
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder")

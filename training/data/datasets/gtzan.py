@@ -1,7 +1,7 @@
 """GTZAN: a thousand clips of 30 s of ten genres, without its faults.
 
-Tzanetakis and Cook, 2002. The fault-filtered split (Sturm; Kereliuk et al., 2015) is without copies
-and distortion, and no artist is in two parts: 443, 197 and 290 clips. Its lists are at
+Tzanetakis and Cook, 2002. The fault-filtered split (Sturm; Kereliuk et al., 2015) leaves out copies
+and distorted clips, and no artist is in two parts; it has 443, 197 and 290 clips. Its lists are at
 github.com/jongpillee/music_dataset_split.
 """
 
@@ -31,12 +31,11 @@ _LINE: Final = re.compile(rf"({'|'.join(GENRES)})/(\1\.\d{{5}})\.(?:wav|au|mp3)"
 
 
 def read(folder: Path, audio: Path) -> tuple[Manifest, Task]:
-    """The clips of the lists, and the genre of each.
+    """Read the clips of the three lists, 30 seconds each, and their genres.
 
     Args:
-        folder: With the three lists, of lines such as `blues/blues.00029.wav`.
-        audio: Folder with `blues` to `rock`; its files may also be called `.au`, as in the first
-            edition.
+        folder: Folder with the three lists, whose lines read like `blues/blues.00029.wav`.
+        audio: Folder with `blues` to `rock`; files may also end in `.au`, as in the first edition.
 
     Raises:
         TrainingError: A list is missing or malformed, or `audio` has none of the clips.

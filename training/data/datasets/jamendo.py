@@ -1,9 +1,9 @@
 """MTG-Jamendo: 55,000 tracks with genres, instruments, moods and themes, in five splits.
 
 Its repository, github.com/MTG/mtg-jamendo-dataset, has the tables; Bogdanov et al., "The
-MTG-Jamendo dataset for automatic music tagging", ICML workshop 2019. Tracks of split 0, and
-classes: genres 32,572, 11,043 and 11,479, 87; instruments 14,395, 5,466 and 5,115, 40; moods and
-themes 9,949, 3,802 and 4,231, 56.
+MTG-Jamendo dataset for automatic music tagging", ICML workshop 2019. Split 0 has 32,572, 11,043 and
+11,479 tracks with 87 genres; 14,395, 5,466 and 5,115 with 40 instruments; 9,949, 3,802 and 4,231
+with 56 moods and themes.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ FOLDS: Final = 5
 def read(
     folder: Path, audio: Path, subset: Subset = "genre", split: int = 0
 ) -> tuple[Manifest, Task]:
-    """The tracks of a subset, and which tags they have.
+    """Read the tracks of a subset, and the tags of each.
 
-    Classes are called as in the tables, `category---name`, in alphabetical order. Artists and
-    releases are their ids.
+    Classes are named as in the tables, `category---name`, in alphabetical order. Artists and
+    releases are given by their ids, durations in seconds.
 
     Args:
-        folder: The repository, or its folder `data`.
-        audio: Folder with `48/948.mp3`, or `48/948.low.mp3` of the smaller version.
-        subset: Which tags.
-        split: 0 to 4.
+        folder: Clone of the repository, or its folder `data`.
+        audio: Folder with `48/948.mp3`, or with `48/948.low.mp3` of the smaller version.
+        subset: Name of the subset, which decides the tags.
+        split: Number of the split, from 0 to 4.
 
     Raises:
         TrainingError: A table is missing or malformed, or `audio` has none of the tracks.
@@ -111,6 +111,6 @@ def _read_part(
 
 
 def _file(audio: Path, place: str) -> Path:
-    """`48/948.mp3`, or of the version with small files, which is called `48/948.low.mp3`."""
+    """Path of a track; in the version with small files, `48/948.mp3` is `48/948.low.mp3`."""
     small = audio / PurePosixPath(place).with_suffix(".low.mp3")
     return small if small.is_file() else audio / place

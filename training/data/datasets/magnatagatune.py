@@ -41,14 +41,14 @@ TOP_50: Final = (
     ),
     *("metal", "female voice", "choral"),
 )
-"""By how often they are given, as the outputs of MusiCNN-MTT. Two other orders are about:
-alphabetical, and with `metal` and `female voice` swapped."""
+"""The 50 most frequent tags, most frequent first, in the order of the outputs of MusiCNN-MTT. Two
+other orders are in use: alphabetical, and with `metal` and `female voice` swapped."""
 
 BROKEN: Final = frozenset({"35644", "55753", "57881"})
-"""Clips without audio."""
+"""Ids of clips without audio."""
 
 CLIP_S: Final = 29.0
-"""What a clip lasts, nominally: the tables do not say."""
+"""Nominal length of a clip in seconds; the tables do not give it."""
 
 FOLDERS: Final[dict[str, Part]] = {
     **dict.fromkeys("0123456789ab", "train"),
@@ -59,15 +59,15 @@ FOLDERS: Final[dict[str, Part]] = {
 
 
 def read(folder: Path, audio: Path, tags: tuple[str, ...] = TOP_50) -> tuple[Manifest, Task]:
-    """All clips but the broken ones, and which of `tags` they have.
+    """Read all clips except the broken ones, 29 seconds each, and which of `tags` they have.
 
-    4,752 clips have none of the 50 tags; they stay, as in the papers that have 25,860 clips.
-    Figures of the "clean" version with 21,108 are not comparable.
+    4,752 clips have none of the 50 tags; they are kept, as in papers that report 25,860 clips.
+    Results on the "clean" version with 21,108 clips are not comparable.
 
     Args:
-        folder: With annotations_final.csv.
+        folder: Folder with annotations_final.csv.
         audio: Folder with `0` to `f`.
-        tags: The classes, in this order.
+        tags: Names of the classes, in this order.
 
     Raises:
         TrainingError: The table is missing or malformed, or `audio` has none of the clips.

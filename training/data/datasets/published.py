@@ -1,4 +1,4 @@
-"""Reading the files of published data sets, and saying where one is not as it should be."""
+"""Reading the files of published data sets, with errors that name the offending line."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from auricle.training.data.manifest import Track
 
 
 def rows(file: Path, **dialect: Any) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table as text, each with the line it ends on.
+    """The rows of a table as text, each with the number of its last line, from 1.
 
     Args:
-        file: The table, in UTF-8.
-        dialect: How it is written, as `csv.reader` takes it.
+        file: Path of the table, in UTF-8.
+        dialect: Format of the table, as arguments of `csv.reader`.
 
     Raises:
-        TrainingError: It is not there, or no such table.
+        TrainingError: The file cannot be read, or is not such a table.
     """
     line = 0
     try:
@@ -35,15 +35,15 @@ def rows(file: Path, **dialect: Any) -> Iterator[tuple[int, list[str]]]:
 
 
 def malformed(file: Path, line: int, what: str) -> TrainingError:
-    """That a line of a published file is not as published."""
+    """The error that a line of a published file differs from the published format."""
     return TrainingError(f"{file}, line {line}: {what}")
 
 
 def number(file: Path, line: int, name: str, text: str) -> float:
-    """A number of a row, at least 0.
+    """Parse a field as a finite number of at least 0.
 
     Raises:
-        TrainingError: It is not a number.
+        TrainingError: The field is not such a number.
     """
     try:
         value = float(text)
@@ -55,10 +55,10 @@ def number(file: Path, line: int, name: str, text: str) -> float:
 
 
 def header(file: Path, line: int, found: list[str], wanted: Iterable[str]) -> dict[str, int]:
-    """Where each of the columns `wanted` is.
+    """Index of each of the columns `wanted`.
 
     Raises:
-        TrainingError: A column is missing, or there twice.
+        TrainingError: A column is missing, or occurs twice.
     """
     for name in wanted:
         if found.count(name) != 1:
@@ -71,10 +71,10 @@ def header(file: Path, line: int, found: list[str], wanted: Iterable[str]) -> di
 def check_audio(audio: Path, tracks: Iterable[Track]) -> None:
     """Check that a folder holds audio of the data set.
 
-    Single files that are missing are found when they are read.
+    A single missing file is reported later, when it is read.
 
     Raises:
-        TrainingError: It has none of the tracks.
+        TrainingError: The folder has none of the tracks.
     """
     paths = [track.path for track in tracks]
     if not paths:
