@@ -68,7 +68,7 @@ def measure(
         progress: Function to call with a line before each run.
 
     Raises:
-        ConfigError: There is no such commit, or a bench that cannot be compared.
+        ConfigError: The commit is unknown, or a bench cannot be compared.
         AuricleError: A bench fails.
     """
     unknown = [name for name in names if name not in QUICK]

@@ -42,13 +42,13 @@ UNSPECIFIC = 0.03
 TRACKS_PER_ARTIST, TRACKS_PER_LABEL = 13, 25
 
 MOST_RELEASES = 500
-"""Releases that an album has at most."""
+"""Most releases of an album."""
 
 ARTIST_OFFSET, LABEL_OFFSET = 100, 20
 """Added to ranks: shares fall as 1 / (rank + offset)."""
 
 WRITTEN_AT_ONCE = 200_000
-"""Tracks that are written at once."""
+"""Number of tracks written at a time."""
 
 
 def write_manifest(file: Path, tracks: int, seed: int = 0) -> str:

@@ -124,7 +124,7 @@ def pipeline(file: Path | None, seconds: float, **arguments: Any) -> Report:
     "--block-ms", 20.0, "Length of a block of audio, in milliseconds.", 1.0, most=1000.0
 )
 def latency(**arguments: Any) -> Report:
-    """Measure the time from the last sample to a subscriber."""
+    """Measure the time in ms from the last sample of a segment to a subscriber."""
     from bench.measures.latency import measure
 
     return measure(**arguments)
@@ -241,7 +241,7 @@ def gpu(models: tuple[str, ...], **arguments: Any) -> Report:
 def pairs(**arguments: Any) -> Report:
     """Measure drawing the pairs of an epoch of training.
 
-    The metadata of the tracks is made up.
+    The metadata of the tracks is synthetic. Reports seconds, and peak memory in MB.
     """
     from bench.measures.pairs import measure
 
@@ -259,7 +259,7 @@ def peers(file: Path | None, seconds: float, **arguments: Any) -> Report:
     """Compare Auricle with Essentia and librosa.
 
     Essentia-TensorFlow, librosa with ONNX Runtime and Auricle tag the same file with the same
-    weights on the same cores, in turn, and have to agree. Without FILE, the demo clip is repeated
+    weights on the same cores, in turn, and must agree. Without FILE, the demo clip is repeated
     to --seconds. `make peers` installs the other two.
     """
     from bench.audio import clip
@@ -278,9 +278,9 @@ def peers(file: Path | None, seconds: float, **arguments: Any) -> Report:
 def against(names: tuple[str, ...], **arguments: Any) -> Report:
     """Compare an older revision with this tree, bench by bench.
 
-    REVISION is checked out into a temporary folder. Each bench NAME (pipeline, latency and streams,
-    if none is given) runs alternately there and here; the ratios are those within pairs of runs.
-    Outputs of both trees have to be the same to the bit.
+    REVISION is checked out into a temporary folder. Each bench NAME (by default pipeline,
+    latency and streams) runs in turn in both trees; ratios are taken within pairs of runs. The
+    outputs of both trees must be identical to the bit.
     """
     from bench.against import NAMES, measure
 
@@ -292,14 +292,13 @@ def against(names: tuple[str, ...], **arguments: Any) -> Report:
 
 @bench.command(epilog="Example: auricle bench rerun ring mel")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Include the measurements that take long.")
+@click.option("--all", "every", is_flag=True, help="Include the long measurements.")
 @click.option("--list", "listed", is_flag=True, help="List what would run, and for how long.")
 def rerun(names: tuple[str, ...], every: bool, listed: bool) -> None:
     """Repeat the measurements in bench/results, and draw them.
 
-    Repeats those called NAME, or all that do not take long. Refuses to if tracked files have been
-    changed, so that the commit in the results says what was measured. Use an otherwise idle
-    machine.
+    Repeats those called NAME, or all short ones. Refuses to run if tracked files have been changed,
+    so that the commit in the results identifies what was measured. Use an otherwise idle machine.
     """
     from bench import rerun
 

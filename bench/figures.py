@@ -46,7 +46,7 @@ def lines_of(tables: Tables, name: str) -> Sequence[Line]:
     """The lines of the table of this name.
 
     Raises:
-        ConfigError: There is no such table.
+        ConfigError: The table is unknown.
     """
     if name not in tables:
         raise ConfigError(f"no table {name!r}; tables are: {', '.join(tables)}")
@@ -92,7 +92,7 @@ def updated(page: str, tables: Tables, folder: Path) -> str:
 
 
 def span(values: Sequence[float]) -> str:
-    """`low to high` of some figures, or the one that all are."""
+    """`low to high` of some figures, or the single value if all are equal."""
     low, high = (format_number(each) for each in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
 

@@ -1,4 +1,4 @@
-"""An engine in a process of its own, with as many streams as a measurement asks for."""
+"""An engine in a separate process, with as many streams as a measurement asks for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTLE_S = 1.0
 
 
 class Fleet:
-    """What `contenders/auricle_engine.py` offers.
+    """Interface to `contenders/auricle_engine.py`.
 
     Args:
         worker: The engine's process.
@@ -46,23 +46,28 @@ class Fleet:
         return float(self._worker.ask(do="raw", seconds=self._raw_s)["segments_per_s"])
 
     def grow(self, streams: int) -> dict[str, Any]:
-        """Add streams until there are so many; returns the memory in MB and the rung."""
+        """Add streams until `streams` are running.
+
+        Returns:
+            `rss_mb`, the resident memory in MB, and `rung`.
+        """
         more, self.running = streams - self.running, streams
         return self._worker.ask(do="add", count=more)
 
     def rss_mb(self, streams: int, seconds: float) -> float:
-        """Resident memory in MB with so many streams, after some seconds.
+        """Resident memory in MB with `streams` streams, after they ran for `seconds`.
 
-        There must not be more streams already.
+        No more than these may be running already.
         """
         self.grow(streams)
         return float(self.measure(seconds)["looks"][-1]["rss_mb"])
 
     def shrink(self, streams: int) -> dict[str, Any]:
-        """Remove streams until so few are left.
+        """Remove streams until `streams` are left.
 
         Returns:
-            The memory in MB, the rung, and the counts of the streams that ended.
+            `rss_mb`, the resident memory in MB, `rung`, and the counts of segments of the streams
+            that ended.
         """
         self.running = streams
         answer = self._worker.ask(do="remove", left=streams)
@@ -70,7 +75,7 @@ class Fleet:
         return answer
 
     def measure(self, seconds: float) -> dict[str, Any]:
-        """Counts and latencies of some seconds, with samples of memory, rung and counts."""
+        """Counts of segments and latencies in seconds, over `seconds`; see `auricle_engine.py`."""
         return self._worker.ask(do="measure", seconds=seconds)
 
 

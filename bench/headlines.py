@@ -14,12 +14,12 @@ from bench.timing import Spread
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """A figure that says how good something is.
+    """A figure by which two reports are compared.
 
     Attributes:
         name: Row and column, or the target.
         value: The figure; of a spread its median.
-        higher_is_better: Whether more of it is better, as of a rate; else less is, as of a time.
+        higher_is_better: Whether higher is better, as for a rate; if not, lower is, as for a time.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Headline:
     higher_is_better: bool
 
     def times_as_good(self, before: float) -> float | None:
-        """By what factor it is better than `before`; None where one of them is 0."""
+        """Factor by which it is better than `before`, in the same unit; None if either is 0."""
         if not self.value or not before:
             return None
         return self.value / before if self.higher_is_better else before / self.value
@@ -106,7 +106,7 @@ def headlines(report: Report) -> dict[str, Headline]:
 
 
 def comparison(path: Path, report: Report) -> list[str]:
-    """Lines that compare a report with the one in a file; empty if there is no such report."""
+    """Lines that compare a report with the one in a file; empty if the file has no report."""
     try:
         before = Report.load(path)
     except InputError:

@@ -19,10 +19,10 @@ class Trial:
     Attributes:
         run: Pass over all numbers, from 1.
         streams: Number of streams.
-        raw: Streams that the model's sessions alone would do at that time.
+        raw: Number of streams that the model's sessions alone would serve at that time.
         late_percent: Share of windows that were published late or left out.
-        p50_ms: Median latency.
-        p99_ms: Latency that 1 % of the windows exceeded.
+        p50_ms: Median latency, in ms.
+        p99_ms: Latency that 1 % of the windows exceeded, in ms.
     """
 
     run: int
@@ -34,12 +34,12 @@ class Trial:
 
     @property
     def of_raw(self) -> float:
-        """Streams as a share of what inference alone would do."""
+        """Number of streams as a share of what inference alone would serve."""
         return self.streams / self.raw
 
     @property
     def held(self) -> bool:
-        """Whether so few windows were late that the number counts as held."""
+        """Whether fewer than `LATE_PERCENT` percent of the windows were late."""
         return self.late_percent < LATE_PERCENT
 
 

@@ -20,7 +20,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, system, and load; None for what cannot be found out."""
+    """Processor, number of cores, memory in GiB, system, and load; None for what is unknown."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -32,13 +32,13 @@ def machine() -> dict[str, Any]:
 
 
 def resident_mb() -> float:
-    """Resident memory of this process, in MB. Linux only."""
+    """Resident memory of this process, in MB (10^6 bytes). Linux only."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def peak_mb() -> float:
-    """Largest resident memory that this process has had, in MB. Linux only."""
+    """Largest resident memory that this process has had, in MB (10^6 bytes). Linux only."""
     # getrusage's maximum starts with that of the parent.
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (peak,) = (line for line in lines if line.startswith("VmHWM:"))

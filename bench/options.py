@@ -58,7 +58,7 @@ def number(
     Args:
         name: The option, with its dashes.
         default: Default, which the help shows.
-        help: Line of help.
+        help: Line of help, with the unit.
         least: Smallest number that is allowed.
         target: Name of the argument; that of the option, if empty.
         most: Largest number that is allowed.
@@ -95,7 +95,7 @@ def several(name: str, target: str, help: str, *default: Any, kind: Any = None) 
 
 
 def hop_sizes(*default: int) -> Decorator:
-    """`--hop-size` of a measurement that tries several."""
+    """`--hop-size`, in mel frames, of a measurement that tries several."""
     return several("--hop-size", "hops", HOP_SIZE, *default, kind=click.IntRange(1))
 
 

@@ -72,6 +72,6 @@ class Kept(Sink):
 
 
 def run_through(nodes: Sequence[Node], edges: Sequence[tuple[str, str]]) -> Run:
-    """Run a graph of `nodes` to its end, and return the run with the time that each node took."""
+    """Run a graph of `nodes` to its end; the run it returns has the ns that each node took."""
     *_, run = passes(Graph("bench", nodes, edges))
     return run

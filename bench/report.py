@@ -20,7 +20,7 @@ Figure = Spread | float | int | str | None
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure should be, beside what it was.
+    """A bound on a figure, beside the figure that was measured.
 
     Attributes:
         what: Name of the figure, with its unit.
@@ -64,7 +64,7 @@ class Report:
         name: Name of the subcommand, and of the file.
         title: Sentence on what was measured.
         settings: Settings of the measurement.
-        reference: Name of the row that ratios refer to; empty if there are none.
+        reference: Name of the row that ratios refer to; empty without ratios.
         rows: Figures by row and column; the column's name has the unit.
         targets: Targets in the order of the table.
         notes: Notes for a reader of the figures.
@@ -89,7 +89,7 @@ class Report:
     commit: dict[str, Any] = field(default_factory=here.commit)
 
     def row(self, name: str, figures: Mapping[str, Figure]) -> None:
-        """Add figures to the row of this name, which may be new."""
+        """Add figures by column to the row of this name, which may be new."""
         self.rows.setdefault(name, {}).update(figures)
 
     def target(
@@ -101,7 +101,15 @@ class Report:
         at_most: float | None = None,
         correctness: bool = False,
     ) -> None:
-        """Add a target; the median of a spread counts."""
+        """Add a target; of a spread the median counts.
+
+        Args:
+            what: Name of the figure, with its unit.
+            seen: The figure; None if it could not be measured here.
+            at_least: Lower bound, in the unit of the figure.
+            at_most: Upper bound, in the unit of the figure.
+            correctness: Whether it is about right numbers rather than about speed.
+        """
         assert not isinstance(seen, str), "words are no measurement"
         value = seen.median if isinstance(seen, Spread) else seen
         self.targets.append(Target(what, value, at_least, at_most, correctness))

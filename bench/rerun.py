@@ -71,7 +71,7 @@ def chosen(names: Sequence[str] = (), *, every: bool = False) -> list[Step]:
     """The steps of these names; without names the quick ones, or every one.
 
     Raises:
-        ConfigError: There is no such step.
+        ConfigError: A name is not that of a step.
     """
     known = {step.name: step for step in STEPS}
     if unknown := [name for name in names if name not in known]:
@@ -82,7 +82,7 @@ def chosen(names: Sequence[str] = (), *, every: bool = False) -> list[Step]:
 
 
 def launched(arguments: Sequence[str]) -> bool:
-    """Run `auricle bench` in a process of its own; returns whether it succeeded."""
+    """Run `auricle bench` in a separate process; returns whether it succeeded."""
     command = [sys.executable, "-m", "auricle", "bench", *arguments]
     return subprocess.run(command, check=False).returncode == 0
 

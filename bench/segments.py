@@ -36,7 +36,11 @@ class Segments:
 
     @classmethod
     def of(cls, model: str, hop_size: int | None = None) -> Segments:
-        """The segments of an installed model, by name or folder, at a hop or that of its card.
+        """The segments of an installed model.
+
+        Args:
+            model: Name of the model, or its folder.
+            hop_size: Mel frames from one segment to the next; None for the model card's.
 
         Raises:
             ConfigError: The model does not take segments.
@@ -59,7 +63,7 @@ class Segments:
         return float(self.size / self.front_end.rate)
 
     def music(self, count: int) -> Frames:
-        """The mel frames of `count` segments of music."""
+        """The mel frames of `count` segments of music, (frames, bands) float32."""
         return music_frames(self.size + (count - 1) * self.hop_size, self.front_end)
 
     def normalised(self, frames: Frames) -> Frames:

@@ -19,10 +19,10 @@ import numpy as np
 from auricle.errors import ConfigError
 
 Measurement = Callable[[], float]
-"""Does some work once and returns what it measured, mostly seconds."""
+"""Does some work once and returns the measured figure, mostly in seconds."""
 
 Progress = Callable[[str], None]
-"""Called with a line that says how far a measurement has come."""
+"""Function called with a line on the progress of a measurement."""
 
 
 def silent(line: str) -> None:
@@ -47,11 +47,11 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """The spread of at least one value."""
+        """The spread of at least one value, in the unit of the values."""
         return cls(float(median(values)), float(min(values)), float(max(values)), len(values))
 
     def scaled(self, factor: float) -> Spread:
-        """The spread in another unit; `factor` is positive."""
+        """The spread in another unit, such as ms from seconds; `factor` is positive."""
         return Spread(self.median * factor, self.low * factor, self.high * factor, self.runs)
 
     def inverse(self, amount: float = 1.0) -> Spread:
@@ -115,12 +115,12 @@ def alternate(
 
 
 def ratios(numerator: Sequence[float], denominator: Sequence[float]) -> Spread:
-    """The spread of `numerator / denominator`, round by round."""
+    """The spread of `numerator / denominator`, round by round; both have the same unit."""
     return Spread.of([a / b for a, b in zip(numerator, denominator, strict=True)])
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """`p50`, `p95`, `p99` and `max` of at least one value; linear between neighbours."""
+    """`p50`, `p95`, `p99` and `max` of at least one value, in its unit; linearly interpolated."""
     p50, p95, p99 = np.percentile(np.asarray(values, np.float64), [50, 95, 99]).tolist()
     return {"p50": p50, "p95": p95, "p99": p99, "max": float(max(values))}
 

@@ -77,7 +77,7 @@ def checked_out(revision: str) -> Iterator[Tree]:
         revision: Name of the commit, as git knows it.
 
     Raises:
-        ConfigError: There is no such commit, or this is no checkout.
+        ConfigError: The commit is unknown, or this is not a checkout.
     """
     with tempfile.TemporaryDirectory(prefix="auricle-tree-") as scratch:
         folder = Path(scratch) / "tree"

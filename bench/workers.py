@@ -1,4 +1,4 @@
-"""Contenders in processes of their own, which stay warm and run when they are asked to.
+"""Contenders in separate processes, which stay warm and run on request.
 
 Other programs need an environment of their own, and none should run in a process in which another
 has left caches, threads and allocations. A contender is a script in `bench/contenders/`;
@@ -37,7 +37,7 @@ def peers_python(environment: Path | None = None) -> Path:
         environment: Folder of the environment; None for `$AURICLE_PEERS` or `.venv-peers`.
 
     Raises:
-        ConfigError: There is no environment; the message says how to make one.
+        ConfigError: The environment does not exist; the message says how to make it.
     """
     folder = environment or Path(os.environ.get(ENVIRONMENT) or CHECKOUT / ".venv-peers")
     python = folder / "bin" / "python"

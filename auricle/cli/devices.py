@@ -16,8 +16,8 @@ FIELDS = ("name", "host_api", "channels", "sample_rate", "default")
 def devices(as_json: bool) -> None:
     """List the sound devices to listen to.
 
-    The names are those that graph files and `auricle run --input mic:NAME` take. An asterisk marks
-    the default.
+    Lists names, channels and sample rates in Hz. The names are those that graph files and
+    `auricle run --input mic:NAME` take. An asterisk marks the default.
     """
     from auricle.nodes.inputs.microphone import devices as find
 

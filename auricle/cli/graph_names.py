@@ -29,7 +29,7 @@ def find_graph(name_or_path: str) -> Path:
         The path of the file, which need not exist if a path was given.
 
     Raises:
-        ConfigError: There is no graph of this name.
+        ConfigError: No graph has this name.
     """
     path = Path(name_or_path)
     if path.is_file() or path.suffix in SUFFIXES or path.name != name_or_path:

@@ -59,7 +59,7 @@ def listen(
 
     ADDRESS is that of its publishing socket, or of its socket for arrays. On a terminal, the
     strongest labels are drawn as bars; in a pipe, each message is a line. Lost messages are
-    reported. At the end, the latencies from the sound to this command are printed by stage.
+    reported. At the end, the latencies from the sound to this command are printed by stage, in ms.
     """
     from auricle.cli.listening import listen as show
     from auricle.cli.listening import summary

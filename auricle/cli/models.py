@@ -40,7 +40,7 @@ def models() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def list_models(published: bool, as_json: bool) -> None:
-    """List models that are installed or can be downloaded."""
+    """List models that are installed or can be downloaded, with sizes in MB."""
     from auricle.models.published import PUBLISHED
     from auricle.models.registry import available
 

@@ -102,7 +102,7 @@ def settle(service: Service, stop: threading.Event, many: bool) -> None:
     """Wait until all streams are open, which may take minutes if a GPU has to compile.
 
     Then waits for the first sound of a single stream, for at most `SETTLE_S`, so that a source that
-    fails at once prints its error and nothing else.
+    fails immediately prints its error and nothing else.
 
     Args:
         service: Service that has been started.

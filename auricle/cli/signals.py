@@ -1,4 +1,4 @@
-"""Ending a command by a signal: cleanly at the first, at once at the second."""
+"""Ending a command by a signal: cleanly at the first, immediately at the second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def catch_interrupts(
 ) -> threading.Event:
     """Set an event at SIGINT or SIGTERM, so that the command can end cleanly.
 
-    A second signal ends the process at once, as it may be busy for minutes, compiling for a GPU.
+    A second signal ends the process immediately: it may be busy for minutes, compiling for a GPU.
 
     Args:
         patience_s: Seconds after the first signal during which others are ignored.

@@ -38,7 +38,11 @@ Examples:
     metavar="FRAMES",
     help="Mel frames from one segment to the next.  [default: as in the model's card]",
 )
-@click.option("--segments", is_flag=True, help="Print one JSON object per segment.")
+@click.option(
+    "--segments",
+    is_flag=True,
+    help="Print one JSON object per segment, with start and end in seconds.",
+)
 @click.option("--jsonl", is_flag=True, help="Print one JSON object per file instead of a table.")
 @click.option("--embeddings", is_flag=True, help="Add embeddings to segments; needs --segments.")
 @click.option(

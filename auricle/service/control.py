@@ -142,7 +142,7 @@ class Control:
             The name of the stream.
 
         Raises:
-            ConfigError: There is no stream of this name.
+            ConfigError: No stream has this name.
         """
         return self._streams.remove(stream)
 

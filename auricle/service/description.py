@@ -48,7 +48,7 @@ def _describe_segments(graph: Graph, node: Node) -> dict[str, Any]:
 
 
 def _find_window(graph: Graph, node: Node) -> Edge | None:
-    """The nearest edge upstream of a node over which several tokens are read at once."""
+    """The nearest edge upstream of a node that is read in windows of several tokens."""
     for edge in graph.edges:
         if edge.target is node:
             several = edge.input.frame_size > 1

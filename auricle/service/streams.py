@@ -145,7 +145,7 @@ class Streams:
         """The stream of this name in a list, or all streams for None.
 
         Raises:
-            ConfigError: There is no stream of this name.
+            ConfigError: No stream has this name.
         """
         table = self._table
         if name is None:
@@ -204,7 +204,7 @@ class Streams:
             The names of the streams that were asked to stop.
 
         Raises:
-            ConfigError: There is no stream of this name.
+            ConfigError: No stream has this name.
         """
         with self.lock:
             chosen = self.choose(name)
@@ -219,7 +219,7 @@ class Streams:
             The name.
 
         Raises:
-            ConfigError: There is no stream of this name.
+            ConfigError: No stream has this name.
         """
         with self.lock:
             (stream,) = self.choose(name)

@@ -17,7 +17,7 @@ from auricle.service.timers import After
 class Supervisor:
     """Gives streams the states of their runs, and starts them again if the policy says so.
 
-    It has no state of its own: everything that it changes belongs to a stream and is changed under
+    It has no state itself: everything that it changes belongs to a stream and is changed under
     the lock of the streams.
 
     Args:
@@ -45,8 +45,8 @@ class Supervisor:
     def note(self, run: Run) -> None:
         """Report a run that has been opened or is over, and schedule its restart if wanted.
 
-        The scheduler calls this on its opener threads, holding no lock of its own, and for each run
-        in this order. A run that is no longer the current one of a stream is ignored.
+        The scheduler calls this on its opener threads, without holding a lock, and for each run in
+        this order. A run that is no longer the current one of a stream is ignored.
         """
         with self._streams.lock:
             stream = self._streams.find(run)

@@ -20,7 +20,7 @@ class After(Protocol):
     """Function that calls another one later: `Timers.after` in a service, a list in tests."""
 
     def __call__(self, seconds: float, function: Callable[[], None]) -> Cancel:
-        """Call `function` after so many seconds, unless it is cancelled first."""
+        """Call `function` after `seconds`, unless it is cancelled first."""
 
 
 class Timers:
@@ -38,7 +38,7 @@ class Timers:
         self._closed = False
 
     def after(self, seconds: float, function: Callable[[], None]) -> Cancel:
-        """Call `function` after so many seconds, unless it is cancelled or all are closed first.
+        """Call `function` after `seconds`, unless it is cancelled or all timers are closed first.
 
         Args:
             seconds: Time to wait, in seconds.

@@ -51,6 +51,8 @@ class Channel:
     def send(self, message: Message, **changes: Any) -> None:
         """Number a message and send it. Never blocks; a subscriber that is too slow loses it.
 
+        Its field `published` becomes the Unix time in seconds.
+
         Args:
             message: Message to send; left unchanged.
             changes: Values of fields that replace those of the message.

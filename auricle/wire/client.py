@@ -195,7 +195,7 @@ def request(
 ) -> Any:
     """Send a command to a running engine and wait for the answer.
 
-    Opens and closes a connection of its own, so it may be called on any thread.
+    Opens and closes its own connection, so it may be called on any thread.
 
     Args:
         address: Address of the engine's control socket.

@@ -136,7 +136,7 @@ def decode(frames: Sequence[bytes]) -> Message:
 
 
 def decode_envelope(data: bytes) -> Envelope | None:
-    """Decode only the numbers of a message that `decode` refuses; None if they are unreadable."""
+    """Decode only the numbers in a map frame that `decode` refuses; None if unreadable."""
     try:
         envelope = _envelope.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -117,7 +117,7 @@ class Connection:
                 return None
 
     def close(self) -> None:
-        """Close the socket at once; what has not been sent is lost."""
+        """Close the socket immediately; unsent messages are lost."""
         self.socket.disable_monitor()
         self._monitor.close(0)
         self.socket.close(0)

@@ -1,7 +1,7 @@
 """Histograms of times, with the same relative precision from microseconds to hours.
 
 The idea is that of HdrHistogram (Gil Tene): the width of each bucket is a fixed part of its octave.
-A histogram takes 10 kB, allocated at once, so that the memory of an engine does not grow with what
+A histogram takes 10 kB, allocated up front, so that the memory of an engine does not grow with what
 it has measured.
 """
 
@@ -125,7 +125,7 @@ class Latencies:
             return {stage: histogram.summary() for stage, histogram in histograms.items()}
 
     def of_all(self, stage: str) -> Histogram:
-        """The histogram of a stage over all streams, to read; it continues to be recorded in."""
+        """The live histogram of a stage over all streams, in seconds; only to be read."""
         with self._lock:
             return self._all.get(stage, Histogram())
 

@@ -25,7 +25,7 @@ def about(text: str, unit: str = "", **limits: Any) -> Meta:
 
     Args:
         text: Description of the field.
-        unit: Unit of its values; empty if they have none.
+        unit: Unit of its values, such as Hz; empty if they have none.
         limits: Constraints that msgspec checks, such as `ge=0`.
     """
     return Meta(description=text, extra={"unit": unit}, **limits)

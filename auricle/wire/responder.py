@@ -1,4 +1,4 @@
-"""Answering requests on the control socket, on a thread of its own.
+"""Answering requests on the control socket, on a separate thread.
 
 A slow command therefore delays no message.
 """

@@ -23,7 +23,7 @@ _TABLE: Final = re.compile(r"<!-- fields of (?P<name>\w+) -->\n.*?<!-- end -->",
 _BASES: Final[tuple[type[msgspec.Struct], ...]] = (Message, Placed, Computed)
 
 _NOT_SENT: Final = {"received", "values"}
-"""Fields that are not in the map: set by the subscriber, or sent in a frame of their own."""
+"""Fields that are not in the map: set by the subscriber, or sent in a separate frame."""
 
 _ALWAYS_SENT: Final = ("v", "engine", "topic_id", "seq", "published")
 """Fields that the server sets in every message."""

@@ -14,7 +14,7 @@ class _Strict(BaseModel):
 
 
 class CurveSpec(_Strict):
-    """Keys of who may connect from other machines. Paths are relative to the graph file."""
+    """Keys for connections from other machines. Paths are relative to the graph file."""
 
     secret_key: Path = Field(description="This server's .key_secret file, as written by zmq.auth.")
     clients: Path = Field(

@@ -11,7 +11,7 @@ from auricle import Subscriber
 from auricle.wire.messages import End, Message, Prediction, Skip
 
 PATIENCE_S = 30.0
-"""Longest silence, in seconds and without heartbeats, before the engine is taken for dead."""
+"""Longest time without a message, in seconds, before the engine is taken for dead."""
 
 
 class Accounts:
@@ -28,10 +28,11 @@ class Accounts:
         self._rungs: Counter[str] = Counter()
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Count until so many streams have ended, `ends`.
+        """Count until `ends` streams have ended.
 
         Returns:
-            `served` and `left_out` windows by stream, predictions by rung, messages `lost`.
+            Numbers: `served` and `left_out` windows by stream, predictions by rung as `rungs`, and
+            `lost` messages.
         """
         ends = 0
         for message in self._subscriber:
@@ -57,7 +58,7 @@ class Accounts:
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Subscribe to `address`; see `Accounts`."""
+    """Subscribe to `address`, waiting up to `PATIENCE_S` seconds per message; see `Accounts`."""
     subscriber = Subscriber(settings["address"], timeout_s=PATIENCE_S)
     next(iter(subscriber))  # a heartbeat: the connection stands
     return {}, Accounts(subscriber).answer

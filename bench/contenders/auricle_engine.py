@@ -27,13 +27,13 @@ ADD_S = 0.01
 """Seconds given to adding a stream, at least."""
 
 LOOK_S = 1.0
-"""Seconds between two looks at memory, rung and counts."""
+"""Seconds between two samples of memory, rung and counts."""
 
 WORKERS = usable_cores()
 """Threads that the engine works with."""
 
 COUNTS = ("offered", "hop", "overload")
-"""What is counted of segments: how many there were, and those left out by reason."""
+"""Counts of segments: all of them, and those left out by reason."""
 
 Counts = Mapping[str, int]
 
@@ -42,7 +42,7 @@ class Engine:
     """A service whose streams come and go.
 
     Args:
-        settings: `model`, `hop_size`, `file`.
+        settings: `model`, `hop_size` in mel frames, `file`.
 
     Attributes:
         service: The service.
@@ -85,7 +85,13 @@ class Engine:
         return {"segments_per_s": sum(done) / seconds, "workers": len(threads)}
 
     def add(self, count: int) -> dict[str, Any]:
-        """Add streams, spread evenly over whole hops, since real ones are not in step."""
+        """Add `count` streams, spread evenly over whole hops, since real ones are not in step.
+
+        Takes at least `ADD_S` seconds per stream.
+
+        Returns:
+            `rss_mb`, the resident memory in MB, and `rung`.
+        """
         began = time.monotonic()
         spread_s = self._hop_s * -(-count * ADD_S // self._hop_s)
         for number in range(count):
@@ -95,7 +101,12 @@ class Engine:
         return self._state()
 
     def remove(self, left: int) -> dict[str, Any]:
-        """Remove all but `left` streams; returns the counts of those that ended."""
+        """Remove all but `left` streams.
+
+        Returns:
+            `rss_mb`, the resident memory in MB, `rung`, and as `streams`, by name, the counts of
+            segments of those that ended.
+        """
         runs = self.service.runs[left:]
         for run in runs:
             self.service.remove_stream(run.graph.name)
@@ -104,7 +115,13 @@ class Engine:
         return {**self._state(), "streams": {run.graph.name: _counts(run) for run in runs}}
 
     def measure(self, seconds: float) -> dict[str, Any]:
-        """Counts and latencies of some seconds, with samples of memory, rung and counts."""
+        """Measure for `seconds`.
+
+        Returns:
+            `seconds` that it took; `cpu`, cores in use; `streams`, counts of segments by stream;
+            `late`, number of predictions later than a hop; `latency` in seconds; and `looks`, a
+            sample of memory in MB, rung and counts every `LOOK_S` seconds.
+        """
         before = self._counts_by_stream()
         latencies = self.service.server.latencies = Latencies()
         looks = []
@@ -183,7 +200,7 @@ def _inference(model: str, hop_size: int) -> Callable[[], None]:
 
 
 def _counts(run: Any) -> Counts:
-    """Segments of a stream: how many there were, and those left out by reason."""
+    """Numbers of segments of a stream: all of them, and those left out by reason."""
     backbone = run.graph.nodes["backbone"]
     offered = backbone.outputs["predictions"].stream.written
     return {

@@ -1,4 +1,4 @@
-"""A subscriber that notes when each prediction came, by the clock that all processes share."""
+"""A subscriber that notes when each prediction arrived, on the clock that all processes share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from auricle import Subscriber
 from auricle.wire.messages import End, Prediction
 
 PATIENCE_S = 30.0
-"""Longest silence, in seconds and without heartbeats, before the engine is taken for dead."""
+"""Longest time without a message, in seconds, before the engine is taken for dead."""
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Subscribe to `address`. A request answers with the predictions, once the stream has ended."""
+    """Subscribe to `address`. A request is answered once the stream has ended.
+
+    The answer has the number of `lost` messages, and as `predictions`, of each, its `index`, `ns`,
+    its arrival on the monotonic clock in nanoseconds, and `latency` by stage in seconds.
+    """
     subscriber = Subscriber(settings["address"], timeout_s=PATIENCE_S)
     next(iter(subscriber))  # a heartbeat: the connection stands
 

@@ -15,10 +15,10 @@ from auricle.service.service import Service
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """Start the engine. A request answers with its addresses, `publish` and `pcm`.
+    """Start the engine. A request is answered with its addresses, `publish` and `pcm`.
 
     Args:
-        settings: `model`, `hop_size`.
+        settings: `model`, `hop_size` in mel frames.
     """
     sys.setswitchinterval(0.0005)  # as `auricle run` does
     service = Service(GraphFile.model_validate(_graph(**settings)), Path())

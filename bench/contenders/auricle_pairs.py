@@ -14,7 +14,7 @@ from auricle.training.sampling.pairs import draw_pairs
 from bench.machine import peak_mb
 
 CHECKED = 20_000
-"""Pairs of an epoch whose constraints are checked again, with Python's sets."""
+"""Number of pairs per epoch whose constraints are checked again, with Python's sets."""
 
 
 class Drawing:
@@ -30,11 +30,11 @@ class Drawing:
         draw_pairs(self._catalogue, "release", 0, 0)  # compiles what is not to be measured
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Draw an `epoch` of an `association`; load the manifest, if nothing is requested.
+        """Draw an `epoch` of an `association`; an empty request loads the manifest.
 
         Returns:
-            `seconds`, `peak_mb` of the process until now and, of an epoch, `pairs`, and how many of
-            those that are checked again are `wrong`.
+            `seconds` that it took, `peak_mb`, peak memory of the process in MB, and for an epoch
+            the number of `pairs`, and of `wrong` ones among those that are checked.
         """
         began = time.perf_counter()
         if not request:

@@ -1,4 +1,4 @@
-"""Auricle: one stream at full speed for days of its own time, with gaps."""
+"""Auricle: one stream at full speed for days of stream time, with gaps."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Sound(Source):
     """Noise as loud as music, some of it lost.
 
     Args:
-        total: Samples until it ends.
+        total: Number of samples until it ends.
 
     Attributes:
-        given: Samples so far.
+        given: Number of samples so far.
         gaps: First sample of each gap, and the one after its last.
     """
 
@@ -64,7 +64,7 @@ class Sound(Source):
         return Status.OK
 
     def _block(self, count: int) -> NDArray[np.float32]:
-        """The next block: noise of so many samples, or what is left of a gap."""
+        """The next block: `count` samples of noise, or the rest of a gap."""
         if self._silent_until > self.given:
             return np.zeros(min(count, self._silent_until - self.given), np.float32)
         start = self.given % (len(self._noise) - BLOCK)
@@ -85,15 +85,15 @@ class Sound(Source):
 
 
 class Counter(Node):
-    """Counts segments, skipped ones included, and looks at where each says it was.
+    """Counts segments, skipped ones included, and checks the place of each.
 
     Args:
         hop_size: Mel frames from one segment to the next.
         segment_size: Mel frames of a segment.
 
     Attributes:
-        segments: Segments, those that were skipped included.
-        misplaced: Segments that were at another place than their number says.
+        segments: Number of segments, skipped ones included.
+        misplaced: Number of segments whose place does not match their index.
         gaps: Places of the gaps that were reported.
     """
 
@@ -121,10 +121,10 @@ class Counter(Node):
 
 
 class Soak:
-    """A graph that is run up to one time after another.
+    """A graph that is run in steps, up to one stream time after another.
 
     Args:
-        settings: `model`, `hop_size`, `seconds` of stream time.
+        settings: `model`, `hop_size` in mel frames, `seconds` of stream time.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -143,12 +143,12 @@ class Soak:
         self._passes = passes(Graph("soak", nodes, edges))
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Go on until `until_s` of stream time.
+        """Continue until `until_s` seconds of stream time.
 
         Returns:
-            Memory, and what was counted: `samples`, `frames`, `segments` (given and skipped),
-            `misplaced` segments, `gaps`, and `wrong_gaps` that were not reported, not made, or
-            reported twice.
+            `at_s` in stream time and `wall_s` in seconds, `rss_mb` in MB, and numbers of `samples`,
+            `frames`, `segments` and `skipped` ones, `misplaced` segments, `gaps`, and `wrong_gaps`
+            that were not reported, not made, or reported twice.
         """
         began = time.monotonic()
         over = self._run(round(request["until_s"] * RATE))
@@ -169,7 +169,7 @@ class Soak:
         }
 
     def _run(self, until: int) -> bool:
-        """Run until so many samples were given; returns whether the stream has ended."""
+        """Run until `until` samples were given; returns whether the stream has ended."""
         while self._sound.given < until or until >= self._total:
             if next(self._passes, None) is None:
                 return True

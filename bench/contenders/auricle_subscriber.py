@@ -1,4 +1,4 @@
-"""A subscriber that takes the time of every message: Auricle's own, or bare pyzmq and msgpack."""
+"""A subscriber that times every message: Auricle's own, or bare pyzmq and msgpack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Received = Iterator[tuple[dict[str, Any], int]]
 
 
 class Accounts:
-    """What became of all messages since the first.
+    """Accounts of all messages since the first: received, lost, and their latencies.
 
     Args:
         received: The messages; `bench.measures.wire` describes them.
@@ -30,9 +30,10 @@ class Accounts:
         """Receive the messages of a `round`, up to its last.
 
         Returns:
-            `latencies_us` of messages other than the last, and `seconds` from the first to the last
-            of these; `activations` of the last; `lost`, messages known to be lost by their numbers;
-            `unaccounted`, messages since the start that were neither received nor known to be lost.
+            `latencies_us` in microseconds of messages other than the last, and `seconds` from the
+            first to the last of these; `activations` of the last; `lost`, number of messages known
+            to be lost by their numbers; `unaccounted`, number of messages since the start that were
+            neither received nor known to be lost.
         """
         # Monotonic time is one for all processes of a machine.
         stamps, latencies, lost_before = [], [], self._lost
@@ -77,7 +78,7 @@ def _subscribed(settings: dict[str, Any]) -> Received:
         counted = 0
         for message in subscriber:
             if isinstance(message, Prediction):
-                # By topic: a lost heartbeat is no lost prediction.
+                # By topic: a lost heartbeat is not a lost prediction.
                 lost = subscriber.losses.lost[topic]
                 fields = {
                     "index": message.index,

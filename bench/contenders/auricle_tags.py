@@ -12,7 +12,10 @@ from auricle import FileTagger
 
 
 def prepare(settings: dict[str, Any]) -> tuple[dict[str, str], Answer]:
-    """A request tags the file at a `hop_size`, and writes the activations to `output`.
+    """A request tags the file, and is answered with `seconds` taken and `audio_s`, its length.
+
+    It gives the `hop_size` in mel frames, and as `output` the .npy file for the activations,
+    (segments, classes) float32.
 
     Args:
         settings: `file`, `model`, `threads`.

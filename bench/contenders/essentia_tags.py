@@ -1,6 +1,6 @@
 """Essentia-TensorFlow, streaming, as documented: MonoLoader into TensorflowPredictMusiCNN.
 
-Essentia is AGPL: a program that is run here to be compared with, in an environment of its own.
+Essentia is AGPL. It is only run here, in its own environment, for comparison.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from protocol import Answer, serve  # type: ignore[import-not-found]
 
 
 class Tagger:
-    """Essentia's networks by the hop, made once, so that TensorFlow's session is warm, as ours is.
+    """Essentia's networks by hop size, each made once, so that its TensorFlow session is warm.
 
     Args:
         settings: `file` and `graph`.
@@ -34,7 +34,7 @@ class Tagger:
         self._networks: dict[int, tuple[Any, Any]] = {}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Tag the file at a `hop_size`, and write the activations to `output`."""
+        """Tag the file at a `hop_size` in frames; write (segments, classes) float32 to `output`."""
         loader, pool = self._network(request["hop_size"])
         self._essentia.reset(loader)
         pool.clear()

@@ -1,6 +1,6 @@
-"""Hashes of what a source tree computes for some files, to be compared to the bit with another's.
+"""Hashes of the results of a source tree for some files, for comparison with another tree's.
 
-This script is run with the tree first on Python's path, and knows of it only `auricle.FileTagger`.
+This script is run with the tree first on Python's path, and uses only `auricle.FileTagger` of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import numpy as np
 
 
 def fingerprint(file: str, model: str, hop_size: int | None) -> str:
-    """SHA-256 of the places, activations and embeddings of all segments of a file."""
+    """SHA-256 of the places (in seconds), activations and embeddings of all segments of a file.
+
+    Args:
+        file: Path of the audio file.
+        model: Name of an installed model, or its folder.
+        hop_size: Mel frames from one segment to the next; None for the model card's.
+    """
     from auricle import FileTagger
 
     digest = hashlib.sha256()
@@ -30,8 +36,8 @@ def fingerprint(file: str, model: str, hop_size: int | None) -> str:
 def main() -> None:
     """Read a list of cases as JSON from standard input; write their hashes as JSON, by name.
 
-    A case has `name` and the arguments of `fingerprint`. Where it cannot be computed the text is
-    the error.
+    A case has a `name` and the arguments of `fingerprint`. If it cannot be computed, the error
+    takes the place of the hash.
     """
     found: dict[str, str] = {}
     cases: list[dict[str, Any]] = json.load(sys.stdin)

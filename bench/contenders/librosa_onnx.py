@@ -1,4 +1,4 @@
-"""librosa and ONNX Runtime: what one writes oneself, file by file.
+"""librosa and ONNX Runtime: a pipeline as one would write it by hand, file by file.
 
 The parameters are those that give this model's numbers: librosa's Slaney filters, the power
 spectrum, zeros around the signal, and a symmetric Hann window, which has to be passed, since
@@ -24,7 +24,7 @@ class Tagger:
     """The whole file, step by step.
 
     Args:
-        settings: `file`, `onnx`, `segment_size`, `threads`.
+        settings: `file`, `onnx`, `segment_size` in mel frames, `threads`.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -40,7 +40,7 @@ class Tagger:
         self._file, self._segment_size = settings["file"], settings["segment_size"]
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Tag the file at a `hop_size`, and write the activations to `output`."""
+        """Tag the file at a `hop_size` in frames; write (segments, classes) float32 to `output`."""
         began = time.perf_counter_ns()
         samples, _ = self._librosa.load(self._file, sr=16000)
         mel = self._mel_frames(samples)

@@ -22,7 +22,7 @@ Prepare = Callable[[dict[str, Any]], tuple[dict[str, str], Answer]]
 
 def serve(prepare: Prepare) -> None:
     """Answer requests until the end of the input."""
-    # Libraries print to standard output; the protocol keeps a descriptor of its own.
+    # Libraries print to standard output; the protocol keeps its own descriptor.
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 

@@ -33,7 +33,7 @@ PROGRAMS = {"auricle": "Auricle", "essentia": "Essentia-TensorFlow"}
 
 
 def peers(report: Report) -> Picture:
-    """Speed of whole pipelines, by the hop."""
+    """Speed of whole pipelines, as a multiple of real time, by the hop in frames."""
     bars: dict[str, dict[str, Figure]] = {}
     errors = []
     for name, figures in report.rows.items():
@@ -51,7 +51,7 @@ def peers(report: Report) -> Picture:
 
 
 def mel(report: Report) -> Picture:
-    """Time of a mel frame, by how many are computed at a time."""
+    """Time of a mel frame in microseconds, by how many are computed at a time."""
     bars: dict[str, dict[str, Figure]] = {}
     for name, figures in report.rows.items():
         program, _, batch = name.partition(", ")
@@ -71,7 +71,7 @@ def mel(report: Report) -> Picture:
 
 
 def student(report: Report) -> Picture:
-    """Time of a segment of a model and of those that taught it, by the hop."""
+    """Time of a segment in ms of a student and of its teachers, by the hop in frames."""
     bars: dict[str, dict[str, Figure]] = {}
     for name, figures in report.rows.items():
         hop, _, models = name.partition(", ")
@@ -85,7 +85,7 @@ def student(report: Report) -> Picture:
 
 
 def pipeline(report: Report) -> Picture:
-    """Where the time of a pipeline goes."""
+    """Shares of the parts of a pipeline in its time, in percent."""
     parts = {
         "decoding": THIRD,
         "mel": OTHER,
@@ -102,7 +102,7 @@ def pipeline(report: Report) -> Picture:
 
 
 def heads(report: Report) -> Picture:
-    """What heads add to the time of a segment."""
+    """Time in ms that heads add to a segment."""
     alone = middle(report.rows["backbone alone"]["ms a segment"])
     node = middle(report.rows["... the heads node alone"]["ms a segment"])
     count = report.settings["heads"]
@@ -147,7 +147,14 @@ def grouped(axes: Axes, bars: Bars, colours: Sequence[str], unit: str) -> None:
 
 
 def stacked(axes: Axes, parts: Mapping[str, float], colours: Mapping[str, str], unit: str) -> None:
-    """One horizontal bar of parts, which the legend below names with their values."""
+    """One horizontal bar of parts, named with their values in the legend.
+
+    Args:
+        axes: Panel that it is drawn in.
+        parts: Value of each part by its name, in `unit`.
+        colours: Colour of each part by its name.
+        unit: Unit written behind the values, such as ms or %.
+    """
     left = 0.0
     for name, value in parts.items():
         label = f"{name}: {format_number(value)} {unit}"

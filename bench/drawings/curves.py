@@ -19,7 +19,7 @@ PERCENTILES = {1: "0", 2: "50", 10: "90", 100: "99", 1000: "99.9", 10000: "99.99
 
 
 def backbone(report: Report) -> Picture:
-    """Time of a segment against the hop, with and without shared work."""
+    """Time of a segment in ms against the hop in frames, with and without shared work."""
     drawn, (axes,) = picture(report, "The closer segments follow, the more work they share")
     lines: dict[str, dict[int, Figure]] = {}
     for name, figures in report.rows.items():
@@ -44,7 +44,7 @@ def backbone(report: Report) -> Picture:
 
 
 def latency(report: Report) -> Picture:
-    """Latency of one stream by percentile, beside the inference that is part of it."""
+    """Latency of one stream in ms by percentile, beside the inference that is part of it."""
     drawn, (axes,) = picture(
         report, "From the last sample of a segment to a subscriber, one stream in real time"
     )
@@ -59,7 +59,7 @@ def latency(report: Report) -> Picture:
 
 
 def wire(report: Report) -> Picture:
-    """Latency of messages by percentile, beside that of bare sockets."""
+    """Latency of messages in microseconds by percentile, beside that of bare sockets."""
     drawn, (axes,) = picture(report, "A prediction from one process to another over TCP")
     for (name, values), colour in zip(report.series.items(), (OURS, GREY), strict=False):
         _percentiles(axes, values, colour, "-", name)

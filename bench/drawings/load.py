@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 WINDOWS = {"served": OURS, "longer hop": THIRD, "skipped": BAD}
-"""What becomes of a window, as in the table: left out since the hop is longer, or skipped late."""
+"""Fates of a window, as in the table: served, left out by a longer hop, or skipped as too late."""
 
 
 def streams(report: Report) -> Picture:
-    """Latency and late windows against the number of streams."""
+    """Latency in ms, and late windows in percent, against the number of streams."""
     tried = steps(report)
     every = held_in_all(tried)
     held = f"{span([trial.streams for trial in every])} streams" if every else "no number tried"
@@ -62,7 +62,7 @@ def _by_streams(
 
 
 def overload(report: Report) -> Picture:
-    """What becomes of windows, the rung and the memory over the time."""
+    """Windows per second by fate, the rung, and the memory in MB, against time in seconds."""
     (name,) = report.rows
     load = format_number(report.settings["load"])
     title = f"{name.partition(',')[0]}: {load} times what inference alone would do"
@@ -107,7 +107,7 @@ def _mark_the_fall(panels: Sequence[Axes], report: Report) -> None:
 
 
 def soak(report: Report) -> Picture:
-    """Growth of memory over the hours, beside what is allowed."""
+    """Growth of memory in MB over hours of stream time, beside what is allowed."""
     ((name, row),) = report.rows.items()
     hours, megabytes = report.series["hours"], report.series["rss MB"]
     (growth,) = [each for each in report.targets if each.what.startswith("memory")]

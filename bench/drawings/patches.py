@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 STYLES = ("-", "--", ":")
-"""Lines by how many rows are left out."""
+"""Styles of lines, by the number of rows that are left out."""
 
 Row = dict[str, Figure]
 
 
 def patchout(report: Report) -> Picture:
-    """Time of a segment against the columns kept and, of trained weights, what is lost."""
+    """Time of a segment in ms against the columns kept; with trained weights, also the loss."""
     closeness = NOTE not in report.notes
     drawn, panels = picture(
         report,

@@ -169,7 +169,11 @@ def _fill(
 def make_heads(
     folder: Path, count: int, embedding_size: int, backbone: str, seed: int = 0
 ) -> list[Mlp]:
-    """Write heads with weights from a seed: `embedding_size` to 100 to n, with n from 2 to 50."""
+    """Write `count` heads with random weights, and return them.
+
+    Each has a hidden layer of 100 units and 2 to 50 labels: weights (embedding_size, 100) and
+    (100, labels) float32.
+    """
     rng = np.random.default_rng(seed)
     heads = []
     for number in range(count):

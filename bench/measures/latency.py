@@ -102,7 +102,12 @@ class Latencies:
     lost: int = 0
 
     def add(self, heard: dict[str, Any], sent_ns: Sequence[int]) -> None:
-        """Add a run: what the subscriber received, and when each block was handed over."""
+        """Add a run.
+
+        Args:
+            heard: Answer of the subscriber.
+            sent_ns: Monotonic time in ns at which each block was handed over.
+        """
         self.lost += heard["lost"]
         first = len(self.total_ms)
         for prediction in heard["predictions"][COLD:]:

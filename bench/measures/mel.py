@@ -142,7 +142,7 @@ class _Contenders:
         self.add(NODE, measurement, len(self.exact), mel_spectrogram(self.samples, FRONT_END))
 
     def add_numpy(self, stack: ExitStack) -> None:
-        """NumPy in a process of its own, in which BLAS has one thread.
+        """NumPy, by the number of frames of a call, in a process where BLAS has one thread.
 
         Two threads on one core would wait for each other.
         """

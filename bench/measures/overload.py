@@ -49,7 +49,7 @@ class OpenCounter(Protocol):
 
 
 def open_counter(address: str) -> Worker:
-    """A subscriber that counts, in a process of its own."""
+    """A subscriber that counts, in a separate process."""
     script = CONTENDERS / "auricle_counter.py"
     return Worker("the subscriber", Path(sys.executable), script, {"address": address})
 
@@ -200,7 +200,7 @@ def _fill(report: Report, trial: _Trial, heard: Mapping[str, Any]) -> None:
 def _add_accounts(
     report: Report, ended: Mapping[str, Mapping[str, int]], heard: Mapping[str, Any]
 ) -> None:
-    """Targets: a subscriber hears of each window once, over the whole life of every stream."""
+    """Targets: each window is reported once, over the whole life of every stream."""
     wrong = sum(
         each["offered"] != heard["served"].get(name, 0) + heard["left_out"].get(name, 0)
         for name, each in ended.items()

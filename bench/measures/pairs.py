@@ -23,11 +23,11 @@ def measure(
     progress: Progress = silent,
     script: Path = CONTENDERS / "auricle_pairs.py",
 ) -> Report:
-    """An epoch of each association, in a process of its own on the first core.
+    """Time in seconds and memory in MB of an epoch of each association, on the first core.
 
     Args:
-        tracks: Tracks of the catalogue.
-        runs: Epochs that are drawn.
+        tracks: Number of tracks in the catalogue.
+        runs: Number of epochs that are drawn.
         progress: Function to call with a line of progress.
         script: Contender that draws them.
 

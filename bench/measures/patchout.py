@@ -114,7 +114,7 @@ class Setting:
         return timed(whole_segment(self.model, self.patchout, music))
 
     def outputs(self, music: Frames) -> Outputs:
-        """Outputs of the compared export for one segment."""
+        """Outputs of the compared export for one segment of music, (frames, bands)."""
         return whole_segment(self.compared, self.patchout, music)()
 
     def figures(self) -> dict[str, Figure]:
@@ -179,7 +179,13 @@ def _speed(name: str, taken: Mapping[str, Sequence[float]], seconds: float) -> d
 
 
 def whole_segment(model: str, patchout: Patchout, mel: Frames) -> Callable[[], Outputs]:
-    """A function that runs a whole segment of which nothing is known, and returns its outputs."""
+    """A function that runs a whole segment, with nothing cached, and returns its outputs.
+
+    Args:
+        model: Name or folder of the export.
+        patchout: Patches that are kept.
+        mel: Mel frames of the segment, (frames, bands) float32.
+    """
     segments = Segments.of(model)
     grid = segments.card.patch_grid
     assert grid is not None
@@ -213,7 +219,10 @@ def convolutional(model: str, mel: Frames) -> Measurement:
 
 
 def closeness(outputs: Outputs, full: Outputs) -> dict[str, Figure]:
-    """Cosine of the embeddings, and how many of the five strongest labels are the same."""
+    """Cosine of the embeddings, and the share of the five strongest labels that are the same.
+
+    Outputs have a batch of one: embeddings (1, size), activations (1, classes).
+    """
     found: dict[str, Figure] = {}
     if "embeddings" in outputs and "embeddings" in full:
         found["cosine"] = cosine(outputs["embeddings"][0], full["embeddings"][0])

@@ -54,8 +54,8 @@ class Played:
     """What became of a stream.
 
     Attributes:
-        given: Segments, those that were left out included.
-        left_out: Segments that were left out.
+        given: Number of segments, including those left out.
+        left_out: Number of segments left out.
         inference_s: Seconds of inference.
     """
 

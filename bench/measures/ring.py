@@ -27,7 +27,11 @@ class _Contender(Protocol):
     """A store of the last window of samples."""
 
     def step(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take a block; returns the window that ends with it, valid until the next step."""
+        """Take a block of `BLOCK` samples, (BLOCK,) float32.
+
+        Returns:
+            The window of samples that ends with it, valid until the next step.
+        """
 
 
 class _Rolled:

@@ -24,14 +24,14 @@ WARM_UPS = 4
 """Times of two hops that streams are given to return to rung 0 before it counts."""
 
 MEMORY_STEPS = 5
-"""Numbers of streams at which memory is looked at."""
+"""How many numbers of streams memory is measured at."""
 
 
 class OpenFleet(Protocol):
     """Opens an engine for streams; see `bench.fleet.fleet`."""
 
     def __call__(self, model: str, hop_size: int) -> AbstractContextManager[Fleet]:
-        """The engine of a model at a hop."""
+        """The engine of a model at a `hop_size` in mel frames."""
 
 
 def measure(
@@ -52,9 +52,9 @@ def measure(
     Args:
         model: Name of an installed model, or its folder.
         hop_size: Mel frames from one segment to the next; None for the model card's.
-        streams: Numbers to try; `PARTS` of what inference alone would do, if left out.
-        seconds: Measured at each number, after two hops or more.
-        runs: Passes over all numbers.
+        streams: Numbers of streams to try; if empty, `PARTS` of what inference alone would serve.
+        seconds: Seconds measured at each number, after two hops or more.
+        runs: Number of passes over all numbers.
         progress: Function to call with a line of progress.
         open_fleet: Opens the engine.
     """
@@ -94,12 +94,12 @@ def _report(segments: Segments, seconds: float, runs: int) -> Report:
 
 
 class _Run:
-    """A pass over all numbers of streams, in an engine of its own.
+    """A pass over all numbers of streams, in its own engine.
 
     Args:
         engine: The engine, without streams.
         hop_s: Seconds from one segment to the next.
-        seconds: Measured at each number.
+        seconds: Seconds measured at each number.
         report: Report that the rows are added to.
     """
 
@@ -109,10 +109,11 @@ class _Run:
         self._raw = 0.0
 
     def measure_raw(self) -> float:
-        """Measure how many streams inference alone would serve; returns the mean of two times.
+        """Measure how many streams inference alone would serve.
 
-        Those are the last time and this one, before and after what is compared with them, since
-        the machine may be shared and slower at times.
+        Returns:
+            Mean of this measurement and the previous one, so before and after whatever is compared
+            with it, since the machine may be shared and slower at times.
         """
         before, self._raw = self._raw, self._engine.raw() * self._hop_s
         return (before + self._raw) / 2
@@ -122,14 +123,17 @@ class _Run:
         return [max(1, round(part * self._raw)) for part in PARTS]
 
     def memory(self, most: int) -> list[tuple[int, float]]:
-        """Memory in MB by number of streams, from 1 to `most`; removes them all."""
+        """Resident memory in MB by number of streams, from 1 to `most`; removes them all."""
         numbers = [round(number) for number in np.linspace(1, most, MEMORY_STEPS)]
         found = [(number, self._engine.rss_mb(number, 2 * self._hop_s)) for number in numbers]
         self._engine.shrink(0)
         return found
 
     def hold(self, number: int, suffix: str) -> None:
-        """Add a row about so many streams, with a suffix to its name; removes them all."""
+        """Add a row about `number` streams, with a suffix to its name; removes them all.
+
+        They are measured for the seconds of this run, once they have returned to rung 0.
+        """
         self._engine.grow(number)
         for _ in range(WARM_UPS):
             if not self._engine.measure(2 * self._hop_s)["looks"][-1]["rung"]:

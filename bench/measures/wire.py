@@ -169,7 +169,7 @@ class _Link:
         self._answers: list[dict[str, Any]] = []
 
     def contender(self, count: int, pause_s: float, drain_s: float) -> Measurement:
-        """A round of so many messages, and its seconds from the first to the last."""
+        """A round of `count` messages, measured in seconds from the first to the last."""
 
         def run() -> float:
             self._round += 1
