@@ -1,6 +1,6 @@
 """A made-up catalogue of music, as large and as uneven as that of the papers.
 
-It follows what the papers and Discogs say of theirs (section 4.2 of Alonso-Jimenez' thesis, 2024).
+It follows the figures of the papers and of Discogs (section 4.2 of Alonso-Jimenez' thesis, 2024).
 Albums have 6 tracks, all of which are on all releases of the album; 42 % of albums have one
 release, the others a number with a long tail, so that a track is on 5; and one track in twenty is
 on a compilation of 15. Artists (one for 13 tracks) and labels (one for 25) have shares that fall
@@ -37,7 +37,7 @@ GUESTS = 0.25
 """Share of tracks with a second artist."""
 
 UNSPECIFIC = 0.03
-"""Share of the names of artists and labels that name none."""
+"""Share of placeholders among the names of artists and labels."""
 
 TRACKS_PER_ARTIST, TRACKS_PER_LABEL = 13, 25
 
@@ -60,7 +60,7 @@ def write_manifest(file: Path, tracks: int, seed: int = 0) -> str:
         seed: Seed of all that is drawn.
 
     Returns:
-        A line about what is in it.
+        A line on its contents.
     """
     catalogue = _Catalogue(tracks, np.random.default_rng(seed))
     columns = [

@@ -1,4 +1,4 @@
-"""What the measurements' commands share: their options, and what becomes of a report."""
+"""Common parts of the measurements' commands: their options, and the handling of a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measuring again what is in `bench/results`, on a tree without changes."""
+"""Repeating the measurements in `bench/results`, on a tree without changes."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def run(
         AuricleError: Some failed; the others are saved.
     """
     if commit()["dirty"] is not False:
-        raise ConfigError("tracked files are changed, or this is no checkout: commit them first")
+        raise ConfigError("tracked files are changed, or this is not a checkout: commit them first")
     if any("peers" in step.needs for step in steps):
         # Without them `mel` would save a report that has no row of Essentia.
         peers_python()

@@ -1,6 +1,6 @@
 """Contenders in separate processes, which stay warm and run on request.
 
-Other programs need an environment of their own, and none should run in a process in which another
+Other programs need their own environment, and no contender should run in a process in which another
 has left caches, threads and allocations. A contender is a script in `bench/contenders/`;
 `protocol.py` there describes the lines that are exchanged.
 """

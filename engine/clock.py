@@ -46,7 +46,7 @@ class SourceClock:
         self._promptest = np.zeros((BUCKETS, 2))  # elapsed seconds and least delay, by bucket
         self._noted = 0
         self._bucket = (-1, 0.0, 0.0)
-        # Written by any thread that asks. Two at once write the same estimate twice.
+        # Written by any thread that asks. Two that ask together write the same estimate twice.
         self._drift: tuple[int, float] | None = None
 
     def sample_at(self, seconds: Fraction) -> int:

@@ -173,7 +173,7 @@ class _Beside:
         return max(-1, math.floor(self._first + number * self._step))
 
     def _window(self, number: int) -> int:
-        """Number of the input's window for that of the clock; negative if there is none."""
+        """Number of the input's window for that of the clock; negative if no window matches."""
         return self._last(number) - self.reader.frame_size + 1 + self.reader.before
 
     def _reaching(self, token: int) -> int:

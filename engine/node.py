@@ -150,11 +150,11 @@ class Node(Generic[P]):
         """Take note that the graph is about to stop because of `error`, to report it, say."""
 
     def statistics(self) -> dict[str, Any]:
-        """Figures for those who watch the stream, by name, in the types of JSON."""
+        """Figures for whoever monitors the stream, by name, in the types of JSON."""
         return {}
 
     def describe(self) -> dict[str, Any]:
-        """What a display needs to know of the node before the first message, in the types of JSON.
+        """Facts that a display needs before the first message, in the types of JSON.
 
         A node that makes predictions gives `predictions`, a list with `head`, `model`,
         `model_version` and `labels` of each.

@@ -64,7 +64,7 @@ LONGEST_HOLD_S = 60.0
 """Most seconds that failed steps down may extend `HOLD_S` to."""
 
 QUIET_S = 30.0
-"""Seconds without a window after which there is no load."""
+"""Seconds without a window after which the load counts as 0."""
 
 
 class Member:

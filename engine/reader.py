@@ -112,7 +112,7 @@ class Reader:
     def gap(self) -> Gap | None:
         """The gap first touched by the next window, reported once.
 
-        If there are several, the last; None if there is none.
+        The last one if there are several; None without a gap.
         """
         found = None
         while self._gaps_ahead and self._gaps_ahead[0][0] <= self.number:

@@ -24,7 +24,7 @@ class Ring:
     and what any reader views never overlap.
 
     Args:
-        capacity: Tokens that can be held at once, and the longest window.
+        capacity: Number of tokens that it holds, and length of the longest window.
         shape: Shape of one token, `()` for a sample.
         dtype: Type of the values; `object` holds Python objects.
     """

@@ -2,8 +2,8 @@
 
 Offline: the caller's thread runs one graph from end to end, as fast as it goes. Live: worker
 threads own a set of graphs each, call in turn those for which something has arrived or whose timer
-has expired, and sleep while there is none. Capture has threads of its own, in the input nodes;
-graphs are opened and closed, which may wait for a device or a server, on a pool of other threads.
+has expired, and sleep while no graph has work. Capture runs on separate threads, in the input
+nodes; graphs are opened and closed, which may wait for a device or a server, on another pool.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class LiveScheduler:
             self._tasks = [task for task in self._tasks if task.run is not run or not run.over]
 
     def start(self) -> None:
-        """Start the graphs added so far; those added later start at once."""
+        """Start the graphs added so far; those added later start immediately."""
         with self._changed:
             self._started = True
             for task in self._tasks:
@@ -214,7 +214,7 @@ class LiveScheduler:
             task.open = True
             try:
                 task.queue()
-            except Exception as error:  # no thread to be had for it
+            except Exception as error:  # no thread could be started for it
                 task.open = False
                 task.run.fail(error)
         if task.run.ending is not None and not task.open:
@@ -224,7 +224,7 @@ class LiveScheduler:
         """Close a run that has ended, on another thread than its worker's, which others need."""
         try:
             self._openers.submit(self._close, task)
-        except RuntimeError:  # no thread to be had for it
+        except RuntimeError:  # no thread could be started for it
             self._close(task)
 
     def _close(self, task: _Task) -> None:
@@ -308,7 +308,7 @@ class _Worker:
         self._condition = threading.Condition()
         self._ready: deque[_Task] = deque()  # under the lock
         self._running = False  # whether there is a thread; under the lock
-        self._timers: list[tuple[int, int, _Task]] = []  # of its own thread alone
+        self._timers: list[tuple[int, int, _Task]] = []  # used on its own thread only
         self._numbers = itertools.count()  # break ties between timers
 
     def adopt(self) -> None:

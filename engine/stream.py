@@ -189,7 +189,7 @@ class Stream:
         self._mark_lock = threading.Lock()
         # For every commit, `written` after it and the fields of `Commit`, the level by its number.
         # Written by the writer's thread; others read entries that it is not about to replace. All
-        # memory is taken at once, so that an engine with hundreds of streams does not grow for
+        # memory is allocated up front, so that an engine with hundreds of streams does not grow for
         # minutes.
         self._log = array("q", bytes(LOG_LENGTH * FIELDS * 8))
         self._levels = [""]

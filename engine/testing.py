@@ -31,7 +31,7 @@ from auricle.errors import AuricleError
 
 CUTS: Sequence[tuple[int, ...]] = ((1,), (7,), (256,), (4096,), (10**9,), (3, 5000, 1, 255, 700))
 """Sizes of the blocks, in tokens, that a stream is cut into, in turn: single tokens, a prime,
-powers of two, all at once, mixed."""
+powers of two, everything in one block, mixed."""
 
 STARTS = (0, 2**31 - 5, 2**53)
 """Indices at which streams start: 0, and where indices, as after days, no longer fit into 32 bits

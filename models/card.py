@@ -196,7 +196,7 @@ class Card(_Part):
     def _says_something(self) -> Self:
         if not self.classes and self.output("embeddings") is None:
             raise PydanticCustomError(
-                "card", "'classes' is empty, and there is no output for embeddings either"
+                "card", "'classes' is empty, and no output has embeddings either"
             )
         return self
 
@@ -286,7 +286,7 @@ def card_path(path: Path) -> Path:
         path: The file itself, or a folder with a `card.json` or only one JSON file.
 
     Raises:
-        ModelError: There is no JSON file, or there are several and none is called `card.json`.
+        ModelError: The folder has no JSON file, or several of which none is called `card.json`.
     """
     if path.is_file():
         return path
@@ -308,8 +308,8 @@ def load_card(path: str | Path) -> Card:
         path: A model folder or a card file, ours or Essentia's.
 
     Raises:
-        ModelError: There is no card, it is not JSON, or a key is missing or wrong; the message
-            names file and key.
+        ModelError: The card does not exist or is not JSON, or a key is missing or wrong; the
+            message names file and key.
     """
     file = card_path(Path(path))
     try:

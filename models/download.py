@@ -77,7 +77,7 @@ def _pip_download(folder: Path) -> Path:
 
 
 def _reason(output: str) -> str:
-    """What pip complains about, in one line.
+    """Reason why pip failed, in one line.
 
     When the network is down, pip's last line says that no version was found; the cause is in the
     warnings before it.

@@ -31,8 +31,8 @@ def fetch(url: str, path: Path, progress: Progress) -> None:
         progress: Function called at the start, and every 32 MiB.
 
     Raises:
-        ModelError: There is no answer, an error, or fewer bytes than the server announced; the
-            message begins with the URL.
+        ModelError: The server does not answer, answers with an error, or sends fewer bytes than it
+            announced; the message begins with the URL.
         OSError: The file cannot be written.
     """
     with _open(url) as response, path.open("xb") as file:

@@ -1,4 +1,4 @@
-"""Which models a mistyped name may have meant."""
+"""Suggestions of models for a mistyped name."""
 
 from __future__ import annotations
 

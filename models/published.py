@@ -43,7 +43,7 @@ offset of 0.001 instead of 0.01."""
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """What the card of a backbone says beyond Essentia's JSON.
+    """Fields of a backbone's card beyond Essentia's JSON.
 
     Attributes:
         size: Frames of a segment.

@@ -34,7 +34,7 @@ def pull(name: str, progress: Progress | None = None, expected: str | None = Non
         The folder of the model.
 
     Raises:
-        ModelError: There is no such model, the download failed or has another hash, or the cache
+        ModelError: The model is unknown, the download failed or has another hash, or the cache
             cannot be written.
     """
     if name in shipped_names():
@@ -79,7 +79,7 @@ def _fill(target: Path, expected: str | None, progress: Progress) -> None:
 def _checked_hash(name: str, expected: str) -> str:
     if name not in PUBLISHED:
         raise ModelError(
-            f"model '{name}': is made here from a wheel with a hash of its own; do not give one"
+            f"model '{name}': is made here from a wheel with its own hash; do not give one"
         )
     if not re.fullmatch("[0-9a-f]{64}", expected.lower()):
         raise ModelError(

@@ -45,7 +45,7 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What `verify` found about one model.
+    """Result of `verify` for one model.
 
     Attributes:
         name: Name of its folder.
@@ -78,7 +78,7 @@ def info(name_or_path: str | Path) -> Card:
     """The card of an installed model or of a model folder.
 
     Raises:
-        ModelError: There is no such model, or its card cannot be used.
+        ModelError: The model does not exist, or its card cannot be used.
     """
     return load_card(find(name_or_path))
 
@@ -90,8 +90,8 @@ def find(name_or_path: str | Path) -> Path:
     `./musicnn-mtt`.
 
     Raises:
-        ModelError: There is no such model; the message lists names and says how to get a model that
-            is not installed.
+        ModelError: The model does not exist; the message lists names and says how to get a model
+            that is not installed.
     """
     name = str(name_or_path)
     if name in shipped_names():
@@ -160,7 +160,7 @@ def verify(name_or_path: str | None = None) -> list[Verdict]:
         name_or_path: Name of a model, or its folder; None for all that are here.
 
     Raises:
-        ModelError: There is no model of that name.
+        ModelError: No model has this name.
     """
     folders = [SHIPPED / name for name in shipped_names()]
     folders += [models_folder() / name for name in _installed_names()]
@@ -198,7 +198,7 @@ def _entry(name: str) -> ModelEntry:
 
 
 def _missing_entry(name: str) -> ModelEntry | None:
-    """What is known in advance of a model that can be pulled; None for any other."""
+    """Facts known before a model is pulled; None for a model that cannot be pulled."""
     if conversion := CONVERSIONS.get(name):
         size = 4 * conversion.network.parameters
         return ModelEntry(name, "missing", LICENCE, conversion.description, size)

@@ -1,4 +1,4 @@
-"""What runs in a graph: inputs, front ends, backbone, heads, aggregator, publisher."""
+"""The nodes of graphs: inputs, front ends, backbone, heads, aggregator, publisher."""
 
 CLASSES = {
     "FileInput": "auricle.nodes.inputs.file:FileInput",

@@ -46,7 +46,7 @@ class BackboneParams(NodeParams):
         None,
         gt=0,
         le=1024,
-        description="Most segments, of all streams, that are inferred at once; if left out, "
+        description="Most segments, of all streams, that are inferred together; if left out, "
         f"{BATCH} on a GPU, and on a CPU each stream by itself.",
     )
     batch_wait_s: float = Field(

@@ -173,7 +173,7 @@ class Heads(Transform[HeadsParams]):
             The change, which returns the name.
 
         Raises:
-            NothingToChangeError: There is no such head.
+            NothingToChangeError: The node has no such head.
         """
         self._check_known(head)
 

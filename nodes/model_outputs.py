@@ -41,7 +41,7 @@ class ModelOutputs:
 
         Args:
             follows: Input port of the segments, each of which gives a token.
-            burst_s: Seconds of tokens that may come at once.
+            burst_s: Seconds of tokens that may arrive together.
 
         Returns:
             Those of the two that the model has.
@@ -94,7 +94,7 @@ class ModelOutputs:
             outputs["embeddings"][:] = embeddings
 
     def describe(self) -> list[dict[str, Any]]:
-        """What a display needs to know of the predictions; see `Node.describe` of the engine."""
+        """Facts on the predictions that a display needs; see `Node.describe` of the engine."""
         card = self._card
         if not card.classes:
             return []

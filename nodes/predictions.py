@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 class Scores(NamedTuple):
-    """What one head predicts for one segment.
+    """Prediction of one head for one segment.
 
     A named tuple, which is quick to make: fifty heads make fifty of them a segment.
 

@@ -11,7 +11,7 @@ from auricle.models import pulling
 
 ROOT = Path(__file__).parents[1]
 
-# How long an example takes goes by what else the machine does, and is no fault of the code.
+# How long an example takes depends on what else the machine does, not on the code alone.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 

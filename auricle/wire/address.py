@@ -1,4 +1,4 @@
-"""Checking addresses of sockets: whether they are valid, and who can reach them."""
+"""Checking addresses of sockets: whether they are valid, and reachable from other machines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_address(address: str) -> None:
         )
     port = match["port"]
     if port not in (None, "*") and not 1 <= int(port) <= HIGHEST_PORT:
-        raise WireError(f"{address}: there is no port {port}; ports are 1 to {HIGHEST_PORT}")
+        raise WireError(f"{address}: port {port} is invalid; ports are 1 to {HIGHEST_PORT}")
 
 
 def is_local(address: str) -> bool:

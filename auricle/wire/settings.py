@@ -49,7 +49,7 @@ class WireSpec(_Strict):
                 continue
             if address in names:
                 both = f"{names[address]} and {name} are both {address}"
-                raise ValueError(f"{both}; each needs an address of its own")
+                raise ValueError(f"{both}; each needs its own address")
             names[address] = name
         return self
 

@@ -68,7 +68,7 @@ def make_token(address: str) -> Token:
 
 
 def read_token(address: str) -> str | None:
-    """The token of a control socket of this machine; None if there is none that can be read."""
+    """The token of a control socket of this machine; None if it cannot be read."""
     try:
         return token_path(address).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):

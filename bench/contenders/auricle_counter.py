@@ -15,7 +15,7 @@ PATIENCE_S = 30.0
 
 
 class Accounts:
-    """What an engine says of its streams.
+    """Counts of what an engine publishes about its streams.
 
     Args:
         subscriber: Subscriber to everything.

@@ -1,4 +1,4 @@
-"""What all pictures share: colours, a title that says what is seen, and where it was measured.
+"""Common parts of all pictures: colours, a title with the finding, and where it was measured.
 
 Matplotlib is imported when the first picture is made. Its `pyplot` is not used: that keeps figures,
 and looks for a screen.

@@ -70,7 +70,7 @@ def measure(
     Args:
         models: Exports of one network by name or folder; the first, on the CPU, is the reference.
         providers: Providers by name. Those that are not here are left out, with a note.
-        batches: Segments at once.
+        batches: Numbers of segments per batch.
         levels: Patchout levels of the card; all, if empty.
         runs: Number of measured rounds.
         progress: Function to call with a line of progress.
@@ -114,7 +114,7 @@ class _Row:
         level: Patchout level.
         measurement: Seconds of a segment.
         tokens: Tokens of a segment.
-        batch: Segments at once; None where that is up to the owner.
+        batch: Segments per batch; None if the owner decides.
         cosine: Cosine of the embeddings to the CPU's; None if nothing is compared.
         latencies: Seconds that segments took, if they are measured one by one.
     """
@@ -154,7 +154,7 @@ class _Contenders:
         report: Report that rows, targets and notes are added to.
         reference: The model that runs on the CPU, a segment at a time.
         levels: Patchout levels.
-        batches: Segments at once.
+        batches: Numbers of segments per batch.
         progress: Function to call with a line of progress.
     """
 

@@ -1,4 +1,4 @@
-"""What many shallow heads add to a backbone."""
+"""The cost of many shallow heads beside a backbone."""
 
 from __future__ import annotations
 

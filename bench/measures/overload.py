@@ -1,4 +1,4 @@
-"""More streams than one machine can serve: what is served, what is left out, what adds up."""
+"""More streams than one machine can serve: windows served and left out, and whether they add up."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class _Trial:
         self.measured.append((0.0, self.engine.measure(seconds)))
 
     def recover(self, left: int, at_most_s: float) -> None:
-        """End all streams but `left`, wait up to so many seconds for rung 0, and end the others."""
+        """End all streams but `left`, wait up to `at_most_s` for rung 0, and end the others."""
         loaded_s, fell = self.measured[0][1]["seconds"], time.monotonic()
         self.ended |= self.engine.shrink(left)["streams"]
         waited_s = 0.0

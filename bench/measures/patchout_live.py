@@ -51,7 +51,7 @@ EFFICIENTNET = "EfficientNet-B0, half overlap"
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What became of a stream.
+    """Account of a stream that was played.
 
     Attributes:
         given: Number of segments, including those left out.
@@ -75,7 +75,7 @@ class Played:
 
 
 Play = Callable[[str, Mapping[str, Any], float], Played]
-"""Plays so many seconds to a model with these parameters of the backbone, in real time."""
+"""Plays a number of seconds to a model with these parameters of the backbone, in real time."""
 
 
 def measure(
@@ -107,7 +107,7 @@ def measure(
 
 
 def half_overlap(size: int, frames: int) -> range:
-    """Where the segments of so many frames begin."""
+    """First frames of the segments that fit into `frames` frames."""
     return range(0, frames - size + 1, size // 2)
 
 
@@ -169,7 +169,7 @@ class _Stream:
     runs: list[Played] = field(default_factory=list)
 
     def __call__(self) -> float:
-        """Seconds of inference of so many segments."""
+        """Seconds of inference for `segments` segments."""
         self.runs.append(self.play(self.model, self.parameters, self.seconds))
         return self.segments * self.runs[-1].segment_s
 

@@ -26,7 +26,7 @@ def measure(
     hours: float = 24.0,
     progress: Progress = silent,
 ) -> Report:
-    """One stream through mel frames, backbone and aggregator for `hours` of its own time.
+    """One stream through mel frames, backbone and aggregator for `hours` of stream time.
 
     Gaps of a millisecond to eight seconds come once a minute on average.
 

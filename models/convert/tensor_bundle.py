@@ -82,7 +82,7 @@ class TensorBundle:
         """Shape of one tensor, read from the index alone.
 
         Raises:
-            ModelError: There is no such tensor.
+            ModelError: The bundle has no such tensor.
         """
         return self._find(tensor).shape
 
@@ -90,7 +90,7 @@ class TensorBundle:
         """Values of one tensor, as a read-only view of the shard's bytes.
 
         Raises:
-            ModelError: There is no such tensor, the shard ends before it does, or its CRC is wrong.
+            ModelError: The bundle has no such tensor, its shard is too short, or its CRC is wrong.
         """
         entry = self._find(tensor)
         where = f"{self._name}: tensor '{tensor}'"

@@ -28,14 +28,14 @@ _Build = Callable[[Mapping[str, musicnn.Array], Mapping[str, str]], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the models of one architecture share.
+    """Common facts of the models of one architecture.
 
     Attributes:
         title: Name for people.
         build: Function from arrays and metadata to the bytes of an ONNX file.
         parameters: Number of trained parameters.
         embedding_size: Length of the embeddings.
-        algorithm: Essentia's algorithm that does the same; None if there is none.
+        algorithm: Essentia's equivalent algorithm; None if it has none.
     """
 
     title: str

@@ -39,7 +39,7 @@ class Export:
         dataset: Data that the network was trained on, with its scores, for the card.
 
     Raises:
-        ModelError: There is nothing to export, a label is repeated, a kind is unknown, or options
+        ModelError: Nothing is to be exported, a label is repeated, a kind is unknown, or options
             exclude each other.
     """
 
@@ -83,7 +83,7 @@ class Export:
         """Check that a MAEST of these sizes can give the outputs asked for.
 
         Raises:
-            ModelError: The number of labels is not that of the network, or there is no such block.
+            ModelError: The network has another number of labels, or no block of this number.
         """
         if self.labels and len(self.labels) != config.n_classes:
             raise ModelError(

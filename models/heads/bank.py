@@ -2,8 +2,8 @@
 
 All first layers side by side are one matrix; later layers are stacked, padded with zeros to the
 largest, so that each is one batched product whatever the number of heads. Padding has no effect on
-any result, since the weights from an absent unit are 0. An activation function is applied at once
-to all heads that have it.
+any result, since the weights from an absent unit are 0. An activation function is applied
+together to all heads that have it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def shared_bank(heads: Sequence[Mlp]) -> HeadBank:
 class HeadBank:
     """Computes several heads from the same embeddings.
 
-    Nothing changes after it was made, so several threads may call it at once.
+    It is immutable, so several threads may call it concurrently.
 
     Args:
         heads: At least one head; all take embeddings of one length. They may differ in depth and

@@ -41,7 +41,7 @@ class Request:
         threads: Threads that share one inference.
         incremental: Whether to compute once what overlapping segments share, where the model allows
             it.
-        batch: Most segments, of all streams, that are inferred at once; None is `BATCH` on an
+        batch: Most segments, of all streams, that are inferred together; None is `BATCH` on an
             accelerator, and each stream by itself on a CPU.
         batch_wait_s: Longest time in seconds for which a segment waits for others in its batch.
         live: Whether the source keeps its own time. If so, all levels of the card are prepared,

@@ -142,7 +142,7 @@ class Seat:
         return pending
 
     def leave(self) -> None:
-        """Give up the place; `arrived` is no longer called after that. May be called twice."""
+        """Give up the place; `arrived` is not called after that. May be called twice."""
         self.owner.remove(self)
 
 
@@ -261,7 +261,7 @@ class InferenceOwner:
         return seat
 
     def _ensure_thread(self) -> None:
-        """Start the thread if there is none. Called under `_changed`."""
+        """Start the thread unless it is running. Called under `_changed`."""
         if not self._working:
             self._working = True
             threading.Thread(target=self._work, name=f"inference-{self.name}", daemon=True).start()

@@ -63,7 +63,7 @@ def usable_choices(folder: Path, providers: tuple[str, ...]) -> tuple[tuple[str,
 
     Raises:
         ConfigError: None of them can run the model, or one is unknown.
-        ModelError: There is no model in the folder.
+        ModelError: The folder has no model.
     """
     import onnxruntime
 

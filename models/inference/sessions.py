@@ -1,6 +1,6 @@
 """ONNX Runtime sessions, one per model, shared by all streams that run it.
 
-A session's `run` may be called from several threads at once.
+A session's `run` may be called from several threads concurrently.
 """
 
 from __future__ import annotations

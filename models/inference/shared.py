@@ -28,7 +28,7 @@ def made_once_per_model(
             next caller tries again.
 
     Raises:
-        ModelError: There is no model in the folder.
+        ModelError: The folder has no model.
     """
     made: dict[tuple[Any, ...], tuple[object, T]] = {}
     lock = threading.Lock()  # guards `made`; held while making, so that nothing is made twice

@@ -262,7 +262,7 @@ class Maest(nn.Module):
             kept_t, width).
 
         Raises:
-            ModelError: As for `forward`; or there is no such block.
+            ModelError: As for `forward`; or the network has no such block.
         """
         columns, rows, positions = self._choose(mel, keep_t, keep_f)
         return self.encode(self.project(mel, columns, rows), positions, rows, block)
@@ -421,7 +421,7 @@ def pool(tokens: Tensor, kinds: Sequence[Kind] = KINDS) -> Tensor:
         Shape (batch, len(kinds) * width).
 
     Raises:
-        ModelError: There are no kinds, or one is unknown.
+        ModelError: `kinds` is empty, or a kind is unknown.
     """
     if not kinds or not set(kinds) <= set(KINDS):
         raise ModelError(f"MAEST: kinds={tuple(kinds)} must be one or more of {', '.join(KINDS)}")

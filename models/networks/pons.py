@@ -1,4 +1,4 @@
-"""What MusiCNN and the VGG of Pons and Serra share: the order of a layer, and loading weights.
+"""Common parts of MusiCNN and the VGG of Pons and Serra: a layer's order, and loading weights.
 
 A checkpoint is given as arrays by its own names, read by `auricle.models.convert.tensor_bundle` and
 without the optimizer's slots, which `auricle.models.convert.musicnn.model_arrays` leaves out.

@@ -26,7 +26,7 @@ class ResNet10(nn.Module):
         n_classes: Number of logits.
         widths: Channels of the stem and of each stage.
         embedding_size: Values of the embedding.
-        n_mels: Bands of a frame; the embedding has weights of its own for every 32 of them.
+        n_mels: Bands of a frame; the embedding has separate weights for every 32 of them.
         dropout: Probability that a value of the embedding is zeroed before the classifier, in
             training.
     """

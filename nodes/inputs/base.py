@@ -1,4 +1,4 @@
-"""What all inputs share: they make mono float32 at one rate of any audio, and mark what is lost.
+"""Base of all inputs: they convert any audio to mono float32 at one rate, and mark losses.
 
 Reasons of gaps: `xrun` (the device overran), `dropped` (our ring was full), `reconnect` (a
 connection was lost), `hole` (the sender's numbering jumps), `damaged` (could not be decoded), `nan`
@@ -34,7 +34,7 @@ LEAST_GAP = 512
 
 RESAMPLER_DELAY_S = Fraction(12, 100)
 """Most seconds that soxr holds back: 116 ms from 8 kHz, 41 ms from 44.1 or 48 kHz, 79 ms from
-192 kHz, and none where there is nothing to resample (measured; it works in blocks of its own)."""
+192 kHz, and 0 without resampling (measured; soxr works in its own blocks)."""
 
 ROOM_POLL_S = 0.005
 """Seconds after which a capture thread looks again whether a full ring has room."""
@@ -132,7 +132,7 @@ class Input(Source[InputP]):
         self._silence_left += count
 
     def _lose_seconds(self, seconds: float, reason: str) -> None:
-        """Note that so many seconds of the source were never heard; 0 if the length is unknown."""
+        """Note that `seconds` of the source were never heard; 0 if the length is unknown."""
         assert self._resampler is not None
         self._lose(round(seconds * self._resampler.from_rate) or LEAST_GAP, reason)
 
@@ -210,7 +210,7 @@ class Input(Source[InputP]):
 
 
 class ThreadedInput(Input[InputP]):
-    """An input that waits for its source on a thread of its own, which writes the stream.
+    """An input that waits for its source on a separate thread, which writes the stream.
 
     A subclass implements `capture`, which returns at the end of the source, or when `self.stopping`
     is set. The thread that runs the graph only looks whether the stream has ended or `capture` has
@@ -280,5 +280,5 @@ class ThreadedInput(Input[InputP]):
             self.stopping.wait(ROOM_POLL_S)
 
     def _unless_stopping(self, seconds: float) -> bool:
-        """Wait so many seconds, unless the input is stopped; returns whether it was not."""
+        """Wait `seconds`, or until the input is stopped; returns whether it was not stopped."""
         return not self.stopping.wait(seconds)

@@ -20,7 +20,7 @@ AT_ONCE_S = 0.5
 needed."""
 
 DECODED_S = 1.0
-"""Seconds of audio that are decoded at once."""
+"""Seconds of audio decoded in one block."""
 
 BLOCK_S = 0.02
 """Seconds of a block in real time, such as a sound card hands over."""
@@ -61,7 +61,7 @@ class FileInput(Input[FileInputParams]):
         self._played = 0
         self._decoded = False
         self.duration_s: float | None = None
-        """Length that the file declares, in seconds; None before `start`, or if there is none.
+        """Length that the file declares, in seconds; None before `start`, or if it declares none.
 
         For formats without one, FFmpeg's guess from the size of the first packets.
         """

@@ -122,7 +122,7 @@ def find_device(wanted: str | None) -> Device:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """What the callback notes of a block.
+    """Note of the callback on a block.
 
     Attributes:
         offered: Frames that the device handed over.
@@ -176,8 +176,8 @@ class Microphone(Input[MicrophoneParams]):
         self._stream: Any = None
         # Between the callback, on PortAudio's thread, and the thread that runs the graph: the
         # callback writes `_captured` and then appends a note; the other takes the note and then
-        # reads the samples. Both ends of a deque may be used at once. Only the callback writes to
-        # `_captured`, and everything else here belongs to the thread that runs the graph.
+        # reads the samples. Both ends of a deque may be used concurrently. Only the callback writes
+        # to `_captured`, and everything else here belongs to the thread that runs the graph.
         self._notes: deque[_Block] = deque()
         self._next_adc_s: float | None = None
         self._last_ns = 0

@@ -13,8 +13,8 @@ from auricle.nodes.inputs.base import InputParams, ThreadedInput
 from auricle.nodes.signal.decoder import Block, Damage, Decoder, without_password
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-"""Seconds before connecting again. They double from the first to the longest, each up to a fifth
-longer by chance, so that the listeners of a station that comes back do not all come at once."""
+"""Seconds before reconnecting. They double from the first to the longest, each with up to a fifth
+added at random, so that the listeners of a returning station do not all connect together."""
 
 
 class UrlInputParams(InputParams):

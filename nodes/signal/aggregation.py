@@ -102,7 +102,7 @@ class Hysteresis:
             activation: Activation of the label.
 
         Returns:
-            The change that it brings; None if there is none.
+            The change that it causes; None without a change.
         """
         if self._since is None:
             if activation < self._on:

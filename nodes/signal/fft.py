@@ -60,9 +60,9 @@ Scalars = Any
 def _compiled(function: Callable[..., Any]) -> Compiled:
     """Compile a helper into each function that calls it.
 
-    A helper with code of its own would exist twice, alone and in the file of its caller; which of
-    the two the caller finds depends on whether it was just compiled or came from the cache, and
-    their last bits differ.
+    A helper that was compiled separately would exist twice, alone and in the file of its caller.
+    Which of the two the caller finds depends on whether it was just compiled or came from the
+    cache, and their last bits differ.
     """
     return numba.njit(forceinline=True, **OPTIONS)(function)
 

@@ -140,7 +140,7 @@ class MelKernel:
     """Computes mel frames from contiguous samples, without allocating.
 
     A frame's output depends on its own samples alone, bit for bit: not on how many frames are
-    computed in one call, nor on previous calls. There is no state except scratch memory. The
+    computed in one call, nor on previous calls. It has no state except scratch memory. The
     interpreter lock is released while it runs. A kernel is used by one thread at a time; several
     threads need several kernels.
 

@@ -1,4 +1,4 @@
-"""Reading a whole file at once, for programs that need no stream."""
+"""Reading a whole file into memory, for programs that need no stream."""
 
 from __future__ import annotations
 

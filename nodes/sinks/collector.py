@@ -18,7 +18,7 @@ from auricle.nodes.predictions import FLOAT32, Prediction
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What was heard in one segment.
+    """Results for one segment.
 
     Attributes:
         index: Number of the segment, from 0.

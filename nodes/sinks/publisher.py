@@ -22,7 +22,7 @@ class Publisher(Sink):
     `auricle.wire.messages` defines the messages.
 
     Raises, from `start`:
-        ConfigError: There is no outlet: the graph is not run by a service.
+        ConfigError: The context has no outlet: the graph is not run by a service.
     """
 
     def __init__(self, name: str, **params: Any) -> None:

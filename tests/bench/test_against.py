@@ -22,7 +22,7 @@ from tests.tiny import make_backbone
 
 FILE = str(ROOT / "tests/data/reference.flac")
 
-in_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no git checkout")
+in_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is not a git checkout")
 
 
 def pipeline(speed: float) -> Report:

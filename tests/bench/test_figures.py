@@ -1,4 +1,4 @@
-"""Tables of figures: what they quote is in the reports, and the pages quote what is there now."""
+"""Tables of figures: the reports have what they quote, and the pages quote the current reports."""
 
 from pathlib import Path
 

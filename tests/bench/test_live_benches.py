@@ -1,4 +1,4 @@
-"""Measurements with engines of their own, with little work. How fast these are does not matter."""
+"""Measurements with separate engines and little work. How fast these are does not matter."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_it_is_counted_even_if_the_rung_stays_up(model: str) -> None:
 
 
 class FakeCounter:
-    """A subscriber that hears of every window of two streams of nine windows."""
+    """A subscriber that receives every window of two streams of nine windows."""
 
     def __init__(self, *, lost: int = 0) -> None:
         self._lost = lost

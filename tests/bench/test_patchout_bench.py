@@ -122,7 +122,7 @@ def test_two_models_of_one_precision_have_rows_of_their_own(tmp_path: Path) -> N
     assert number(report.rows["b, every 1, 0 rows out"]["cosine"]) < 0.999
 
 
-def test_each_run_of_a_segment_projects_it_anew(
+def test_each_run_of_a_segment_projects_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[PatchInference] = []

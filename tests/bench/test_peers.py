@@ -78,7 +78,7 @@ def test_a_peer_that_agrees(tmp_path: Path, environment: Path) -> None:
         spread(report.rows[f"hop 13: {OURS}"]["x real time"]).median,
     )
     assert ratio == pytest.approx(ours * 0.125 / 12.4)
-    # A missed target of speed is no fault.
+    # A missed target of speed is not an error.
     assert [target.met for target in report.targets] == [True, False, True]
     assert report.wrong == []
     assert report.versions["stand-in"] == "7"

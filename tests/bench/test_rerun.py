@@ -61,7 +61,7 @@ def test_steps_run_in_turn_and_are_drawn(clean: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(rerun, "draw", lambda report, folder: drawn.append(report.name))
     rerun.run(STEPS, lines.append, launch)
     assert launched == [["ring", "--save"], ["streams", "--model", "x", "--save"]]
-    assert drawn == ["streams-x"], "there is no picture of rings"
+    assert drawn == ["streams-x"], "rings have no picture"
     assert lines[1].startswith("ring: done in ")
     assert "auricle bench figures" in lines[-1]
 

@@ -136,7 +136,7 @@ def test_streams_are_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_wrong_address_is_one_line() -> None:
-    assert_one_line(auricle("control", "tcp://127.0.0.1:99999", "list"), "no port 99999")
+    assert_one_line(auricle("control", "tcp://127.0.0.1:99999", "list"), "port 99999 is invalid")
 
 
 def test_a_setting_that_is_not_yaml_is_one_line(server: Server, asked: list[Any]) -> None:

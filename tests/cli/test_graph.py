@@ -108,7 +108,7 @@ def test_addresses_that_cannot_be_had(tmp_path: Path, model: Path, address: str,
 def test_two_sockets_on_one_address(tmp_path: Path, model: Path) -> None:
     wire = "wire: {publish: 'tcp://127.0.0.1:5680', arrays: 'tcp://127.0.0.1:5680'}\nedges:"
     file = write(tmp_path, model, ("edges:", wire))
-    said = "publish and arrays are both tcp://127.0.0.1:5680; each needs an address of its own"
+    said = "publish and arrays are both tcp://127.0.0.1:5680; each needs its own address"
     assert_one_line(auricle("graph", "check", file), "graph.yaml: wire=", said, code=2)
 
 
@@ -132,7 +132,7 @@ def test_shipped_graphs_go_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert shipped_graphs() == ["demo", "live", "radio"]
     assert find_graph("live") == SHIPPED / "live.yaml"
     (tmp_path / "live").mkdir()
-    assert find_graph("live") == SHIPPED / "live.yaml", "a folder is no graph"
+    assert find_graph("live") == SHIPPED / "live.yaml", "a folder is not a graph"
     (tmp_path / "demo").write_text("stream: mine")
     assert find_graph("demo") == Path("demo"), "a file wins"
     assert find_graph("gone.yaml") == Path("gone.yaml"), "which says that it is not there"

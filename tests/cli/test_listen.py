@@ -90,7 +90,7 @@ def test_plain_lines_and_a_summary_in_a_pipe(server: Server) -> None:
         text=True,
     ) as process:
         assert process.stdout is not None
-        # Not before it is there: what is repeated for it is no measure of latency.
+        # Not before it has subscribed: repeated messages do not measure latency.
         with Subscriber(server.addresses["publish"], ["demo/prediction"]) as probe:
             server.send(prediction(), 0)
             while probe.receive(10) is None or not process.stdout.readline().startswith(
@@ -186,7 +186,7 @@ def test_a_count_of_messages_leaves_heartbeats_out(server: Server) -> None:
     assert view.closed
 
 
-def test_it_stops_when_told_and_ticks_while_nothing_comes() -> None:
+def test_it_stops_when_asked_and_ticks_while_nothing_comes() -> None:
     view, stop = Shown(), threading.Event()
     waited: list[str | None] = []
 

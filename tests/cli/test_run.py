@@ -105,7 +105,7 @@ def handlers() -> Iterator[None]:
 @pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize(("patience_s", "ended"), [(0.0, [signal.SIGTERM]), (1e9, [])])
 def test_another_signal_ends_the_process(patience_s: float, ended: list[int]) -> None:
-    """Unless it comes at once: then it is the same one, passed on by what started the process."""
+    """Unless it comes immediately: then it is the same one, passed on by the parent process."""
     raised: list[int] = []
     interrupted = catch_interrupts(patience_s, raised.append)
     assert not interrupted.is_set()

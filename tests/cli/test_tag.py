@@ -108,7 +108,7 @@ def test_folder_is_walked_and_one_bad_file_stops_no_other(tiny: Path, tmp_path: 
     (tmp_path / "in/deeper").mkdir(parents=True)
     noise(tmp_path / "in/b.wav")
     noise(tmp_path / "in/deeper/a.WAV")
-    (tmp_path / "in/broken.wav").write_text("this is no audio")
+    (tmp_path / "in/broken.wav").write_text("this is not audio")
     (tmp_path / "in/notes.txt").write_text("nor is this, and it is not asked for")
     result = auricle("tag", "--model", tiny, "--jsonl", tmp_path / "in")
     assert [Path(item["file"]).name for item in lines(result.stdout)] == ["b.wav", "a.WAV"]

@@ -7,7 +7,7 @@ TensorFlow no longer has, so the networks are written out here in plain operatio
 only; they give what the training graphs that the wheel carries (`.meta`) give for these weights, to
 3e-6 in the activations.
 
-This is the first of two steps, a process of its own because Essentia brings its own TensorFlow:
+This is the first of two steps, a separate process because Essentia brings its own TensorFlow:
 
     pip download --no-deps musicnn==0.1.0
     python tests/data/freeze_graphs.py musicnn-0.1.0-py3-none-any.whl GRAPHS    # needs

@@ -5,7 +5,7 @@ The clip is 12.4 s of graphs/demo/demo.ogg around both changes of scene, mixed d
 is run here to get numbers, never imported by the project, nor by its tests.
 
 Made with Python 3.11, essentia-tensorflow 2.1b6.dev1389, numpy 2.4.6 and ffmpeg 5.1.9 from graphs
-frozen by tensorflow-cpu 2.21.0. To make them again, in an environment of its own:
+frozen by tensorflow-cpu 2.21.0. To make them again, in a separate environment:
 
     python -m venv peers
     peers/bin/pip install essentia-tensorflow==2.1b6.dev1389 numpy==2.4.6 tensorflow-cpu==2.21.0

@@ -125,7 +125,7 @@ def check_node(content: Mapping[str, Any]) -> None:
 
 
 def check_graph(content: Any) -> None:
-    """Refuse what is no graph file, no such part of one, and no list of nodes."""
+    """Refuse anything but a graph file, a part of one, or a list of nodes."""
     if isinstance(content, list):
         for each in content:
             check_node(each)
@@ -202,7 +202,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def _running(command: str, folder: Path, ports: Mapping[str, str]) -> Iterator[None]:
-    """Run an engine meanwhile, once it answers on its control socket."""
+    """Run an engine in the background, from when it answers on its control socket."""
     from auricle import request
 
     with subprocess.Popen(

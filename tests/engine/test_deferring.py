@@ -145,7 +145,7 @@ def graph(
     return Graph(name, [source, node, sink], [("in", "sums"), ("sums", "out")]), node, sink
 
 
-def told(marks: list[Mark]) -> list[tuple[Any, ...]]:
+def described(marks: list[Mark]) -> list[tuple[Any, ...]]:
     """Gaps, and skips token by token: how many are skipped in one go is nobody's business."""
     found: list[tuple[Any, ...]] = []
     for mark in marks:
@@ -171,7 +171,7 @@ def test_same_as_when_it_computes_them_itself(seed: int, most: int) -> None:
     run_offline(found)
     assert len(plain_sink.values) == 59 - len(plain.skipping)
     assert sink.values == plain_sink.values
-    assert told(sink.marks) == told(plain_sink.marks)
+    assert described(sink.marks) == described(plain_sink.marks)
     assert node.resets == plain.resets
     assert node.counts == plain.counts
     assert 1 <= node.helper.most <= most
@@ -188,7 +188,7 @@ def test_many_live_streams_at_once() -> None:
     assert [run.state for run in scheduler.runs] == [State.FINISHED] * 20
     for _, _, sink in graphs:
         assert sink.values == plain_sink.values
-        assert told(sink.marks) == told(plain_sink.marks)
+        assert described(sink.marks) == described(plain_sink.marks)
     scheduler.close()
 
 
@@ -221,7 +221,7 @@ def test_stopping_with_windows_under_way() -> None:
     scheduler = LiveScheduler([stuck, good])
     scheduler.start()
     assert scheduler.wait(2) is False
-    assert len(other.values) == 59, "who waits for others keeps no worker"
+    assert len(other.values) == 59, "a node that waits for others keeps no worker"
     assert node.under_way == 3
     assert scheduler.stop("stuck")
     assert scheduler.wait(60)
@@ -240,7 +240,7 @@ def test_nothing_is_handed_out_that_has_no_place_behind() -> None:
 
 
 def test_what_is_written_may_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever reads it stands behind, so there is more to do at once."""
+    """Whoever reads it stands behind, so there is more to do in one call."""
     found, node, _ = graph(total=20_000, gaps=(), blocks=(20_000,))
     source = found.nodes["in"]
     node.places = 10**6  # with nobody at work on them

@@ -273,4 +273,4 @@ def test_it_ends_with_the_clock_and_holds_nobody_up(blocks: tuple[int, ...]) -> 
     )
     run_live(joined.graph)
     assert max(joined.found) == 24, "two sums a window"
-    assert len(joined.recorders["numbers-"].tokens) == 20_000, "what others read goes on"
+    assert len(joined.recorders["numbers-"].tokens) == 20_000, "what others read continues"

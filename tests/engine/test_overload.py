@@ -1,4 +1,4 @@
-"""The ladder, on a clock of its own: streams whose windows take longer than there is time for."""
+"""The ladder, on a simulated clock: streams whose windows take longer than there is time for."""
 
 import itertools
 import time
@@ -156,7 +156,7 @@ def test_windows_left_out_are_spread_over_the_streams(rung: int, streams: int) -
     ladder.rung = rung
     served = np.array([[serve(member) for member in members] for _ in range(2 * PARTS[rung])])
     assert np.all(served.sum(axis=0) == 2), "one in so many"
-    assert served.sum(axis=1).max() <= streams / PARTS[rung] + 3, "not all at once"
+    assert served.sum(axis=1).max() <= streams / PARTS[rung] + 3, "not all together"
 
 
 def test_served_alike_whatever_the_rung_does() -> None:

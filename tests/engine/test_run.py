@@ -351,7 +351,7 @@ def test_workers_share_what_is_left() -> None:
         if not task.run.over:
             sink.wanted = len(sink.values) + 1000
             sink.enough.clear()
-            assert sink.enough.wait(30), "they go on"
+            assert sink.enough.wait(30), "they continue"
             assert sink.values[:500] == expected(3000)[:500]
     scheduler.close()
 
@@ -401,7 +401,7 @@ class Slow(Sink):
 
 
 @pytest.mark.parametrize("opening", [True, False])
-def test_who_opens_or_closes_slowly_holds_up_nobody(opening: bool) -> None:
+def test_opening_or_closing_slowly_holds_up_nobody(opening: bool) -> None:
     go = threading.Event()
     slow = Graph("slow", [Counter("a", total=10), Slow("b", go, opening)], [("a", "b")])
     good, sink, _ = graph(name="good", total=20_000)

@@ -175,7 +175,7 @@ def without(key: str) -> dict[str, Any]:
         (without("schema"), "'schema': field required"),
         (
             ESSENTIA_HEAD | {"classes": []},
-            "'classes' is empty, and there is no output for embeddings",
+            "'classes' is empty, and no output has embeddings either",
         ),
         (
             ESSENTIA_HEAD | {"schema": {"inputs": []}},

@@ -322,7 +322,7 @@ def cut_off(request: BaseHTTPRequestHandler) -> None:
 
 
 def not_a_chain() -> bytes:
-    """A model that loads and whose input and output are a head's, but which is no MLP."""
+    """A model that loads and whose input and output are a head's, but which is not an MLP."""
     from onnx import helper
 
     node = helper.make_node("Softmax", ["embeddings"], ["a"], axis=1)

@@ -16,7 +16,7 @@ from auricle.models.files import sha256
 from tests.models.plain_networks import musicnn as plain_musicnn
 from tests.models.plain_networks import random_weights
 
-# Runs a pull in a process of its own, expecting the hash of the made wheel. With "hang" it stops
+# Runs a pull in a separate process, expecting the hash of the made wheel. With "hang" it stops
 # for good when the model is written and not yet in its place.
 DRIVER = """
 import sys, time

@@ -1,4 +1,4 @@
-"""An input in a graph of its own, and what it gave: for tests of inputs."""
+"""An input alone in a graph, and what it gave: for tests of inputs."""
 
 from __future__ import annotations
 

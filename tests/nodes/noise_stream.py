@@ -16,7 +16,7 @@ from auricle.nodes.predictions import Prediction
 
 
 class NoiseStream:
-    """A stream of noise with gaps, of its own length and blocks."""
+    """A stream of noise with gaps, with its own length and blocks."""
 
     def __init__(self, seed: int, live: bool = False, name: str = "bench", **params: Any) -> None:
         rng = np.random.default_rng(seed)

@@ -86,8 +86,8 @@ def test_events_bear_the_middle_of_the_segment_that_began_them() -> None:
     activations = [0.0, 0.9, 0.9, 0.9, 0.4, 0.1, 0.9, 0.1]
     _, events = run(activations, smoothing="none", events=[rule])
     assert changes(events) == [("a", "on", 0.75, None), ("a", "off", 2.75, None)]
-    told = [n for n, token in events.tokens.items() if token.events]
-    assert told == [3, 5], "it is on for sure once it has lasted"
+    changed = [n for n, token in events.tokens.items() if token.events]
+    assert changed == [3, 5], "it is on for sure once it has lasted"
 
 
 def test_star_is_every_label_that_no_rule_names() -> None:
@@ -106,7 +106,7 @@ def test_end_of_the_stream_ends_what_is_on() -> None:
     assert changes(events) == [("a", "on", 0.25, None), ("a", "off", 0.75, "end")]
 
 
-def test_gap_ends_what_is_on_and_begins_anew() -> None:
+def test_gap_ends_what_is_on_and_begins_again() -> None:
     predictions, events = run(
         [1.0, 1.0, 1.0, 0.6, 0.6], gap=(3, 4), smoothing="mean", window_s=2, events=[{"label": "a"}]
     )

@@ -156,7 +156,7 @@ def test_a_live_stream_has_few_segments_under_way(
     scheduler.close()
 
 
-def test_a_failing_accelerator_is_told_once_a_stream_and_others_go_on(
+def test_a_failing_accelerator_is_reported_once_a_stream_and_others_continue(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken: dict[str, Any] = {"model": str(make_backbone(tmp_path / "broken")), "batch": 4}

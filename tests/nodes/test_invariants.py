@@ -96,7 +96,7 @@ def plain(token: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def whole(samples: NDArray[np.float32], folder: Path) -> dict[str, dict[int, Any]]:
-    """What comes out when everything goes in at once."""
+    """The output when all input comes in one block."""
     bench = Bench(Player("player", samples, (10**9,)), folder)
     run_offline(bench.graph)
     return bench.results()

@@ -72,7 +72,7 @@ class Environment:
         return self.folder / "bin" / name
 
     def install(self, *what: object) -> None:
-        """Install without a network: from files, with what is there already.
+        """Install without a network: from files, with the packages already installed.
 
         Args:
             *what: Arguments for pip.
@@ -83,7 +83,7 @@ class Environment:
 
 
 def make_environment(folder: Path) -> Environment:
-    """An environment with nothing of its own."""
+    """An environment without packages."""
     venv.create(folder, symlinks=True)
     (site,) = folder.glob("lib/python*/site-packages")
     # What .pth files there add, such as an editable Auricle, is not added here.

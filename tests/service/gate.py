@@ -16,7 +16,7 @@ class Gate(Sink):
     Attributes:
         gates: Those of guests, by the name of their stream.
         inside: Set when the worker is held up.
-        opened: To be set when it may go on.
+        opened: Event to set when it may continue.
     """
 
     gates: dict[str, Gate] = {}  # noqa: RUF012 - filled on purpose

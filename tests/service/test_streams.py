@@ -105,7 +105,7 @@ def test_streams_come_and_go_over_the_control_socket(folder: Path) -> None:
 
 
 def topics_for_late_joiners(service: Service) -> set[str]:
-    """What a server repeats for somebody who comes late: all that is retained."""
+    """What a server repeats for a late subscriber: everything that is retained."""
     with Subscriber(service.server.addresses["publish"]) as late:
         topics: set[str] = set()
         while (message := late.receive(20)) is not None:

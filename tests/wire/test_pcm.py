@@ -109,7 +109,7 @@ def test_a_sender_numbers_blocks_and_samples(receiver: zmq.Socket[bytes]) -> Non
 
 def test_a_block_that_finds_no_room_is_a_hole(receiver: zmq.Socket[bytes]) -> None:
     with PcmSender("tcp://127.0.0.1:*", 16000, format="u8", bind=True) as sender:
-        # Nobody is connected: there is no room at all.
+        # Nobody is connected, so no block can be queued.
         assert not sender.send(bytes(160))
         assert (sender.position, sender.lost) == (160, 160)
         receiver.connect(sender.address)

@@ -160,7 +160,7 @@ def test_a_late_joiner_gets_the_last_value_at_once(start: Start, listen: Listen)
         2,
         True,
     )
-    # Who was there before hears it again, and knows it by its number.
+    # An earlier subscriber receives it again, and recognises it by its number.
     again = first.next(Message)
     assert (again.seq, again.retained) == (2, True)
     # A second joiner on the same topic is served too.
@@ -238,7 +238,7 @@ def test_arrays_go_on_their_own_socket(start: Start, listen: Listen) -> None:
     listener.next(Heartbeat)
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     server.send(array(index=4, values=values))
-    values[:] = 0  # the ring is written over at once
+    values[:] = 0  # the ring is overwritten immediately
     message = listener.next(Array)
     assert (message.topic, message.index, message.seq) == ("demo/array/mel", 4, 0)
     assert isinstance(message.values, np.ndarray)
@@ -261,7 +261,7 @@ SMALL = ServerSettings(heartbeat_s=0.2, outbox=2)
 
 @pytest.fixture
 def slow_wire(monkeypatch: pytest.MonkeyPatch) -> Hold:
-    """A message of a stream `block` that holds the thread that sends until it may go on."""
+    """A message of a stream `block` that holds the sending thread until it may continue."""
     held, hold = threading.Event(), threading.Event()
     send = Channel.send
 
@@ -421,8 +421,8 @@ def test_a_port_in_use_is_named() -> None:
         ("5680", "'5680' is not an address"),
         ("tcp://127.0.0.1", "is not an address"),
         ("udp://127.0.0.1:5680", "is not an address"),
-        ("tcp://127.0.0.1:70000", "no port 70000"),
-        ("tcp://127.0.0.1:0", "no port 0"),
+        ("tcp://127.0.0.1:70000", "port 70000 is invalid"),
+        ("tcp://127.0.0.1:0", "port 0 is invalid"),
         ("ipc:///no/such/folder/socket", "No such file"),
         ("tcp://0.0.0.0:*", "needs wire.curve"),
         ("tcp://*:5680", "needs wire.curve"),

@@ -118,7 +118,7 @@ def corpus(
     source = _game_music(out, packages, more) if games else _folders(folders, out)
     file = source.manifest
     if not file.resolve().parent.is_dir():
-        raise click.UsageError(f"--out {file}: there is no folder {file.parent}")
+        raise click.UsageError(f"--out {file}: folder {file.parent} does not exist")
     with _progress() as progress:
         found = read_corpus(
             source.folders,

@@ -138,7 +138,7 @@ class _Choices:
 
 
 class _Measurement(Protocol):
-    """What is measured of every model."""
+    """Measurements of every model."""
 
     def __call__(self, model: Contender, advance: Callable[[], None]) -> list[Result]:
         """The results of a model; `advance` is called with each part of the work."""

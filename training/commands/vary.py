@@ -34,7 +34,7 @@ def vary(manifest: Path, features: Path, out: Path, times: int, seed: int) -> No
     from auricle.training.data.variations import vary as make
 
     if not out.resolve().parent.is_dir():
-        raise click.UsageError(f"--out {out}: there is no folder {out.parent}")
+        raise click.UsageError(f"--out {out}: folder {out.parent} does not exist")
     corpus = Manifest.load(manifest)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("variations", total=times * len(corpus.part("train")))

@@ -1,4 +1,4 @@
-"""What tracks can share: releases, artists and labels, as numbers, without placeholder names."""
+"""Releases, artists and labels that tracks can share, as numbers, without placeholder names."""
 
 from __future__ import annotations
 

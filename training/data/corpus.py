@@ -58,7 +58,7 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What one file has given; without `audio` it is broken, with `untagged` its tags are."""
+    """Reading of one file; without `audio` the file is broken, with `untagged` its tags are."""
 
     path: Path
     audio: Audio | None
@@ -128,7 +128,7 @@ def read_corpus(
 def _readings(
     files: list[Path], workers: int, progress: Callable[[int, int], None]
 ) -> Iterator[_Reading]:
-    """What each file gives, in order."""
+    """The reading of each file, in order."""
     pool = processes(workers) if workers > 1 else None
     results = (
         as_completed(pool, _read, files, 4 * workers)

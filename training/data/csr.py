@@ -1,4 +1,4 @@
-"""Which row has which columns: the compact form of lists of small integers, one a track."""
+"""Compressed sparse rows: a compact form of lists of small integers, one list per track."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from auricle.nodes.signal.decoder import Block, Damage, Decoder
 
 TOLERATED_S: Final = 1.0
 TOLERATED_SHARE: Final = 0.01
-"""How far the length that a file declares may be from what it decodes to, whichever is more.
+"""Tolerated difference between declared and decoded length, whichever of the two is more.
 Encoders' delays are below 0.1 s; a download that was cut off lacks more."""
 
 SILENCE: Final = 10 ** (-60 / 20)

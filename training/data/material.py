@@ -1,4 +1,4 @@
-"""What a run learns from: tracks, their mel frames, and the outputs of teachers."""
+"""The material of a run: tracks, their mel frames, and the outputs of teachers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRAINING_PARTS: Final[tuple[Part, ...]] = ("train", "validation")
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a run learns from.
+    """Data that a run learns from.
 
     Attributes:
         manifest: The tracks; those without features are left out.

@@ -142,7 +142,7 @@ def store_outputs(
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A model, and what is to be run and stored of it. Called from many threads at once.
+    """A model, with the outputs to compute and store. Called from many threads concurrently.
 
     Attributes:
         source: Folder of the model.
@@ -152,7 +152,7 @@ class _Run:
         hop_size: Frames from one segment to the next.
         outputs: Names of the model's outputs that are stored.
         width: Values of a stored row.
-        about: What the store says of itself.
+        about: Description that the store carries.
     """
 
     source: Path

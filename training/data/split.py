@@ -20,11 +20,11 @@ _SHARES: Final = (8, 4, 2, 1)
 fills both is taken. The finer it is, the more artists are in the small parts."""
 
 _FILLED: Final = 0.25
-"""How far validation and test may be from what was wished for to be filled, as a share of that."""
+"""Tolerated deviation of validation and test from their wished size, as a share of it."""
 
 
 _GUESTS: Final = re.compile(r"\s[(\[]?(?:feat|ft|featuring)\b.*", re.IGNORECASE)
-"""What a credit says behind the artist of a track. The guests themselves join it to nothing."""
+"""Guests in a credit, behind the artist. They do not join a track to others."""
 
 
 def split(
@@ -124,7 +124,7 @@ def artist_groups(tracks: Sequence[Track]) -> list[list[int]]:
 
 
 def _ties(track: Track) -> Iterable[tuple[str, str]]:
-    """What joins a track to others."""
+    """Keys by which a track is joined to others."""
     if track.artists:
         return [("artist", name) for name in _artists(track)]
     return [("release", key(name)) for name in track.releases]

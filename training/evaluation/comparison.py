@@ -92,7 +92,7 @@ def score(
             count in no mean.
 
     Raises:
-        TrainingError: There is nothing to measure.
+        TrainingError: No class can be measured.
     """
     truth = task.matrix(list(track_ids))
     met = np.ones(len(task.classes), bool) if trained is None else trained
@@ -311,7 +311,7 @@ def retrieval_results(
         trainings: Embeddings by one model, trained with one seed or several.
         track_ids: Names of the tracks, each a query and each searched.
         groups: Groups of each track, by track id, as in `retrieve`.
-        excluded: What must not be shared, by track id, as in `retrieve`.
+        excluded: Groups that must not be shared, by track id, as in `retrieve`.
 
     Raises:
         TrainingError: As `retrieve`.

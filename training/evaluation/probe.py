@@ -94,7 +94,7 @@ MAEST_GRID: Final[Mapping[str, Sequence[float]]] = {
     "dropout": (0.5, 0.75),
     "lr": (1e-3, 1e-4, 5e-4, 1e-5),
 }
-"""What the grid search of thesis section 6.3.7 tries, task by task."""
+"""Values that the grid search of thesis section 6.3.7 tries, task by task."""
 
 
 def protocols_of(name: str, grid: bool) -> list[Protocol]:

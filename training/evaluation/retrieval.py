@@ -54,7 +54,7 @@ def retrieve(
             With releases here, songs of an artist must be found on other releases: those of one
             release share mastering and instruments, which are easier to hear than an artist is (the
             album effect).
-        max_queries: Most queries; of more tracks, so many are drawn. The search goes over all.
+        max_queries: Most queries; of more tracks, this many are drawn. All tracks are searched.
         seed: Seed of this draw.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is learned: tags, contrast, distillation; a file each, found by the `kind` in a recipe."""
+"""Objectives: tags, contrast, distillation; a file each, found by the `kind` in a recipe."""
 
 from __future__ import annotations
 

@@ -357,7 +357,7 @@ def teacher_student_loss(
 
     Args:
         cls_logits: (batch, classes), of the class token, for which `targets` are.
-        dist_logits: Of the distillation token, for which `labels` are.
+        dist_logits: Logits of the distillation token, whose targets are `labels`.
         targets: (batch, classes), from 0 to 1.
         labels: From `teacher_labels`; mixed, where `targets` are, in the same way.
 

@@ -1,4 +1,4 @@
-"""What an objective is: all that training asks of what is to be learned."""
+"""The interface of an objective: everything that training asks of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ S = TypeVar("S", bound=ObjectiveSpec)
 
 
 class Objective(ABC, Generic[S]):
-    """What is learned, from some material; a subclass for each kind, each in its own file.
+    """What is learned from some material; a subclass for each kind, each in its own file.
 
     The type of its fields in a recipe is the type argument of its base: a
     `class Tags(Objective[TagsSpec])` has `TagsSpec`.

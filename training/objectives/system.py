@@ -1,4 +1,4 @@
-"""What all trained systems have in common: normalisation, augmentation, optimizers."""
+"""Common parts of all trained systems: normalisation, augmentation, optimizers."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Loaders(lightning.LightningDataModule):
     have the same figures.
 
     Args:
-        objective: What is learned.
+        objective: Objective of the recipe.
         workers: Processes that make batches beside each process that trains.
 
     Attributes:

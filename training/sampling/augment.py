@@ -29,8 +29,8 @@ class Mixup:
     def draw(cls, batch: int, generator: torch.Generator, alpha: float = 0.3) -> Mixup:
         """Weights from Beta(alpha, alpha), one a segment, and a permutation of the batch.
 
-        H. Zhang et al., "mixup" (ICLR 2018); as in MAEST each segment has a weight of its own, and
-        the larger part, so that it stays what it was (thesis, section 6.3.2: alpha 0.3).
+        H. Zhang et al., "mixup" (ICLR 2018); as in MAEST each segment has its own weight, and
+        keeps the larger share of the mix (thesis, section 6.3.2: alpha 0.3).
 
         Args:
             batch: Number of segments.

@@ -223,9 +223,7 @@ def test_the_deviation_is_the_worst_of_all_that_was_tried(
                 differences.append(np.abs(activations - torch.sigmoid(logits).numpy()).max())
                 norms = np.linalg.norm(embeddings) * np.linalg.norm(expected)
                 cosines.append(np.sum(embeddings * expected) / norms)
-    assert min(cosines) < sorted(cosines)[1] - 1e-8, (
-        "or the worst could not be told from the others"
-    )
+    assert min(cosines) < sorted(cosines)[1] - 1e-8, "or the worst could not be distinguished"
     assert card.deviation is not None
     assert card.deviation.activations == pytest.approx(max(differences), rel=1e-3)
     assert card.deviation.cosine is not None

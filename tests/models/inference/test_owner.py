@@ -322,7 +322,7 @@ def test_an_output_that_loses_its_batch_is_an_error_of_who_asked() -> None:
     stream.seat.leave()
 
 
-def test_whatever_ends_the_thread_is_told_to_all_and_the_next_one_is_served(
+def test_whatever_ends_the_thread_is_reported_to_all_and_the_next_one_is_served(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Exiting(Summing):
@@ -371,7 +371,7 @@ def test_a_segment_that_fails_costs_the_others_of_its_batch_nothing() -> None:
         None,
     ]
     assert [sums(requests[n])[0] for n in (0, 2, 3)] == [6.0, 18.0, 24.0]
-    assert [stream.calls for stream in streams] == [1] * 4, "each is told once"
+    assert [stream.calls for stream in streams] == [1] * 4, "each is called once"
     assert set(runner.shapes) <= {(4, None), (1, None)}
     again = [stream.seat.ask(segment(1), None) for stream in streams]
     for stream in streams:
@@ -379,7 +379,7 @@ def test_a_segment_that_fails_costs_the_others_of_its_batch_nothing() -> None:
     assert [sums(request)[0] for request in again] == [6.0] * 4
 
 
-def test_an_accelerator_that_fails_is_told_to_all_once() -> None:
+def test_an_accelerator_that_fails_is_reported_to_all_once() -> None:
     class Dead(Summing):
         def run(
             self, segments: NDArray[np.float32], kept: Kept | None
@@ -424,14 +424,14 @@ def test_who_leaves_with_segments_under_way_hurts_nobody() -> None:
     runner.gate.set()
     staying.wait()
     assert sums(kept)[0] == 36.0
-    assert leaving.calls == 0, "nobody is called who has left"
+    assert leaving.calls == 0, "a stream that has left is not called"
     assert mine.done
     assert not dropped.done
     assert [batch[:, 0, 0].tolist() for batch, _ in runner.ran] == [[0], [6]]
 
 
 def left_alone(stream: Stream) -> threading.Thread:
-    """Leaves, in a thread of its own, and has given its place up."""
+    """Leaves, in a separate thread, and has given its place up."""
     leaving = threading.Thread(target=stream.seat.leave)
     leaving.start()
     while stream.seat in stream.seat.owner._seats:
@@ -446,7 +446,7 @@ def test_the_last_to_leave_waits_for_the_batch_under_way() -> None:
     first.seat.leave()
     leaving = left_alone(last)
     leaving.join(0.1)
-    assert leaving.is_alive(), "who ends it next would take it from under the batch"
+    assert leaving.is_alive(), "ending it now would take it from under the batch"
     runner.gate.set()
     leaving.join(30)
     assert not leaving.is_alive()

@@ -48,7 +48,7 @@ def inference(folder: Path, patchout: Patchout) -> PatchInference:
 
 
 def whole(folder: Path, segment: np.ndarray, patchout: Patchout) -> list[np.ndarray]:
-    """Outputs of the model in one, told which patches to keep."""
+    """Outputs of the model in one piece, given the patches to keep."""
     session = onnxruntime.InferenceSession(
         folder / "model.onnx", providers=["CPUExecutionProvider"]
     )
@@ -96,7 +96,7 @@ def test_what_segments_share_is_projected_once(
         assert patches.projected - before == a_segment
 
 
-def test_a_hop_that_shares_no_patches_is_told_once(
+def test_a_hop_that_shares_no_patches_is_reported_once(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for hop in (20, 33, 33, 80):  # two strides, no whole number of them twice, more than a segment
@@ -144,11 +144,11 @@ def test_all_that_live_streams_may_be_asked_for_has_run_once(
     folder, runs = make_transformer(tmp_path / "tiny"), []
     run = PatchInference._run
 
-    def told(self: PatchInference, names: list[str], patches: np.ndarray, *kept: np.ndarray) -> Any:
+    def spy(self: PatchInference, names: list[str], patches: np.ndarray, *kept: np.ndarray) -> Any:
         runs.append(patches.shape[1:3])
         return run(self, names, patches, *kept)
 
-    monkeypatch.setattr(PatchInference, "_run", told)
+    monkeypatch.setattr(PatchInference, "_run", spy)
     shapes = [tuple(len(kept) for kept in reversed(GRID.kept(level))) for level in LEVELS]
     stand(Backbone("file", model=str(folder), patchout="half"))
     assert runs == [shapes[1]]

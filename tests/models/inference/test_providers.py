@@ -212,7 +212,7 @@ def test_a_program_gives_the_outputs_that_are_asked_for_in_that_order(
 
 
 @no_cuda
-def test_a_session_without_its_gpu_is_told_and_runs_on_the_next(
+def test_a_session_without_its_gpu_is_reported_and_runs_on_the_next(
     tmp_path: Path, pretended: dict[str, str | None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """ONNX Runtime warns, leaves CUDA out, and calls that a session."""

@@ -39,7 +39,7 @@ def test_takes_any_size(frames: int, bands: int) -> None:
     assert embeddings.shape == (2, EfficientNetB0.embedding_size) == (2, 1280)
 
 
-# The peer is told the size to have its zeros placed for 128 x 96; without one it places them for
+# The peer gets the size so that its zeros are placed for 128 x 96; without one it places them for
 # each input, which odd sizes need: 187 x 45 is odd before the first and the second stride, and even
 # before others.
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def convolve(kernel: list[float], stride: int, signal: list[float]) -> list[floa
 @pytest.mark.parametrize(
     ("kernel", "stride", "signal", "expected"),
     [
-        # Digits of a number tell which sample met which weight.
+        # Digits of a number show which sample met which weight.
         ([100, 10, 1], 2, [1, 2, 3, 4], [123, 340]),  # zeros: none, one
         ([100, 10, 1], 2, [1, 2, 3], [12, 230]),  # zeros: one, one
         ([100, 10, 1], 1, [1, 2, 3], [12, 123, 230]),

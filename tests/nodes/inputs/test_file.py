@@ -84,7 +84,7 @@ def encode(tmp_path: Path) -> Encode:
 
 
 def reference(path: Path, channels: int, rate: int) -> Samples:
-    """What FFmpeg's program makes of the file, through our resampler at once."""
+    """The file decoded by FFmpeg's program, then resampled by ours in one call."""
     raw = np.frombuffer(ffmpeg("-i", path, "-map", "a:0", "-f", "f32le", "-"), "<f4").reshape(
         -1, channels
     )
@@ -193,7 +193,7 @@ def test_empty_file(tmp_path: Path) -> None:
 
 
 def test_text_called_wav(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").write_text("This is no music.\n" * 100)
+    (tmp_path / "a.wav").write_text("This is not music.\n" * 100)
     assert "not audio" in refusal(tmp_path / "a.wav")
 
 

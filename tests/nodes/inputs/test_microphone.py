@@ -139,7 +139,7 @@ def test_no_such_device_lists_those_there_are(sound: dict[str, str]) -> None:
     assert "pulse, ALSA" in last
 
 
-# A device that is none
+# An invalid device
 # ------------------------------------------------------------------------------------
 
 
@@ -396,7 +396,7 @@ def test_device_by_name(audio: FakeAudio, wanted: str | None, index: int) -> Non
         ("Out", "no sound device 'Out'"),
     ],
 )
-def test_device_by_a_name_that_is_none(audio: FakeAudio, wanted: str, said: str) -> None:
+def test_device_by_an_invalid_name(audio: FakeAudio, wanted: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
         find_device(wanted)
     message = one_line(str(caught.value))

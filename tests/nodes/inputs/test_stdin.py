@@ -76,7 +76,7 @@ def test_nothing_is_lost_where_the_graph_is_slow(pipe: tuple[BinaryIO, BinaryIO]
     np.testing.assert_array_equal(listener.samples, samples / np.float32(2**15))
 
 
-def test_partial_frame_at_the_end_is_told(pipe: tuple[BinaryIO, BinaryIO]) -> None:
+def test_partial_frame_at_the_end_is_reported(pipe: tuple[BinaryIO, BinaryIO]) -> None:
     node = StdinInput("stdin", fed(bytes(4 * 100 + 3), pipe), rate=16000)
     assert len(heard_live(node).samples) == 100
     (warning,) = node.statistics()["warnings"]

@@ -56,7 +56,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 class Radio:
-    """An HTTP server of its own port.
+    """An HTTP server on its own port.
 
     Attributes:
         mode: `endless`; `finite`, with a length; `half`, half of that; `silent`, after one clip;
@@ -181,7 +181,7 @@ def test_finite_file_ends_and_is_what_the_file_is(radio: Radio, clips: dict[str,
     assert node.statistics()["sample_rate"] == 44100
 
 
-def test_finite_file_that_breaks_off_is_not_begun_anew(radio: Radio) -> None:
+def test_finite_file_that_breaks_off_is_not_begun_again(radio: Radio) -> None:
     radio.mode = "half"
     node = UrlInput("radio", url=radio.url("mp3"))
     assert "Input/output error" in error_of(node)
@@ -196,7 +196,7 @@ def test_length_of_a_radio_is_no_end(radio: Radio, mode: str) -> None:
         listener.wait_for(lambda: "reconnect" in listener.reasons())
 
 
-def test_password_is_not_told() -> None:
+def test_password_is_not_reported() -> None:
     url = f"http://bob:s3cret@127.0.0.1:{closed_port()}/a.ogg"
     with pytest.raises(InputError) as caught:
         heard_live(UrlInput("radio", url=url))

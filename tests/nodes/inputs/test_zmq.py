@@ -145,7 +145,7 @@ def test_hole_is_a_gap_of_its_length() -> None:
 
 
 @pytest.mark.parametrize("again", [0, 500, 16000 * 7200])
-def test_numbering_that_begins_anew_is_a_new_connection(again: int) -> None:
+def test_numbering_that_begins_again_is_a_new_connection(again: int) -> None:
     with sending() as (_, listener, sender, scheduler):
         sender.send(1000, pcm(np.full(4000, 0.5)))
         listener.wait_for(lambda: len(listener.tokens) == 4000)

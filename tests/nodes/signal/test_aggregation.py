@@ -70,7 +70,7 @@ def test_thresholds_themselves_are_on() -> None:
     ]
 
 
-def test_short_ones_are_not_told_and_long_ones_bear_the_time_they_began() -> None:
+def test_short_ones_are_not_reported_and_long_ones_bear_the_time_they_began() -> None:
     got = changes([0.9, 0.1, 0.8, 0.7, 0.6, 0.1], on=0.5, off=0.3, least_s=2)
     assert got == [Change("on", Fraction(2), 0.8), Change("off", Fraction(5), 0.1)]
 

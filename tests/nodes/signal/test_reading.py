@@ -1,4 +1,4 @@
-"""Whole files, read at once: the same samples as the engine hears."""
+"""Whole files, read into memory: the same samples as the engine hears."""
 
 from __future__ import annotations
 

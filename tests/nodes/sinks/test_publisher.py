@@ -59,7 +59,7 @@ class Outbox:
 
 
 class Scorer(Transform):
-    """Two heads, and the mean of each window as an array; sleeps and skips where told."""
+    """Two heads, and the mean of each window as an array; sleeps and skips where asked to."""
 
     stage = "inference"
 
@@ -187,11 +187,11 @@ def test_stages_add_up_to_the_whole() -> None:
         assert total < took_s
 
 
-def test_waiting_is_told_from_work() -> None:
+def test_waiting_is_distinguished_from_work() -> None:
     outbox = Outbox()
     g, _ = graph(scorer=Scorer("score", work_s=0.02), blocks=(800,), total=800)
     run_offline(g, context(outbox))
-    # Three windows came at once: the last waited while the first two were computed.
+    # Three windows came together: the last waited while the first two were computed.
     third = outbox.of_head("tags")[2].latency
     assert third["queue"] >= 0.04 * 0.9
     assert 0.02 <= third["inference"] < third["queue"]
@@ -206,7 +206,9 @@ def test_waiting_is_told_from_work() -> None:
 
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("blocks", [(64,), (1, 613), (5000,)])
-def test_gaps_are_told_once_and_flag_what_touches_them(start: int, blocks: tuple[int, ...]) -> None:
+def test_gaps_are_reported_once_and_flag_what_touches_them(
+    start: int, blocks: tuple[int, ...]
+) -> None:
     outbox = Outbox()
     gaps = ((390, 20, "xrun"), (650, 160, "reconnect"))
     play(outbox, start=start, blocks=blocks, gaps=gaps)
@@ -225,7 +227,7 @@ def test_gaps_are_told_once_and_flag_what_touches_them(start: int, blocks: tuple
     ]
 
 
-def test_many_gaps_at_once_are_told_once_each() -> None:
+def test_many_gaps_at_once_are_reported_once_each() -> None:
     """Three streams bring each of them, all in one pass."""
     outbox = Outbox()
     gaps = tuple((10 * n, 3, ("xrun", "hole")[n % 2]) for n in range(1, 301))
@@ -233,7 +235,7 @@ def test_many_gaps_at_once_are_told_once_each() -> None:
     assert [gap.span[0] for gap in outbox.all(messages.Gap)] == [first for first, _, _ in gaps]
 
 
-def test_a_gap_is_told_before_the_predictions_that_touch_it() -> None:
+def test_a_gap_is_reported_before_the_predictions_that_touch_it() -> None:
     outbox = Outbox()
     play(outbox, gaps=((500, 10, "xrun"),))
     touched = [each for each in outbox.sent if each.type == "gap" or getattr(each, "flags", None)]
@@ -241,7 +243,7 @@ def test_a_gap_is_told_before_the_predictions_that_touch_it() -> None:
     assert len(touched) > 1
 
 
-def test_skips_are_told_and_have_no_prediction() -> None:
+def test_skips_are_reported_and_have_no_prediction() -> None:
     outbox = Outbox()
     g, publisher = graph(scorer=Scorer("score", skips=(1, 2)))
     run_offline(g, context(outbox))
@@ -319,7 +321,7 @@ def test_a_stream_that_is_stopped_ends_too() -> None:
     assert outbox.sent == [messages.End(stream="demo", reason="stopped", seconds=10 / RATE)]
 
 
-def test_an_error_is_told_instead_of_the_end() -> None:
+def test_an_error_is_reported_instead_of_the_end() -> None:
     class Broken(Scorer):
         def process(self) -> Status:
             raise InputError("the line was cut")

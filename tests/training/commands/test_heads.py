@@ -132,13 +132,13 @@ def test_a_task_file(folder: Path) -> None:
     assert load_head(folder / "mine").labels == GENRES
 
 
-def test_artists_are_told_in_folds_that_have_them_all(folder: Path) -> None:
+def test_artists_are_classified_in_folds_that_have_them_all(folder: Path) -> None:
     write(Stored(folder / "student", STORE))
-    arguments = ("--task", "artists", "--min-tracks", "6", "--folds", "3", "--out", folder / "who")
+    arguments = ("--task", "artists", "--min-tracks", "6", "--folds", "3", "--out", folder / "out")
     result = command("heads", folder / "student", folder / "corpus.parquet", *arguments)
     assert result.exit_code == 0, result.stderr
     assert result.stderr == ""  # no class is left out
-    assert len(load_head(folder / "who").labels) == 9
+    assert len(load_head(folder / "out").labels) == 9
 
 
 def test_a_task_of_another_corpus(folder: Path) -> None:

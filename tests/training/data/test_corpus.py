@@ -104,7 +104,7 @@ def test_names_in_another_case_are_one(tmp_path: Path) -> None:
 
 def test_broken_files(tmp_path: Path) -> None:
     write_music(tmp_path / "good.wav", 3)
-    (tmp_path / "text.mp3").write_text("This is no music.\n" * 100)
+    (tmp_path / "text.mp3").write_text("This is not music.\n" * 100)
     (tmp_path / "empty.ogg").touch()
     write_music(tmp_path / "silent.flac", 3, level=0.0005)
     whole = write_music(tmp_path / "cut.wav", 6, 3).read_bytes()

@@ -47,10 +47,10 @@ def test_they_are_what_the_engine_computes(tmp_path: Path) -> None:
     (track,) = music(tmp_path, 1)
     heard: list[tuple[str, bool]] = []
 
-    def told(track: Track, new: bool) -> None:
+    def note(track: Track, new: bool) -> None:
         heard.append((track.track_id, new))
 
-    assert compute_features([track], tmp_path / "f", workers=1, report=told) == []
+    assert compute_features([track], tmp_path / "f", workers=1, report=note) == []
     front_end = FRONT_ENDS["musicnn"]
     samples = read_samples(track.path, 16000)
     assert len(samples) == pytest.approx(16000, abs=2)
@@ -59,7 +59,7 @@ def test_they_are_what_the_engine_computes(tmp_path: Path) -> None:
     assert frames.shape == expected.shape == (1 + -(-len(samples) // 256), 96)
     np.testing.assert_allclose(frames, expected, rtol=2**-11, atol=1e-7)  # what float16 rounds
     # A second time nothing is computed.
-    compute_features([track], tmp_path / "f", workers=1, report=told)
+    compute_features([track], tmp_path / "f", workers=1, report=note)
     assert heard == [("t0", True), ("t0", False)]
 
 

@@ -29,7 +29,7 @@ needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs 
 KART = "games/supertuxkart/data"
 WARZONE = "games/warzone2100/music"
 
-# As the games have them; the second is no XML.
+# As the games have them; the second is not XML.
 TEXTS = {
     f"supertuxkart-data/{KART}/music/farm.music": """<?xml version="1.0"?>
 <music title    = "Golden Fields"
@@ -171,7 +171,7 @@ def test_cut_package_leaves_nothing(packages: Path, tmp_path: Path) -> None:
 
 
 @needs_dpkg
-def test_who_made_it(packages: Path, tmp_path: Path) -> None:
+def test_credits(packages: Path, tmp_path: Path) -> None:
     folders = unpack(tmp_path / "out", packages=packages)
     describe = Credits(folders).describe
     tags = {

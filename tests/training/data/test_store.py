@@ -98,7 +98,9 @@ def test_a_full_disk_leaves_whole_shards(
     np.testing.assert_array_equal(Store(tmp_path)["t2"], rows(2, 2).astype(np.float16))
 
 
-def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, 1)
 
     def full(handle: int) -> None:

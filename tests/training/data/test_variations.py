@@ -107,7 +107,7 @@ def test_they_are_added_to_the_training_part(tmp_path: Path) -> None:
         assert 0.79 < len(rows) / len(original) < 1.27
         assert rows.shape != original.shape or not np.array_equal(rows, original)
 
-    # Again, with more: those that are there stay, and others are as if made at once.
+    # Again, with more: existing ones stay, and new ones are as if all were made in one run.
     again = vary(corpus, tmp_path / "f", 3)
     assert len(again) == 36
     assert {name: rows.tobytes() for name, rows in found.items()}.items() <= {
@@ -131,7 +131,7 @@ def test_a_manifest_for_which_there_is_no_folder(tmp_path: Path) -> None:
     out = tmp_path / "nowhere" / "v.parquet"
     refused = command("vary", tmp_path / "corpus.parquet", tmp_path / "f", "--out", out)
     assert refused.exit_code == 2
-    assert f"--out {out}: there is no folder {out.parent}" in refused.stderr
+    assert f"--out {out}: folder {out.parent} does not exist" in refused.stderr
     assert len(Store(tmp_path / "f")) == len(corpus)
 
 

@@ -28,14 +28,14 @@ QUICK = replace(COLA, epochs=8)
 
 
 def test_every_training_fold_and_seed_is_a_run() -> None:
-    told: list[None] = []
+    calls: list[None] = []
     folds = stratified_folds(TASK, 3, groups=artist_groups(MANIFEST))
     runs = list(
         evaluation.heads(
-            TASK, [STORE, STORE], folds, [QUICK], seeds=2, advance=lambda: told.append(None)
+            TASK, [STORE, STORE], folds, [QUICK], seeds=2, advance=lambda: calls.append(None)
         )
     )
-    assert len(runs) == len(told) == 2 * 3 * 2
+    assert len(runs) == len(calls) == 2 * 3 * 2
     (result,) = evaluation.results_of(TASK, "clusters", runs)
     assert (result.metric, len(result.values), result.left_out) == ("accuracy", 12, ())
     assert result.mean == pytest.approx(np.mean([run.figures["accuracy"] for run in runs]))
@@ -58,10 +58,10 @@ def test_clusters_are_better_than_noise() -> None:
 
 
 def test_embeddings_are_reduced_by_what_trains_alone() -> None:
-    # In two dimensions that differ among training tracks only by genre, genres are still told.
+    # In two dimensions that differ among training tracks only by genre, genres stay apart.
     runs = list(evaluation.heads(TASK, [STORE], [FOLD], [COLA], pca=2))
     assert runs[0].figures["accuracy"] > 0.9
-    # What differs among test tracks only is no component of theirs.
+    # A dimension that differs among test tracks only is not a component.
     shouts = {t: 99.0 * (-1) ** n for n, t in enumerate(FOLD.test)}
     shouted = {
         t: np.pad(rows, ((0, 0), (0, 1)), constant_values=shouts.get(t, 0))

@@ -40,7 +40,7 @@ def test_parameter_counts_of_the_papers(size: int, parameters: int) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
 @pytest.mark.parametrize("multilabel", [False, True])
-def test_artists_it_has_not_met_are_told(protocol: probe.Protocol, multilabel: bool) -> None:
+def test_artists_it_has_not_met_are_classified(protocol: probe.Protocol, multilabel: bool) -> None:
     task = replace(TASK, multilabel=multilabel)
     head = probe.train_probe(STORE, task, FOLD.train, FOLD.validation, protocol)
     activations = head(STORE, FOLD.test)

@@ -249,7 +249,7 @@ def test_the_mean_is_that_of_the_epochs_that_count(tmp_path: Path) -> None:
     assert not torch.equal(parts[0]["head.1.weight"], parts[1]["head.1.weight"])
 
 
-# -- the command, in processes of its own ----------------------------------------------------------
+# -- the command, in separate processes ------------------------------------------------------------
 
 
 def prepare(folder: Path, chosen: Recipe) -> tuple[Material, list[str]]:

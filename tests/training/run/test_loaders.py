@@ -77,7 +77,7 @@ def test_an_epoch_is_shared_by_processes(whole: Material, kind: str) -> None:
     assert len(one) % 2 == 0
     shares = [list(loaders(chosen, whole, rank, 2).train_dataloader()) for rank in (0, 1)]
     assert same([batch for pair in zip(*shares, strict=True) for batch in pair], one)
-    # A run that goes on has the epochs that it would have had, and no two are the same.
+    # A run that continues has the epochs that it would have had, and no two are the same.
     assert same(list(loaders(chosen, whole).train_dataloader()), one)
     assert not same(list(loaders(chosen, whole, epoch=1).train_dataloader()), one)
     seeded = chosen.model_copy(update={"seed": 1})

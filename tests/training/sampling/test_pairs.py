@@ -117,7 +117,7 @@ def test_each_partner_is_as_likely(n: int, decoys: int) -> None:
     ]
     tracks += [(everyone, frozenset({0}), frozenset())] * decoys
     catalogue = catalogue_of(tracks)
-    # The pair that the first track is in, with who looked for whom: each as often.
+    # The pairs that the first track is in, as anchor and as positive: each as often.
     cells, draws = 2 * (n - 1), 6000
     counts = Counter[tuple[int, ...]]()
     for epoch in range(draws):

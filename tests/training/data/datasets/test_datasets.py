@@ -150,7 +150,7 @@ class TestMagnaTagATune:
     )
 
     def table(self, folder: Path, *more: tuple[str, str, tuple[str, ...]]) -> Path:
-        """Of 188 tags, the 50 and one other, in an order of its own."""
+        """Of 188 tags, the 50 and one other, in another order."""
         tags = sorted((*magnatagatune.TOP_50, "no singer"))
         path = folder / "annotations_final.csv"
         with path.open("w", newline="") as file:
