@@ -10,8 +10,9 @@ VERSION = re.findall(
     r'__version__ = "(.+)"', (HERE / "src/auricle/__init__.py").read_text(encoding="utf-8")
 )[0]
 
-# Lower bounds are the oldest releases that the suite passes with on Python 3.11: .ci/run installs
-# them. Upper bounds leave out the first major version that nobody has tried.
+# Lower bounds of CORE and of the extra "test" are the oldest releases that the suite passes with on
+# Python 3.11: .ci/run installs them. Those of the other extras are the oldest that were used. Upper
+# bounds leave out the first major version that nobody has tried.
 CORE = [
     "av>=18,<20",
     "click>=8.1,<9",

@@ -1,7 +1,8 @@
 """Nodes: what runs in a graph.
 
-Life of a node: `__init__` checks and stores; the graph connects its ports; `start` opens what it
-needs; `process` is called again and again; `stop` closes, and may be called twice.
+Life of a node: `__init__` checks and stores, and may read small files; the graph connects its
+ports; `start` opens what it needs; `process` is called again and again; `stop` closes, and may be
+called twice.
 """
 
 from __future__ import annotations

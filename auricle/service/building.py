@@ -10,7 +10,7 @@ from typing import Any
 
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node
-from auricle.errors import ConfigError, did_you_mean
+from auricle.errors import AuricleError, ConfigError, NodeError, did_you_mean, one_line
 from auricle.nodes import CLASSES
 from auricle.service.graph_file import GraphFile, NodeSpec
 
@@ -30,8 +30,9 @@ def build_graph(
         start: Index of the first token of every stream; 0 except in tests.
 
     Raises:
-        ConfigError: An unknown class, an invalid parameter, or nodes that do not fit together.
-        ModelError: A model is missing or damaged.
+        ConfigError: An unknown class, an invalid parameter, a missing model, or nodes that do not
+            fit together.
+        NodeError: A node cannot be made for a reason that it did not foresee.
     """
     nodes = [build_node(spec, folder, classes) for spec in file.nodes]
     return Graph(file.stream, nodes, _split_chains(file.edges, nodes), start)
@@ -40,7 +41,13 @@ def build_graph(
 def build_node(spec: NodeSpec, folder: Path, classes: NodeClasses = CLASSES) -> Node:
     """Build one node of a graph file; arguments and errors are as in `build_graph`."""
     node_class = find_class(spec.class_, classes, spec.id)
-    return node_class(spec.id, **_resolve_paths(spec.params, node_class, folder))
+    params = _resolve_paths(spec.params, node_class, folder)
+    try:
+        return node_class(spec.id, **params)
+    except AuricleError:
+        raise
+    except Exception as error:  # a node may be anybody's code
+        raise NodeError(f"{type(error).__name__}: {one_line(error)}", node=spec.id) from error
 
 
 def find_class(name: str, classes: NodeClasses = CLASSES, node: str | None = None) -> type[Node]:
@@ -101,7 +108,7 @@ def _resolved(
 ) -> Iterator[tuple[str, Any]]:
     fields = node_class.Params.model_fields
     for name, value in params.items():
-        if name in fields and fields[name].annotation is Path:
+        if name in fields and fields[name].annotation is Path and isinstance(value, str | Path):
             yield name, folder / value
         else:
             yield name, _beside(value, folder)

@@ -123,7 +123,6 @@ class Control:
         Raises:
             ConfigError: A stream of this name is running, or the name, the source or a parameter is
                 invalid.
-            ModelError: A model is missing or damaged.
         """
         try:
             spec = StreamSpec(name=stream, input=input, values=dict(values or {}))

@@ -53,7 +53,6 @@ class Service:
 
     Raises:
         ConfigError: The graph cannot be built.
-        ModelError: A model is missing or damaged.
 
     Example:
         >>> file = load_graph("graphs/demo.yaml")                   # doctest: +SKIP

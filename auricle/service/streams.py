@@ -163,7 +163,6 @@ class Streams:
 
         Raises:
             ConfigError: The name is in use, or the source or a parameter is invalid.
-            ModelError: A model is missing or damaged.
             AuricleError: The service is stopping.
         """
         with self.lock:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
 from functools import partial
 
-from auricle.engine.run import Run
-from auricle.errors import AuricleError
+from auricle.engine.run import Run, State
+from auricle.errors import AuricleError, one_line
 from auricle.service.restart import RestartPolicy
 from auricle.service.streams import WAITING, Retry, Stream, Streams, heard_s
 from auricle.service.timers import After
+
+log = logging.getLogger(__name__)
 
 
 class Supervisor:
@@ -76,4 +79,8 @@ class Supervisor:
             try:
                 self._streams.run_again(stream)
             except AuricleError as error:
-                self._streams.report(stream, "failed", error)
+                self._streams.report(stream, State.FAILED.value, error)
+            except Exception as error:  # or the stream would wait for ever
+                log.exception("%s: it could not be started again", stream.name)
+                reason = AuricleError(f"{type(error).__name__}: {one_line(error)}")
+                self._streams.report(stream, State.FAILED.value, reason)

@@ -67,7 +67,6 @@ class StreamTemplate:
 
         Raises:
             ConfigError: The source or a parameter is invalid.
-            ModelError: A model is missing or damaged.
         """
         file = self._file if spec is None else for_stream(self._file, spec, self._folder)
         return build_graph(with_settings(file, settings or {}), self._folder)

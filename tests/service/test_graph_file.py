@@ -8,7 +8,7 @@ import pytest
 
 from auricle.engine.node import Node, NodeParams
 from auricle.engine.scheduler import run_offline
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, NodeError
 from auricle.service.building import build_graph
 from auricle.service.graph_file import GraphFile, read_graph_file
 from auricle.service.overrides import with_values
@@ -63,6 +63,29 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     }
     graph = build_graph(GraphFile.model_validate({**spec, "edges": []}), tmp_path, {})
     assert graph.nodes["a"].settings()["path"] == str(tmp_path / "x/y.ogg")
+
+
+@pytest.mark.parametrize("path", [5, [], None, {}])
+def test_a_path_of_another_type(tmp_path: Path, path: object) -> None:
+    node = {"id": "a", "class": f"{__name__}:Reads", "params": {"path": path}}
+    spec = {"stream": "test", "nodes": [node]}
+    with pytest.raises(ConfigError, match=r"^a: path=.*: input is not a valid path"):
+        build_graph(GraphFile.model_validate({**spec, "edges": []}), tmp_path, {})
+
+
+class Unlucky(Node):
+    """Cannot be made."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **params)
+        raise OSError(28, "No space\nleft")
+
+
+def test_a_node_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    node = {"id": "a", "class": f"{__name__}:Unlucky"}
+    spec = {"stream": "test", "nodes": [node], "edges": []}
+    with pytest.raises(NodeError, match=r"^a: OSError: \[Errno 28\] No space left$"):
+        build_graph(GraphFile.model_validate(spec), tmp_path, {})
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from auricle.engine.scheduler import LiveScheduler
 from auricle.errors import ConfigError
 from auricle.service.graph_file import GraphFile
 from auricle.service.restart import RestartPolicy
-from auricle.service.streams import Streams
+from auricle.service.streams import Stream, Streams
 from auricle.service.supervisor import Supervisor
 from auricle.service.template import StreamTemplate
 from tests.service.later import ManualTimers, States
@@ -113,6 +113,22 @@ def test_always_includes_the_end_of_the_input(benches: list[Bench]) -> None:
     assert bench.stream.summary()["error"] is None
     bench.timers.go_off()
     assert bench.states.next_few(3) == ["opening", "running", "waiting"]
+
+
+def test_a_stream_that_cannot_be_built_again_fails(
+    benches: list[Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benches.append(bench := Bench({"when": "on-error"}, **BROKEN))
+    assert bench.states.next_few(3) == ["opening", "running", "waiting"]
+
+    def run_again(stream: Stream) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(bench.streams, "run_again", run_again)
+    bench.timers.go_off()
+    assert bench.states.next() == "failed"
+    assert bench.streams.wait(30)
+    assert bench.stream.summary()["error"] == "OSError: [Errno 24] Too many open files"
 
 
 @pytest.mark.parametrize("command", ["stop", "remove"])
