@@ -117,9 +117,10 @@ class Channel:
             if len(wanted) == len(topics):
                 break
         self._asked.clear()
-        for topic in sorted(wanted):
-            message = msgspec.structs.replace(self._retained[topic], retained=True)
-            self.socket.send_multipart(encode(message))
+        # In the order of publishing: whatever ended a stream still comes last.
+        for topic, message in self._retained.items():
+            if topic in wanted:
+                self.socket.send_multipart(encode(msgspec.structs.replace(message, retained=True)))
         return math.inf
 
 

@@ -43,7 +43,11 @@ def _graph(model: str, hop_size: int) -> dict[str, Any]:
     return {
         "stream": "bench",
         "nodes": [
-            {"id": "input", "class": "ZmqInput", "params": {"address": "tcp://127.0.0.1:*"}},
+            {
+                "id": "input",
+                "class": "ZmqInput",
+                "params": {"address": "tcp://127.0.0.1:*", "ends": True},
+            },
             {"id": "mel", "class": "MelSpectrogram", "params": {"front_end": front_end.name}},
             {"id": "backbone", "class": "Backbone", "params": backbone},
             {"id": "publish", "class": "Publisher"},
