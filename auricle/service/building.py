@@ -6,7 +6,7 @@ import importlib
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node
@@ -108,10 +108,15 @@ def _resolved(
 ) -> Iterator[tuple[str, Any]]:
     fields = node_class.Params.model_fields
     for name, value in params.items():
-        if name in fields and fields[name].annotation is Path and isinstance(value, str | Path):
+        if name in fields and _is_path(fields[name].annotation) and isinstance(value, str | Path):
             yield name, folder / value
         else:
             yield name, _beside(value, folder)
+
+
+def _is_path(annotation: Any) -> bool:
+    """Whether a parameter is a `Path`, or may be left out and is one otherwise."""
+    return annotation is Path or Path in get_args(annotation)
 
 
 def _beside(value: Any, folder: Path) -> Any:

@@ -25,7 +25,7 @@ import numpy as np
 import zmq
 from msgspec import UNSET
 
-from auricle.errors import AuricleError, WireError
+from auricle.errors import AuricleError, ConfigError, WireError
 from auricle.wire.address import check_address, is_local
 from auricle.wire.channel import Channel
 from auricle.wire.codec import MAX_MESSAGE
@@ -72,7 +72,7 @@ def check_addresses(spec: WireSpec) -> None:
     """Refuse addresses that cannot or must not be bound.
 
     Raises:
-        WireError: An address is malformed, or is open to other machines without keys.
+        ConfigError: An address is malformed, or is open to other machines without keys.
     """
     for name in ("publish", "arrays", "control"):
         address = getattr(spec, name)
@@ -81,9 +81,9 @@ def check_addresses(spec: WireSpec) -> None:
         try:
             check_address(address)
         except WireError as error:
-            raise WireError(f"wire.{name}: {error}") from None
+            raise ConfigError(f"wire.{name}: {error}") from None
         if spec.curve is None and not is_local(address):
-            raise WireError(
+            raise ConfigError(
                 f"wire.{name}: {address} is open to other machines; that needs wire.curve with keys"
             )
 
@@ -189,8 +189,8 @@ class Server:
         """Bind the sockets and start the threads.
 
         Raises:
-            WireError: An address cannot be bound, or is open to other machines without keys, or the
-                keys cannot be read.
+            ConfigError: An address is malformed, or is open to other machines without keys.
+            WireError: An address cannot be bound, or the keys cannot be read.
         """
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._wake_reader, self._wake_writer = socket.socketpair()

@@ -102,7 +102,7 @@ def test_wrong_rate_names_both_ends(tmp_path: Path, model: Path) -> None:
 )
 def test_addresses_that_cannot_be_had(tmp_path: Path, model: Path, address: str, part: str) -> None:
     file = write(tmp_path, model, ("edges:", f"wire: {{publish: '{address}'}}\nedges:"))
-    assert_one_line(auricle("graph", "check", file), "wire.publish", address, part)
+    assert_one_line(auricle("graph", "check", file), "wire.publish", address, part, code=2)
 
 
 def test_two_sockets_on_one_address(tmp_path: Path, model: Path) -> None:
