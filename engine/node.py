@@ -11,6 +11,7 @@ import enum
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, ClassVar, Generic, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -194,6 +195,14 @@ class Source(Node[P]):
         self.clock = SourceClock()
         self.live = False
         self.warnings: list[str] = []
+
+    @property
+    def origin(self) -> tuple[str, Path | None]:
+        """What it reads: a scheme, such as `https`, `file` or `mic`, and the path of a file.
+
+        The scheme is empty if the node does not say.
+        """
+        return "", None
 
     def interrupt(self) -> None:
         """Stop waiting for anything, since `stop` will follow. Callable from any thread."""

@@ -128,7 +128,7 @@ class Control:
             spec = StreamSpec(name=stream, input=input, values=dict(values or {}))
         except ValidationError as error:
             raise ConfigError(describe_invalid(error)) from None
-        self._offer(self._streams.add(spec).run.graph.order)
+        self._offer(self._streams.add(spec, by_command=True).run.graph.order)
         return stream
 
     def remove_stream(self, stream: str) -> str:

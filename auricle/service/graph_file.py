@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from auricle.errors import ConfigError, describe_invalid, one_line
 from auricle.names import NAME
+from auricle.service.allowed import Allowed
 from auricle.service.restart import Restart
 from auricle.service.stream_list import Form, Streams
 from auricle.wire.settings import CurveSpec, WireSpec
@@ -47,6 +48,10 @@ class GraphFile(Form):
     streams: Streams | None = Field(
         None,
         description="Streams to run the graph for, instead of once for its own source.",
+    )
+    allow: Allowed | None = Field(
+        None,
+        description="Sources that commands may add; if left out, any that the engine can open.",
     )
     restart: Restart = Field(
         "never",

@@ -155,14 +155,16 @@ class Streams:
             raise ConfigError(f"no stream {name!r}{hint}; streams are: {_join_few(list(table))}")
         return [table[name]]
 
-    def add(self, spec: StreamSpec | None) -> Stream:
+    def add(self, spec: StreamSpec | None, by_command: bool = False) -> Stream:
         """Run the graph for another stream, or again for one that has ended.
 
         Args:
             spec: Specification of the stream; None for the graph with its own source.
+            by_command: Whether a command asks for it, so that only allowed sources are opened.
 
         Raises:
-            ConfigError: The name is in use, or the source or a parameter is invalid.
+            ConfigError: The name is in use, the source is not allowed, or the source or a parameter
+                is invalid.
             AuricleError: The service is stopping.
         """
         with self.lock:
@@ -174,6 +176,8 @@ class Streams:
             if before is not None and not before.over:
                 raise ConfigError(f"there is a stream {before.name!r} already")
             graph = self._template.build(spec)
+            if by_command:
+                self._template.check_command(graph)
             if before is not None:
                 self._scheduler.remove(before.run)
             stream = Stream(spec, self._scheduler.add(graph))

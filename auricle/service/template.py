@@ -71,6 +71,15 @@ class StreamTemplate:
         file = self._file if spec is None else for_stream(self._file, spec, self._folder)
         return build_graph(with_settings(file, settings or {}), self._folder)
 
+    def check_command(self, graph: Graph) -> None:
+        """Refuse a graph, built for a command, whose source the file does not allow.
+
+        Raises:
+            ConfigError: The source is not allowed.
+        """
+        if self._file.allow is not None:
+            self._file.allow.check(graph, self._folder)
+
     def keep_settings(self, nodes: Iterable[Node]) -> None:
         """Make the current settings of some of `nodes` the parameters of later streams."""
         self._file = with_settings(self._file, {node.name: node.settings() for node in nodes})

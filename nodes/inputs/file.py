@@ -67,6 +67,10 @@ class FileInput(Input[FileInputParams]):
         """
 
     @property
+    def origin(self) -> tuple[str, Path | None]:
+        return "file", self.params.path
+
+    @property
     def delay_s(self) -> Fraction:
         # It reads ahead of the resampler.
         return Fraction(BLOCK_S).limit_denominator() if self.params.realtime else Fraction(0)

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,10 @@ class Microphone(Input[MicrophoneParams]):
         self._notes: deque[_Block] = deque()
         self._next_adc_s: float | None = None
         self._last_ns = 0
+
+    @property
+    def origin(self) -> tuple[str, Path | None]:
+        return "mic", None
 
     @property
     def delay_s(self) -> Fraction:

@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import time
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from pydantic import Field
@@ -42,6 +43,10 @@ class StdinInput(ThreadedInput[StdinInputParams]):
     def __init__(self, name: str, file: BinaryIO | None = None, **params: Any) -> None:
         super().__init__(name, **params)
         self._file = file
+
+    @property
+    def origin(self) -> tuple[str, Path | None]:
+        return "stdin", None
 
     def capture(self) -> None:
         params = self.params

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -50,6 +51,11 @@ class UrlInput(ThreadedInput[UrlInputParams]):
         super().__init__(name, **params)
         self.live = True
         self._arrived_ns = 0
+
+    @property
+    def origin(self) -> tuple[str, Path | None]:
+        scheme, _, rest = self.params.url.partition("://")
+        return scheme, Path(rest) if scheme == "file" else None
 
     def capture(self) -> None:
         decoder = self._connect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -74,6 +75,10 @@ class ZmqInput(ThreadedInput[ZmqInputParams]):
         self._said_end = False
         self._expected = 0
         self._arrived_ns = 0
+
+    @property
+    def origin(self) -> tuple[str, Path | None]:
+        return "zmq", None
 
     def start(self) -> None:
         if not self.address.startswith("inproc://"):
