@@ -18,7 +18,7 @@ from auricle.cli.listening import listen
 from auricle.cli.live_view import LiveView
 from auricle.cli.views import JsonView, LatencyTable, PlainView, describe
 from auricle.wire.client import Subscriber
-from auricle.wire.messages import Heartbeat, Message
+from auricle.wire.messages import End, Heartbeat, Message
 from auricle.wire.server import Server
 from auricle.wire.settings import ServerSettings, WireSpec
 from tests.cli.command import assert_one_line, auricle
@@ -50,9 +50,12 @@ def server() -> Iterator[Server]:
 
 
 def publish_all(server: Server) -> None:
+    """Publish a message of each type; once this returns, they are the last of their topics."""
     server.send(prediction(), 0)
     for make in OTHERS:
         server.send(make())
+    with Subscriber(server.addresses["publish"], ["demo/end"]) as subscriber:
+        assert isinstance(subscriber.receive(60), End)
 
 
 def objects(text: str) -> list[dict[str, Any]]:

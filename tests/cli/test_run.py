@@ -329,7 +329,7 @@ def test_address_open_to_others_needs_keys(folder: Path) -> None:
         .replace('control: "tcp://127.0.0.1:*"', 'control: "tcp://0.0.0.0:*"')
     )
     (folder / "open.yaml").write_text(text)
-    assert_one_line(auricle("run", folder / "open.yaml"), "tcp://0.0.0.0:*", "curve")
+    assert_one_line(auricle("run", folder / "open.yaml"), "tcp://0.0.0.0:*", "curve", code=2)
 
 
 @pytest.mark.parametrize(
