@@ -139,7 +139,7 @@ class FileInput(Input[FileInputParams]):
                 self._decode()
                 continue
             count = self._write(self.began_ns, most - written, done_ns)
-            if not count:
+            if not count and self._waiting:
                 break
             written += count
         return written

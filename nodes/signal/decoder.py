@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.packet import Packet
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from auricle.errors import InputError
 from auricle.nodes.signal.conditioner import downmix, to_float
+from auricle.nodes.signal.ogg import Link, LinkReader, find_links
 
 LEAST_HOLE_S, LONGEST_HOLE_S = 0.05, 60.0
 """Jumps ahead of the time stamps, in seconds, that mean missing audio; a longer one means another
@@ -69,10 +74,15 @@ class Damage:
     reason: str
 
 
-class Decoder:
-    """The first audio stream of a file or URL.
+MOST_FAILURES = 10
+"""Most failures in a row to read on behind damage before the rest counts as lost."""
 
-    Used by one thread at a time.
+
+class Decoder:
+    """An audio stream of a file or URL: the one that players choose, or else the first.
+
+    A chained Ogg file is decoded link by link, whatever rate and channels the links have. Used by
+    one thread at a time.
 
     Args:
         place: Path, or URL as text.
@@ -93,30 +103,66 @@ class Decoder:
         timeout_s: float | None = None,
     ) -> None:
         self._place = without_password(str(place))
+        self._links: deque[Link] = deque()
+        self._link: LinkReader | None = None
+        if isinstance(place, Path):
+            if place.suffix.lower() in PCM_ENDINGS:
+                options = {**PCM_OPTIONS, **(options or {})}
+            self._links.extend(_find_chain(place))
         # A prefix with a colon in a file's name is not a protocol.
         url = f"file:{place}" if isinstance(place, Path) else place
-        if isinstance(place, Path) and place.suffix.lower() in PCM_ENDINGS:
-            options = {**PCM_OPTIONS, **(options or {})}
+        self._path = place if isinstance(place, Path) else Path()
+        if self._links:
+            self._open_link()
+        else:
+            self._open(url, options or {}, timeout_s)
+
+    def _open_link(self) -> None:
+        """Open the next link of a chain."""
+        self._link = LinkReader(self._path, self._links.popleft())
+        self._open(self._link, {}, None)
+
+    def _open(
+        self, source: str | LinkReader, options: dict[str, str], timeout_s: float | None
+    ) -> None:
+        """Open a source, and choose its stream."""
         try:
             self._container = av.open(
-                url, options=options or {}, timeout=timeout_s, **METADATA_OPTIONS
+                source, options=options, timeout=timeout_s, **METADATA_OPTIONS
             )
         except av.FFmpegError as error:
+            if self._link is not None:
+                self._link.close()
             raise InputError(f"{self._place}: {_reason(error)}") from error
-        if not self._container.streams.audio:
+        try:
+            self._stream = self._choose_stream()
+            self.sample_rate: int = self._stream.rate or 0
+            if not self.sample_rate:
+                raise InputError(f"{self._place}: its audio cannot be decoded")
+        except InputError:
+            self.close()
+            raise
+
+    def _choose_stream(self) -> AudioStream:
+        """The default audio stream, else the first; of those for which there is a decoder."""
+        found = self._container.streams.audio
+        if not found:
             kinds = sorted({stream.type for stream in self._container.streams})
-            self.close()
-            found = " and ".join(kinds) or "nothing that is known"
-            raise InputError(f"{self._place}: no audio in it, only {found}")
-        self._stream = self._container.streams.audio[0]
-        self.sample_rate: int = self._stream.rate or 0
-        if not self.sample_rate:
-            self.close()
-            raise InputError(f"{self._place}: its audio cannot be decoded")
+            described = " and ".join(kinds) or "nothing that is known"
+            raise InputError(f"{self._place}: no audio in it, only {described}")
+        # PyAV gives no context to a stream whose codec FFmpeg does not know.
+        usable = [stream for stream in found if stream.codec_context is not None]
+        if not usable:
+            raise InputError(f"{self._place}: FFmpeg has no decoder for its audio")
+        defaults = [stream for stream in usable if stream.disposition & Disposition.default]
+        chosen: AudioStream = (defaults or usable)[0]
+        return chosen
 
     @property
     def duration_s(self) -> float | None:
         """Length in seconds that the container declares or FFmpeg guesses; None if unknown."""
+        if self._link is not None:  # what is known is the length of a link of a chain
+            return None
         if self._stream.duration and self._stream.time_base:
             return float(self._stream.duration * self._stream.time_base)
         duration = self._container.duration
@@ -173,9 +219,23 @@ class Decoder:
             yield _block(frames)
 
     def _frames(self) -> Iterator[AudioFrame | Damage]:
+        yield from self._frames_of_link()
+        while self._links:
+            self.close()
+            try:
+                self._open_link()
+            except InputError as error:
+                yield Damage(0, error.message)
+            else:
+                yield from self._frames_of_link()
+
+    def _frames_of_link(self) -> Iterator[AudioFrame | Damage]:
         expected_s = float("inf")  # the first frame may be at any time
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._packets():
+                if isinstance(packet, Damage):
+                    yield packet
+                    continue
                 try:
                     for frame in packet.decode():
                         ahead_s = 0.0 if frame.time is None else frame.time - expected_s
@@ -186,18 +246,43 @@ class Decoder:
                             expected_s = frame.time
                         expected_s += frame.samples / frame.sample_rate
                         yield frame
-                except av.InvalidDataError as error:
+                except av.ExitError:
+                    raise
+                except av.FFmpegError as error:  # decoders have many names for damage
                     seconds = float((packet.duration or 0) * (packet.time_base or 0))
                     expected_s += seconds
                     yield Damage(seconds, _reason(error))
-        except av.InvalidDataError as error:
-            yield Damage(0, _reason(error))
         except av.FFmpegError as error:
             raise InputError(f"{self._place}: {_reason(error)}") from error
+
+    def _packets(self) -> Iterator[Packet[AudioStream] | Damage]:
+        """The packets of the stream, read on behind damage to the container."""
+        failures = 0
+        while failures < MOST_FAILURES:
+            try:
+                for packet in self._container.demux(self._stream):
+                    failures = 0
+                    yield packet
+                return
+            except av.InvalidDataError as error:
+                failures += 1
+                if failures == 1:
+                    yield Damage(0, _reason(error))
 
     def close(self) -> None:
         """Close the source."""
         self._container.close()
+        if self._link is not None:
+            self._link.close()
+
+
+def _find_chain(path: Path) -> list[Link]:
+    """The links of a chained Ogg file; empty for any other file."""
+    try:
+        links = find_links(path)
+    except OSError:  # opening it says why
+        return []
+    return links if len(links) > 1 else []
 
 
 def without_password(url: str) -> str:

@@ -277,18 +277,90 @@ def test_guessed_length_is_no_promise(tmp_path: Path, name: str) -> None:
     assert not node.warnings
 
 
+def chain(folder: Path, *links: tuple[int, int], codec: str = "libvorbis") -> Path:
+    """A chained Ogg file of links of two seconds, each of a rate and a number of channels."""
+    path = folder / "chained.ogg"
+    with path.open("wb") as file:
+        for number, (rate, channels) in enumerate(links):
+            link = folder / f"link-{number}.ogg"
+            source = f"sine=f={440 * (number + 1)}:d=2:r={rate}"
+            ffmpeg("-f", "lavfi", "-i", source, "-ac", str(channels), "-c:a", codec, link)
+            file.write(link.read_bytes())
+    return path
+
+
 @needs_ffmpeg
-def test_stream_that_changes_halfway_is_used_up_to_there(tmp_path: Path) -> None:
-    """FFmpeg does not follow a chained Vorbis stream to another rate."""
-    for name, rate in (("a.ogg", 44100), ("b.ogg", 48000)):
-        ffmpeg("-f", "lavfi", "-i", f"sine=d=2:r={rate}", "-c:a", "libvorbis", tmp_path / name)
-    path = tmp_path / "chained.ogg"
-    path.write_bytes((tmp_path / "a.ogg").read_bytes() + (tmp_path / "b.ogg").read_bytes())
+def test_a_chain_with_another_rate_is_its_links_one_behind_another(tmp_path: Path) -> None:
+    path = chain(tmp_path, (44100, 1), (48000, 1), (22050, 2))
     node, listener = played(path)
-    np.testing.assert_array_equal(listener.samples, played(tmp_path / "a.ogg")[1].samples)
-    (warning,) = node.warnings
-    assert str(path) in one_line(warning)
-    assert "missing" in warning
+    links = [played(tmp_path / f"link-{number}.ogg")[1].samples for number in range(3)]
+    np.testing.assert_array_equal(listener.samples, np.concatenate(links))
+    assert node.warnings == []
+    assert not listener.gaps
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("codec", ["libvorbis", "libopus", "flac"])
+def test_a_chain_with_other_channels_is_heard_to_its_end(tmp_path: Path, codec: str) -> None:
+    path = chain(tmp_path, (48000, 2), (48000, 1), (48000, 2), codec=codec)
+    node, listener = played(path)
+    # Encoders pad each link to whole packets, of 85 ms at most.
+    assert 6 <= len(listener.samples) / 16000 < 6.3
+    for number in range(3):
+        frequency, _ = spectrum_peak(listener.samples[(2 * number + 1) * 16000 :][:8000], 16000)
+        assert abs(frequency - 440 * (number + 1)) <= 2
+    assert node.warnings == []
+
+
+@needs_ffmpeg
+def test_a_link_that_is_damaged_does_not_hide_the_next(tmp_path: Path) -> None:
+    path = chain(tmp_path, (44100, 1), (48000, 1), (44100, 1))
+    first, second, third = (tmp_path / f"link-{number}.ogg" for number in range(3))
+    page = bytearray(second.read_bytes())
+    page[60:160] = bytes(100)  # in its headers: nothing of it can be decoded
+    path.write_bytes(first.read_bytes() + page + third.read_bytes())
+    node, listener = played(path)
+    assert listener.reasons() == ["damaged"]
+    assert len(node.warnings) == 1
+    frequency, _ = spectrum_peak(listener.samples[-16000:], 16000)
+    assert abs(frequency - 440 * 3) <= 2
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(("name", "options"), [("a.ac3", "-c:a ac3"), ("a.flac", "-ar 8000")])
+def test_a_file_whose_beginning_was_cut_off_is_heard(
+    encode: Encode, name: str, options: str
+) -> None:
+    """The gap before the first sample is shorter than what the resampler holds back."""
+    path = encode(name, 1, options, seconds=4)
+    data = path.read_bytes()
+    begin = 0 if name == "a.ac3" else data.index(b"\xff\xf8")  # FLAC keeps its headers
+    path.write_bytes(data[:begin] + data[begin + 700 :])
+    node, listener = played(path)
+    assert 3.5 < len(listener.samples) / 16000 < 4.5
+    assert set(listener.reasons()) <= {"damaged"}
+    assert all(str(path) in one_line(warning) for warning in node.warnings)
+
+
+@needs_ffmpeg
+def test_of_several_tracks_the_default_one_is_heard(encode: Encode, tmp_path: Path) -> None:
+    speech, music = encode("a.wav", 1), encode("b.wav", 2)
+    path = tmp_path / "film.mka"
+    ffmpeg(
+        *("-i", speech, "-i", music, "-map", "0", "-map", "1", "-c", "copy"),
+        *("-disposition:a:0", "0", "-disposition:a:1", "default", path),
+    )
+    np.testing.assert_array_equal(played(path)[1].samples, played(music)[1].samples)
+
+
+@needs_ffmpeg
+def test_a_codec_that_nobody_knows_is_one_line(encode: Encode) -> None:
+    path = encode("a.wav", 1, "-c:a pcm_s16le")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"fmt ") + 8
+    data[place : place + 2] = b"\x77\x66"  # a format tag that no codec has
+    path.write_bytes(data)
+    assert refusal(path) == f"file: {path}: FFmpeg has no decoder for its audio"
 
 
 @needs_ffmpeg
