@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -74,6 +75,7 @@ class LazyGroup(Group):
             formatter.write_dl(list(self.table.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
+        _accept_any_character()
         debug = ctx.params["debug"]
         if debug:
             import logging
@@ -103,3 +105,10 @@ def _describe(error: Exception) -> str:
     if isinstance(error, AuricleError | OSError):
         return one_line(error)
     return f"{type(error).__name__}: {one_line(error)} (--debug shows where)"
+
+
+def _accept_any_character() -> None:
+    """Have both outputs escape what their encoding lacks, such as names that are not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

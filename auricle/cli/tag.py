@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auricle.cli.tag_output import TagOutput
-from auricle.errors import FAILED, INCOMPLETE, ConfigError
+from auricle.errors import FAILED, INCOMPLETE, AuricleError, ConfigError, one_line
 from auricle.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def tag(
 def _tag_path(path: Path, make_tagger: Callable[[Path], FileTagger], output: TagOutput) -> int:
     """Tag a file, or all files in a folder; returns the exit code for them."""
     from auricle.cli.files import audio_files
-    from auricle.errors import InputError
+    from auricle.errors import InputError, ModelError
 
     code = 0
     try:
@@ -110,15 +110,27 @@ def _tag_path(path: Path, make_tagger: Callable[[Path], FileTagger], output: Tag
     for file in found:
         try:
             warnings = _tag_file(file, make_tagger(file), output)
-        except InputError as error:
+        except (ConfigError, ModelError, BrokenPipeError):  # true of every file
+            raise
+        except Exception as error:  # whatever is wrong with one file, the others are tagged
             output.end()
-            output.complain(error.message)
+            output.complain(_describe(file, error))
             code = FAILED
             continue
         for warning in warnings:
             output.complain(warning)
             code = code or INCOMPLETE
     return code
+
+
+def _describe(file: Path, error: Exception) -> str:
+    """What went wrong with a file, in one line that names it."""
+    text = error.message if isinstance(error, AuricleError) else _with_type(error)
+    return text if str(file) in text else f"{file}: {text}"
+
+
+def _with_type(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _tag_file(file: Path, tagger: FileTagger, output: TagOutput) -> list[str]:

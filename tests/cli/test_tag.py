@@ -1,6 +1,7 @@
 """`auricle tag`: the numbers of Essentia, every form of output, files that are not as they seem."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from auricle.cli.tag import tag
 from auricle.cli.tag_output import TagOutput
+from auricle.nodes.inputs.file import FileInput
 from auricle.tagging import FileTagger
 from tests.cli.command import assert_one_line, auricle
 from tests.conftest import ROOT
@@ -318,3 +322,43 @@ def test_a_level_of_patchout(tmp_path: Path) -> None:
     assert np.abs(np.array(found["full"]) - found["least"]).max() > 1e-3
     result = auricle("tag", "--model", model, "--patchout", "none", file)
     assert_one_line(result, "no patchout level 'none'", code=2)
+
+
+def test_whatever_is_wrong_with_a_file_the_others_are_tagged(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = noise(tmp_path / "bad.wav"), noise(tmp_path / "good.wav")
+
+    def start(self: FileInput) -> None:
+        if self.params.path == bad:
+            raise ValueError("a fault that\nnobody foresaw")
+        real(self)
+
+    real = FileInput.start
+    monkeypatch.setattr(FileInput, "start", start)
+    result = CliRunner().invoke(tag, [str(bad), str(good), "--model", str(tiny), "--jsonl"])
+    assert result.exit_code == 1
+    assert [each["file"] for each in lines(result.stdout)] == [str(good)]
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"auricle: {bad}: ")
+    assert line.endswith("ValueError: a fault that nobody foresaw")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "latin-1:strict", "ascii"])
+def test_names_that_a_terminal_cannot_show(tiny: Path, tmp_path: Path, encoding: str) -> None:
+    names = [b"\xff.wav", "\u97f3.wav".encode(), b"good.wav"]
+    for name in names:
+        noise(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)))
+    command = [sys.executable, "-m", "auricle", "tag", str(tmp_path), "--model", str(tiny)]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    result = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.count(b".wav") == 3
+
+
+def test_closed_standard_error(tiny: Path, tmp_path: Path) -> None:
+    file = noise(tmp_path / "good.wav")
+    command = f"exec {sys.executable} -m auricle tag {file} --model {tiny} --jsonl 2>&-"
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert result.returncode == 0
+    assert len(lines(result.stdout)) == 1
