@@ -214,11 +214,11 @@ class LiveScheduler:
             task.open = True
             try:
                 task.queue()
-            except Exception as error:  # no thread could be started for it
+                return  # from here on its worker runs it, and may have ended it already
+            except RuntimeError as error:  # the system gives no thread to run it on
                 task.open = False
                 task.run.fail(error)
-        if task.run.ending is not None and not task.open:
-            self._close(task)
+        self._close(task)
 
     def _finish(self, task: _Task) -> None:
         """Close a run that has ended, on another thread than its worker's, which others need."""

@@ -12,7 +12,7 @@ from auricle.engine.graph import Graph
 from auricle.engine.marks import Gap, Skip
 from auricle.engine.node import Status
 from auricle.engine.run import Run, State
-from auricle.engine.scheduler import LiveScheduler, passes, run_offline
+from auricle.engine.scheduler import LiveScheduler, _Task, passes, run_offline
 from auricle.errors import AuricleError, InputError, NodeError
 from tests.toys import Counter, Sink, Sums
 
@@ -521,6 +521,26 @@ def test_a_run_without_a_thread_fails_and_later_ones_run(monkeypatch: pytest.Mon
     assert run.state is State.FINISHED
     assert sink.values == expected(100)
     scheduler.close()
+
+
+def test_a_run_that_ends_while_it_is_being_opened_is_closed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def queue(self: _Task) -> None:
+        real(self)
+        if threading.current_thread().name.startswith("opener"):
+            wait_for(lambda: self.run.over)
+
+    real = _Task.queue
+    monkeypatch.setattr(_Task, "queue", queue)
+    ended: list[Run] = []
+    scheduler = LiveScheduler(ended=ended.append)
+    scheduler.start()
+    run = scheduler.add(graph(total=10)[0])
+    wait_for(lambda: run.over)
+    scheduler.close()
+    assert ended == [run]
+    assert [worker.owned for worker in scheduler._workers] == [0]
 
 
 def wait_for(what: Callable[[], bool]) -> None:
