@@ -33,6 +33,11 @@ FAILED, UNUSABLE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
 used; the work was done but some of the input was missing; interrupted by the user."""
 
 
+def one_line_with_type(error: BaseException) -> str:
+    """An error that was not foreseen, with the name of its type, as one line."""
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
 def one_line(error: BaseException) -> str:
     """The message of any exception as one line; the name of its class if the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__

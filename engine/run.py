@@ -10,7 +10,7 @@ from typing import Any
 from auricle.engine.context import OFFLINE, Context
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node, Source, Status
-from auricle.errors import AuricleError, NodeError, one_line
+from auricle.errors import AuricleError, NodeError, one_line_with_type
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ class Run:
             error.node = error.node or name
             self.error = error
         else:
-            self.error = NodeError(f"{type(error).__name__}: {one_line(error)}", node=name)
+            self.error = NodeError(one_line_with_type(error), node=name)
             self.error.__cause__ = error
         for each in self.graph.order:
             try:

@@ -10,7 +10,14 @@ from typing import Any
 
 import click
 
-from auricle.errors import FAILED, INTERRUPTED, AuricleError, did_you_mean, one_line
+from auricle.errors import (
+    FAILED,
+    INTERRUPTED,
+    AuricleError,
+    did_you_mean,
+    one_line,
+    one_line_with_type,
+)
 
 TRAINING_PACKAGES = {"faiss", "lightning", "mutagen", "onnxscript", "pyarrow", "sklearn", "torch"}
 """Packages of the extra `train`, by the names under which they are imported."""
@@ -104,7 +111,7 @@ def _describe(error: Exception) -> str:
         return f"needs {error.name}: pip install 'auricle[train]'"
     if isinstance(error, AuricleError | OSError):
         return one_line(error)
-    return f"{type(error).__name__}: {one_line(error)} (--debug shows where)"
+    return f"{one_line_with_type(error)} (--debug shows where)"
 
 
 def _accept_any_character() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auricle.cli.tag_output import TagOutput
-from auricle.errors import FAILED, INCOMPLETE, AuricleError, ConfigError, one_line
+from auricle.errors import FAILED, INCOMPLETE, AuricleError, ConfigError, one_line_with_type
 from auricle.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -125,12 +125,8 @@ def _tag_path(path: Path, make_tagger: Callable[[Path], FileTagger], output: Tag
 
 def _describe(file: Path, error: Exception) -> str:
     """What went wrong with a file, in one line that names it."""
-    text = error.message if isinstance(error, AuricleError) else _with_type(error)
+    text = error.message if isinstance(error, AuricleError) else one_line_with_type(error)
     return text if str(file) in text else f"{file}: {text}"
-
-
-def _with_type(error: Exception) -> str:
-    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _tag_file(file: Path, tagger: FileTagger, output: TagOutput) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node
-from auricle.errors import AuricleError, ConfigError, NodeError, did_you_mean, one_line
+from auricle.errors import AuricleError, ConfigError, NodeError, did_you_mean, one_line_with_type
 from auricle.nodes import CLASSES
 from auricle.service.graph_file import GraphFile, NodeSpec
 
@@ -47,7 +47,7 @@ def build_node(spec: NodeSpec, folder: Path, classes: NodeClasses = CLASSES) -> 
     except AuricleError:
         raise
     except Exception as error:  # a node may be anybody's code
-        raise NodeError(f"{type(error).__name__}: {one_line(error)}", node=spec.id) from error
+        raise NodeError(one_line_with_type(error), node=spec.id) from error
 
 
 def find_class(name: str, classes: NodeClasses = CLASSES, node: str | None = None) -> type[Node]:

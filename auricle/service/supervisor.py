@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from auricle.engine.run import Run, State
-from auricle.errors import AuricleError, one_line
+from auricle.errors import AuricleError, one_line_with_type
 from auricle.service.restart import RestartPolicy
 from auricle.service.streams import WAITING, Retry, Stream, Streams, heard_s
 from auricle.service.timers import After
@@ -82,5 +82,5 @@ class Supervisor:
                 self._streams.report(stream, State.FAILED.value, error)
             except Exception as error:  # or the stream would wait for ever
                 log.exception("%s: it could not be started again", stream.name)
-                reason = AuricleError(f"{type(error).__name__}: {one_line(error)}")
+                reason = AuricleError(one_line_with_type(error))
                 self._streams.report(stream, State.FAILED.value, reason)
