@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +81,8 @@ MOST_FAILURES = 10
 class Decoder:
     """An audio stream of a file or URL: the one that players choose, or else the first.
 
-    A chained Ogg file is decoded link by link, whatever rate and channels the links have. Used by
-    one thread at a time.
+    Where FFmpeg stops in a chained Ogg file, since a link has another rate or other channels, the
+    rest is decoded link by link. Used by one thread at a time.
 
     Args:
         place: Path, or URL as text.
@@ -103,24 +103,15 @@ class Decoder:
         timeout_s: float | None = None,
     ) -> None:
         self._place = without_password(str(place))
-        self._links: deque[Link] = deque()
+        self._path = place if isinstance(place, Path) else None
+        self._offset = 0  # of the last packet read, in the file
         self._link: LinkReader | None = None
-        if isinstance(place, Path):
-            if place.suffix.lower() in PCM_ENDINGS:
-                options = {**PCM_OPTIONS, **(options or {})}
-            self._links.extend(_find_chain(place))
+        self._later: deque[Link] = deque()  # links to come, once FFmpeg has stopped before one
         # A prefix with a colon in a file's name is not a protocol.
         url = f"file:{place}" if isinstance(place, Path) else place
-        self._path = place if isinstance(place, Path) else Path()
-        if self._links:
-            self._open_link()
-        else:
-            self._open(url, options or {}, timeout_s)
-
-    def _open_link(self) -> None:
-        """Open the next link of a chain."""
-        self._link = LinkReader(self._path, self._links.popleft())
-        self._open(self._link, {}, None)
+        if isinstance(place, Path) and place.suffix.lower() in PCM_ENDINGS:
+            options = {**PCM_OPTIONS, **(options or {})}
+        self._open(url, options or {}, timeout_s)
 
     def _open(
         self, source: str | LinkReader, options: dict[str, str], timeout_s: float | None
@@ -161,8 +152,6 @@ class Decoder:
     @property
     def duration_s(self) -> float | None:
         """Length in seconds that the container declares or FFmpeg guesses; None if unknown."""
-        if self._link is not None:  # what is known is the length of a link of a chain
-            return None
         if self._stream.duration and self._stream.time_base:
             return float(self._stream.duration * self._stream.time_base)
         duration = self._container.duration
@@ -219,46 +208,71 @@ class Decoder:
             yield _block(frames)
 
     def _frames(self) -> Iterator[AudioFrame | Damage]:
-        yield from self._frames_of_link()
-        while self._links:
-            self.close()
+        while True:
             try:
-                self._open_link()
+                yield from self._frames_of_link()
+            except av.FFmpegError as error:
+                self._later = self._later or self._find_later_links()
+                if not self._later:
+                    raise InputError(f"{self._place}: {_reason(error)}") from error
+            if not (yield from self._open_next_link()):
+                return
+
+    def _find_later_links(self) -> deque[Link]:
+        """The links of a chained Ogg file behind what was read; none for anything else."""
+        if self._path is None or self._link is not None:
+            return deque()
+        try:
+            links = find_links(self._path)
+        except OSError:  # the file is gone: there are none to be read
+            return deque()
+        return deque(link for link in links if link.start > self._offset)
+
+    def _open_next_link(self) -> Generator[Damage, None, bool]:
+        """Open the next link that can be opened; returns whether there is one.
+
+        Yields:
+            Damage, for each that cannot be opened.
+        """
+        while self._later:
+            assert self._path is not None
+            self.close()
+            self._link = LinkReader(self._path, self._later.popleft())
+            try:
+                self._open(self._link, {}, None)
+                return True
             except InputError as error:
                 yield Damage(0, error.message)
-            else:
-                yield from self._frames_of_link()
+        return False
 
     def _frames_of_link(self) -> Iterator[AudioFrame | Damage]:
         expected_s = float("inf")  # the first frame may be at any time
-        try:
-            for packet in self._packets():
-                if isinstance(packet, Damage):
-                    yield packet
-                    continue
-                try:
-                    for frame in packet.decode():
-                        ahead_s = 0.0 if frame.time is None else frame.time - expected_s
-                        # Some decoders and demuxers skip damage silently; time stamps show it.
-                        if LEAST_HOLE_S < ahead_s < LONGEST_HOLE_S:
-                            yield Damage(ahead_s, "samples are missing")
-                        if frame.time is not None and not -LONGEST_OVERLAP_S < ahead_s <= 0:
-                            expected_s = frame.time
-                        expected_s += frame.samples / frame.sample_rate
-                        yield frame
-                except av.ExitError:
-                    raise
-                except av.FFmpegError as error:  # decoders have many names for damage
-                    seconds = float((packet.duration or 0) * (packet.time_base or 0))
-                    expected_s += seconds
-                    yield Damage(seconds, _reason(error))
-        except av.FFmpegError as error:
-            raise InputError(f"{self._place}: {_reason(error)}") from error
+        for packet in self._packets():
+            if isinstance(packet, Damage):
+                yield packet
+                continue
+            self._offset = packet.pos or self._offset
+            try:
+                for frame in packet.decode():
+                    ahead_s = 0.0 if frame.time is None else frame.time - expected_s
+                    # Some decoders and demuxers skip damage silently; time stamps show it.
+                    if LEAST_HOLE_S < ahead_s < LONGEST_HOLE_S:
+                        yield Damage(ahead_s, "samples are missing")
+                    if frame.time is not None and not -LONGEST_OVERLAP_S < ahead_s <= 0:
+                        expected_s = frame.time
+                    expected_s += frame.samples / frame.sample_rate
+                    yield frame
+            except av.ExitError:
+                raise
+            except av.FFmpegError as error:  # decoders have many names for damage
+                seconds = float((packet.duration or 0) * (packet.time_base or 0))
+                expected_s += seconds
+                yield Damage(seconds, _reason(error))
 
     def _packets(self) -> Iterator[Packet[AudioStream] | Damage]:
         """The packets of the stream, read on behind damage to the container."""
         failures = 0
-        while failures < MOST_FAILURES:
+        while True:
             try:
                 for packet in self._container.demux(self._stream):
                     failures = 0
@@ -268,21 +282,14 @@ class Decoder:
                 failures += 1
                 if failures == 1:
                     yield Damage(0, _reason(error))
+                if failures == MOST_FAILURES:
+                    raise
 
     def close(self) -> None:
         """Close the source."""
         self._container.close()
         if self._link is not None:
             self._link.close()
-
-
-def _find_chain(path: Path) -> list[Link]:
-    """The links of a chained Ogg file; empty for any other file."""
-    try:
-        links = find_links(path)
-    except OSError:  # opening it says why
-        return []
-    return links if len(links) > 1 else []
 
 
 def without_password(url: str) -> str:

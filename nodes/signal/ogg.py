@@ -1,7 +1,7 @@
 """Chained Ogg files: one stream behind another, as recorders of radio write them.
 
-FFmpeg goes from one link of the chain to the next only if rate and channels stay the same. So a
-chain is opened link by link.
+FFmpeg continues from one link of the chain to the next only if rate and channels stay the same.
+Where it stops, the links behind are opened one by one.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
 
 
 def _find_page(file: BinaryIO, offset: int) -> int | None:
-    """Where the next page begins behind damage at `offset`; None if there is no other."""
+    """Offset of the first page after damage at `offset`; None if the file has no more pages."""
     while True:
         file.seek(offset)
         data = file.read(SEARCHED_BYTES)

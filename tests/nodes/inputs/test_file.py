@@ -327,6 +327,19 @@ def test_a_link_that_is_damaged_does_not_hide_the_next(tmp_path: Path) -> None:
 
 
 @needs_ffmpeg
+def test_a_chain_whose_last_link_is_damaged_ends_before_it(tmp_path: Path) -> None:
+    path = chain(tmp_path, (44100, 1), (48000, 2))
+    first, last = (tmp_path / f"link-{number}.ogg" for number in range(2))
+    page = bytearray(last.read_bytes())
+    page[60:160] = bytes(100)
+    path.write_bytes(first.read_bytes() + page)
+    node, listener = played(path)
+    heard = played(first)[1].samples
+    np.testing.assert_array_equal(listener.samples[: len(heard) - 512], heard[:-512])
+    assert node.warnings
+
+
+@needs_ffmpeg
 @pytest.mark.parametrize(("name", "options"), [("a.ac3", "-c:a ac3"), ("a.flac", "-ar 8000")])
 def test_a_file_whose_beginning_was_cut_off_is_heard(
     encode: Encode, name: str, options: str
