@@ -11,7 +11,7 @@ def auricle(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]
     """`auricle ARGUMENTS`, with what it printed."""
     command = [sys.executable, "-m", "auricle", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=100, check=False, **options
+        command, capture_output=True, text=True, timeout=500, check=False, **options
     )
 
 

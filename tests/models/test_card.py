@@ -10,7 +10,7 @@ from auricle.errors import ModelError
 from auricle.models.card import Card, FrontEndSpec, load_card, model_path, save_card
 from auricle.models.patchout import PatchGrid, PatchoutLevel
 
-# In the form of the metadata files on Essentia's model site, with keys of theirs that we have no
+# In the form of the metadata files on Essentia's model site, with some keys that we have no
 # use for.
 ESSENTIA_HEAD: dict[str, Any] = {
     "name": "mood happy",
