@@ -304,7 +304,7 @@ def test_raw_pcm_on_standard_input(folder: Path) -> None:
         "-:48000,2,s16le",
         "--listen",
     ]
-    result = subprocess.run(command, input=pcm, capture_output=True, timeout=60, check=False)
+    result = subprocess.run(command, input=pcm, capture_output=True, timeout=500, check=False)
     assert result.returncode == 0, result.stderr
     assert b"the stream ended after 1.00 s" in result.stdout
 
@@ -397,7 +397,7 @@ def test_listener_in_another_process(folder: Path) -> None:
         assert listener.stderr is not None
         assert "waiting for" in listener.stderr.readline()
         assert auricle("run", folder / "fixed.yaml").returncode == 0
-        output, _ = listener.communicate(timeout=30)
+        output, _ = listener.communicate(timeout=500)
     assert listener.returncode == 0
     messages = [json.loads(line) for line in output.splitlines()]
     assert messages[-1]["type"] == "end"

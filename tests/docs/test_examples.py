@@ -240,7 +240,7 @@ def _run(block: Block, folder: Path, ports: Mapping[str, str]) -> str:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        timer = threading.Timer(150, process.kill)
+        timer = threading.Timer(500, process.kill)
         timer.start()
         try:
             if block.mark == ENDLESS:

@@ -175,7 +175,7 @@ def test_pull_after_a_killed_one(served: Path, made_wheel: Path) -> None:
 
 def test_pulls_at_the_same_time(served: Path, made_wheel: Path) -> None:
     processes = [start_pull(made_wheel) for _ in range(3)]
-    results = [process.communicate(timeout=60)[0].strip() for process in processes]
+    results = [process.communicate(timeout=500)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert results == [str(served / "models/vgg-mtt")] * 3
     assert registry.verify() == [registry.Verdict("vgg-mtt", None)]

@@ -35,7 +35,7 @@ def run(*command: object, folder: Path, code: int = 0) -> subprocess.CompletedPr
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=500,
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr

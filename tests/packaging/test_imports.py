@@ -47,7 +47,7 @@ def modules_after(code: str) -> set[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=500,
         check=True,
     )
     return set(done.stdout.splitlines()[-1].split())

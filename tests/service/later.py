@@ -42,7 +42,7 @@ class States:
     def next(self, name: str = "test") -> str:
         """The next state of a stream; others are passed over."""
         while True:
-            found, state = self._queue.get(timeout=30)
+            found, state = self._queue.get(timeout=500)
             if found == name:
                 return state
 

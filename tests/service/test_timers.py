@@ -19,9 +19,9 @@ def test_each_goes_off_at_its_time(rung: queue.Queue[str]) -> None:
     timers = Timers()
     timers.after(0.02, lambda: rung.put("late"))
     timers.after(0, lambda: rung.put("early"))
-    assert [rung.get(timeout=30) for _ in range(2)] == ["early", "late"]
+    assert [rung.get(timeout=500) for _ in range(2)] == ["early", "late"]
     timers.after(0, lambda: rung.put("afterwards"))
-    assert rung.get(timeout=30) == "afterwards", "also when there were none for a while"
+    assert rung.get(timeout=500) == "afterwards", "also when there were none for a while"
     timers.close()
 
 
@@ -30,7 +30,7 @@ def test_a_cancelled_one_does_not(rung: queue.Queue[str]) -> None:
     cancel = timers.after(0.01, lambda: rung.put("cancelled"))
     timers.after(0.02, lambda: rung.put("kept"))
     cancel()
-    assert rung.get(timeout=30) == "kept"
+    assert rung.get(timeout=500) == "kept"
     cancel()
     timers.close()
     assert rung.empty()
@@ -43,7 +43,7 @@ def test_one_that_fails_keeps_no_other_from_going_off(rung: queue.Queue[str]) ->
     timers = Timers()
     timers.after(0, fail)
     timers.after(0.001, lambda: rung.put("next"))
-    assert rung.get(timeout=30) == "next"
+    assert rung.get(timeout=500) == "next"
     timers.close()
 
 

@@ -29,7 +29,7 @@ def imported(code: str) -> set[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=500,
         check=True,
     )
     return set(done.stdout.splitlines()[-1].split())

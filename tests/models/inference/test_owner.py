@@ -69,7 +69,7 @@ class Stream:
 
     def wait(self, count: int = 1) -> None:
         for _ in range(count):
-            assert self.answers.acquire(timeout=30)
+            assert self.answers.acquire(timeout=500)
 
 
 def owned(

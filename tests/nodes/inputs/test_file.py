@@ -64,7 +64,7 @@ Encode = Callable[..., Path]
 
 def ffmpeg(*arguments: str | Path) -> bytes:
     command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *map(str, arguments)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=60).stdout
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=500).stdout
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def program(environment: dict[str, str], *arguments: str) -> subprocess.Complete
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=500,
     )
 
 

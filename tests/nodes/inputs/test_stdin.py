@@ -104,7 +104,7 @@ def test_standard_input_itself() -> None:
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(
-        command, input=bytes(70001), capture_output=True, timeout=60, cwd=ROOT, check=True
+        command, input=bytes(70001), capture_output=True, timeout=500, cwd=ROOT, check=True
     )
     assert done.stdout == b"70001\n"
 

@@ -51,7 +51,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         source = "aevalsrc=0.5*sin(1000*2*PI*t):d=2:s=44100"
         command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, *options, str(path)]
-        subprocess.run(command, check=True, timeout=60)
+        subprocess.run(command, check=True, timeout=500)
     return paths
 
 

@@ -290,7 +290,7 @@ def train(*arguments: Any) -> subprocess.CompletedProcess[str]:
         "0.5",
     ]
     return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=100
+        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=500
     )
 
 

@@ -38,7 +38,7 @@ def auricle_train(*arguments: object) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=500,
         check=False,
     )
 
@@ -143,7 +143,7 @@ def test_a_kill_loses_the_shard_under_way_and_leaves_nobody_behind(tmp_path: Pat
         time.sleep(0.001)
     workers = children(process.pid)
     process.kill()
-    process.wait(timeout=60)
+    process.wait(timeout=500)
     assert len(workers) >= 1
     done = len(Store(folder))
     assert 2 <= done < 12

@@ -242,7 +242,7 @@ def command(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[
         *map(str, arguments),
     ]
     return subprocess.run(
-        words, capture_output=True, text=True, timeout=100, env={**os.environ, **environment}
+        words, capture_output=True, text=True, timeout=500, env={**os.environ, **environment}
     )
 
 
@@ -314,7 +314,7 @@ def test_packages_go_with_game_music(tmp_path: Path) -> None:
         "--packages",
         str(tmp_path),
     ]
-    result = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    result = subprocess.run(words, capture_output=True, text=True, timeout=500)
     assert result.returncode == 2
     assert "--packages and --more go with game-music" in result.stderr
 

@@ -284,7 +284,7 @@ def stopped(arguments: list[Any], folder: Path, how: int) -> tuple[int, str]:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(how)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=500)[1]
     return process.returncode, said
 
 
@@ -299,7 +299,7 @@ def test_going_on_after_a_kill_and_an_interrupt(tmp_path: Path) -> None:
     assert stopped(arguments, tmp_path / "run", signal.SIGINT) == (130, said)
     assert not (tmp_path / "run" / "network.safetensors").exists()
     done = start(arguments)
-    out, err = done.communicate(timeout=100)
+    out, err = done.communicate(timeout=500)
     assert (done.returncode, err) == (0, "")
     assert (
         out.splitlines()[-1]
@@ -353,7 +353,7 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
     whole, arguments = prepare(tmp_path, chosen)
     run(chosen, whole, tmp_path / "one")
     two = start([*arguments, tmp_path / "two"], "torch.distributed.run", "--nproc-per-node=2", "-m")
-    out, said = two.communicate(timeout=100)
+    out, said = two.communicate(timeout=500)
     assert two.returncode == 0, said
     trained = [load_file(tmp_path / name / "best.safetensors") for name in ("one", "two")]
     untrained = dict(make_system(objective(chosen, whole)).named_parameters())
