@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -82,7 +83,7 @@ class LazyGroup(Group):
             formatter.write_dl(list(self.table.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        _accept_any_character()
+        _prepare_outputs()
         debug = ctx.params["debug"]
         if debug:
             import logging
@@ -114,8 +115,14 @@ def _describe(error: Exception) -> str:
     return f"{one_line_with_type(error)} (--debug shows where)"
 
 
-def _accept_any_character() -> None:
-    """Have both outputs escape what their encoding lacks, such as names that are not UTF-8."""
+def _prepare_outputs() -> None:
+    """Make both outputs accept whatever is printed.
+
+    A closed standard error is replaced, for us and for libraries that write to it. Characters that
+    the encoding lacks are escaped, such as those of names that are not UTF-8.
+    """
+    if sys.stderr is None:
+        sys.stderr = io.TextIOWrapper(io.FileIO(os.devnull, "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -41,7 +41,7 @@ class TagOutput:
 
     def __enter__(self) -> Self:
         # Segments that scroll by on a terminal are progress enough.
-        on_terminal = sys.stderr is not None and sys.stderr.isatty()  # None if it was closed
+        on_terminal = sys.stderr.isatty()
         if on_terminal and not (self.segments and sys.stdout.isatty()):
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

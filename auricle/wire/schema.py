@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,6 +35,10 @@ def json_schema() -> dict[str, Any]:
     references, definitions = msgspec.json.schema_components(
         TYPES, schema_hook=lambda kind: {"type": "array"}, ref_template="#/$defs/{name}"
     )
+    for definition in definitions.values():
+        # Python 3.13 takes the indentation out of docstrings, earlier versions leave it in.
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
     for name in (kind.__name__ for kind in TYPES):
         properties = definitions[name]["properties"]
         for field in _NOT_SENT:

@@ -104,6 +104,7 @@ class LinkReader(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes, all that is left of the link if it is negative."""
         left = max(0, self._link.stop - self._file.tell())
         return self._file.read(left if size < 0 else min(size, left))
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from auricle.cli.tag import tag
 from auricle.cli.tag_output import TagOutput
@@ -325,7 +324,10 @@ def test_a_level_of_patchout(tmp_path: Path) -> None:
 
 
 def test_whatever_is_wrong_with_a_file_the_others_are_tagged(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     bad, good = noise(tmp_path / "bad.wav"), noise(tmp_path / "good.wav")
 
@@ -336,10 +338,12 @@ def test_whatever_is_wrong_with_a_file_the_others_are_tagged(
 
     real = FileInput.start
     monkeypatch.setattr(FileInput, "start", start)
-    result = CliRunner().invoke(tag, [str(bad), str(good), "--model", str(tiny), "--jsonl"])
-    assert result.exit_code == 1
-    assert [each["file"] for each in lines(result.stdout)] == [str(good)]
-    (line,) = result.stderr.splitlines()
+    with pytest.raises(SystemExit) as end:
+        tag([str(bad), str(good), "--model", str(tiny), "--jsonl"])
+    assert end.value.code == 1
+    printed = capsys.readouterr()
+    assert [each["file"] for each in lines(printed.out)] == [str(good)]
+    (line,) = printed.err.splitlines()
     assert line.startswith(f"auricle: {bad}: ")
     assert line.endswith("ValueError: a fault that nobody foresaw")
 

@@ -160,7 +160,9 @@ def test_an_engine_that_asks_for_keys_is_said_to(start: Start, folder: Path) -> 
     server = start(curve(folder))
     with Subscriber(server.addresses["publish"]) as subscriber:
         wait_for_trouble(subscriber, "the engine asks for keys")
-    with pytest.raises(WireError, match="no answer within 1 s; the engine asks for keys"):
+    # A single try sees either the greeting or the end of the connection first.
+    told = "no answer within 1 s; the engine (asks for keys|hangs up; does it ask for keys.)"
+    with pytest.raises(WireError, match=told):
         request(server.addresses["control"], "list", timeout_s=1)
 
 
