@@ -21,6 +21,7 @@ the error. This module imports nothing else of Auricle, so that every module may
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ def one_line_with_type(error: BaseException) -> str:
 def one_line(error: BaseException) -> str:
     """The message of any exception as one line; the name of its class if the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def without_password(text: str) -> str:
+    """A URL, or a text with URLs in it, that can be shown: without users and passwords.
+
+    A password may hold the `/`, `?` and `#` that should have been escaped: what stands behind the
+    colon of an address is a port only if it is a number.
+    """
+    return re.sub(r"(?<=://)(?:[^/?#\s]*|[^/?#\s@:[]+:(?!\d+[/?#])\S*)@", "", text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -81,7 +91,8 @@ def describe_invalid(error: ValidationError, *within: str, known: Collection[str
         elif item["type"] == "missing":
             lines.append(f"parameter {where!r} is missing")
         else:
-            lines.append(f"{where}={item['input']!r}: {item['msg'][:1].lower()}{item['msg'][1:]}")
+            found = without_password(repr(item["input"]))
+            lines.append(f"{where}={found}: {item['msg'][:1].lower()}{item['msg'][1:]}")
     return "; ".join(lines)
 
 

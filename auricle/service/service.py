@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,15 +14,19 @@ from auricle import __version__
 from auricle.engine.overload import Ladder
 from auricle.engine.run import Run, State
 from auricle.engine.scheduler import LiveScheduler, usable_cores
+from auricle.errors import ConfigError
 from auricle.service.control import Control
 from auricle.service.graph_file import GraphFile
 from auricle.service.restart import policy_of
+from auricle.service.stream_list import StreamList, StreamSpec
 from auricle.service.streams import Stream, Streams, heard_s
 from auricle.service.supervisor import Supervisor
 from auricle.service.template import StreamTemplate
 from auricle.service.timers import After, Timers
 from auricle.wire import messages
 from auricle.wire.server import EngineStatus, Server
+
+log = logging.getLogger(__name__)
 
 
 def _ignore(stream: Stream) -> None:
@@ -89,8 +94,7 @@ class Service:
             self.streams, policy_of(file.restart), after or self._timers.after
         )
         self.control = Control(template, self.streams, self.server)
-        for spec in template.specs:
-            self.streams.add(spec)
+        self._add_streams(template.specs, from_list=isinstance(file.streams, StreamList))
 
     @property
     def ladder(self) -> Ladder:
@@ -177,6 +181,25 @@ class Service:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _add_streams(self, specs: list[StreamSpec | None], from_list: bool) -> None:
+        """Add the streams to start with; of a text file, those that can be built.
+
+        Raises:
+            ConfigError: A stream cannot be built, or none of a text file.
+        """
+        refused = []
+        for spec in specs:
+            try:
+                self.streams.add(spec)
+            except ConfigError as error:
+                if not from_list:
+                    raise
+                refused.append(error)
+        if refused and len(refused) == len(specs):
+            raise refused[0]
+        for each in refused:
+            log.error("left out: %s", each)
 
     def _note(self, run: Run) -> None:
         self._supervisor.note(run)

@@ -15,6 +15,9 @@ from auricle.names import NAME
 LONGEST_STEM = 80
 """Most characters that the name of a stream takes from its source."""
 
+PLS_ENTRY = re.compile(r"File\d+\s*=\s*(.+)", re.IGNORECASE)
+"""Line of a PLS file that has a source; its other lines are titles and lengths."""
+
 
 class Form(BaseModel):
     """Base class of the parts of a graph file; they refuse unknown fields."""
@@ -47,8 +50,8 @@ class StreamList(Form):
         "last part of the source without its suffix."
     )
     sources: Path = Field(
-        description="Text file, relative to the graph file; empty lines and lines that begin with "
-        "# are ignored."
+        description="Text file, M3U or PLS, relative to the graph file; empty lines and lines that "
+        "begin with # are ignored."
     )
     values: dict[str, Any] = Field(
         default_factory=dict, description="Parameters that differ from the graph's, by node.param."
@@ -83,12 +86,16 @@ def list_streams(streams: list[StreamSpec] | StreamList | None, folder: Path) ->
 def _read_list(streams: StreamList, folder: Path) -> list[StreamSpec]:
     path = folder / streams.sources
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigError(f"streams.sources: {path}: {reason}") from None
+    is_pls = path.suffix.lower() == ".pls"
     specs = []
     for number, line in enumerate(map(str.strip, lines), start=1):
+        if is_pls:
+            entry = PLS_ENTRY.fullmatch(line)
+            line = entry[1] if entry else ""
         if not line or line.startswith("#"):
             continue
         name = _fill_in(streams.name, number, line)

@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from auricle.errors import InputError
+from auricle.errors import InputError, without_password
 from auricle.nodes.inputs.base import InputParams, ThreadedInput
-from auricle.nodes.signal.decoder import Block, Damage, Decoder, without_password
+from auricle.nodes.signal.decoder import Block, Damage, Decoder
+from auricle.nodes.signal.url_options import certificate_fault, url_options
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 """Seconds before reconnecting. They double from the first to the longest, each with up to a fifth
@@ -22,6 +23,16 @@ class UrlInputParams(InputParams):
     """Parameters of `UrlInput`."""
 
     url: str = Field(pattern=r"^[a-z0-9+]+://", description="Address, with its scheme.")
+    user_agent: str | None = Field(
+        None,
+        min_length=1,
+        pattern=r"^[ -~]+$",
+        description="Name that the client gives to an HTTP server; that of FFmpeg, if left out.",
+    )
+    verify: bool = Field(
+        True,
+        description="Refuse a TLS server with an invalid certificate, such as a self-signed one.",
+    )
     timeout_s: float = Field(
         10.0, gt=0, le=3600, description="Longest wait for a connection or for data, seconds."
     )
@@ -29,6 +40,15 @@ class UrlInputParams(InputParams):
     max_retries: int | None = Field(
         None, ge=0, description="Attempts in a row before giving up; no limit, if left out."
     )
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _as_ffmpeg_reads_it(cls, url: object) -> object:
+        """The address with its scheme in lower case, without spaces around it."""
+        if not isinstance(url, str):
+            return url
+        scheme, separator, rest = url.strip().partition("://")
+        return scheme.lower() + separator + rest
 
 
 class UrlInput(ThreadedInput[UrlInputParams]):
@@ -79,8 +99,18 @@ class UrlInput(ThreadedInput[UrlInputParams]):
             decoder = again
 
     def _connect(self) -> Decoder:
-        options = {"rtsp_transport": "tcp"} if self.params.url.startswith("rtsp") else {}
-        decoder = Decoder(self.params.url, options, self.params.timeout_s)
+        params = self.params
+        options = url_options(params.url, params.user_agent, params.verify)
+        try:
+            decoder = Decoder(params.url, options, params.timeout_s)
+        except InputError as error:
+            fault = certificate_fault(params.url, params.timeout_s) if params.verify else None
+            if fault is None:
+                raise
+            raise InputError(
+                f"{without_password(params.url)}: its certificate is refused: {fault}; "
+                "verify: false accepts any"
+            ) from error
         self._open(decoder.sample_rate)
         return decoder
 

@@ -90,6 +90,7 @@ class ZmqInput(ThreadedInput[ZmqInputParams]):
             )
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
         socket.linger = 0
+        socket.ipv6 = "[" in self.address
         socket.maxmsgsize = MAX_BLOCK
         refuse_old_peers(socket)
         try:

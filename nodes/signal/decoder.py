@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from av.packet import Packet
 from av.stream import Disposition
 from numpy.typing import NDArray
 
-from auricle.errors import InputError
+from auricle.errors import InputError, without_password
 from auricle.nodes.signal.conditioner import downmix, to_float
 from auricle.nodes.signal.ogg import Link, LinkReader, find_links
 
@@ -46,6 +45,9 @@ tags with surrogates."""
 
 WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
 """Formats of bare packets, whose length FFmpeg guesses from their size and first packet."""
+
+LIST_ENDINGS = (".asx", ".m3u", ".m3u8", ".pls", ".xspf")
+"""Endings of lists of addresses. FFmpeg reads those of HLS only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,14 @@ class Decoder:
         url = f"file:{place}" if isinstance(place, Path) else place
         if isinstance(place, Path) and place.suffix.lower() in PCM_ENDINGS:
             options = {**PCM_OPTIONS, **(options or {})}
-        self._open(url, options or {}, timeout_s)
+        try:
+            self._open(url, options or {}, timeout_s)
+        except InputError as error:
+            if not self._place.partition("?")[0].lower().endswith(LIST_ENDINGS):
+                raise
+            raise InputError(
+                f"{error.message}; a list of addresses is not followed: give one of them"
+            ) from error
 
     def _open(
         self, source: str | LinkReader, options: dict[str, str], timeout_s: float | None
@@ -290,11 +299,6 @@ class Decoder:
         self._container.close()
         if self._link is not None:
             self._link.close()
-
-
-def without_password(url: str) -> str:
-    """A URL that can be shown: without user and password."""
-    return re.sub(r"(?<=://)[^/?#]*@", "", url)
 
 
 def _block(frames: list[AudioFrame]) -> Block:

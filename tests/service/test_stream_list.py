@@ -32,6 +32,51 @@ def test_list_of_sources(folder: Path, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "numbers"),
+    [
+        ("list.txt", "\ufeffhttp://radio/a\nhttp://radio/b\n", [1, 2]),
+        ("list.txt", "\ufeff# mine\r\nhttp://radio/a\r\nhttp://radio/b\r\n", [2, 3]),
+        ("list.m3u", "#EXTM3U\n#EXTINF:-1,A\nhttp://radio/a\n#EXTINF:-1,B\nhttp://radio/b", [3, 5]),
+        (
+            "list.PLS",
+            "[playlist]\nNumberOfEntries=2\nFile1=http://radio/a\nTitle1=A\n"
+            "Length1=-1\nfile2 = http://radio/b\nVersion=2\n",
+            [3, 6],
+        ),
+    ],
+)
+def test_lists_as_other_programs_write_them(
+    folder: Path, tmp_path: Path, name: str, text: str, numbers: list[int]
+) -> None:
+    (tmp_path / name).write_text(text)
+    path = write_graph(folder, f"{{name: 'r{{number}}', sources: {name}}}")
+    assert list_streams(read_graph_file(path).streams, tmp_path) == [
+        StreamSpec(name=f"r{number}", input=f"http://radio/{letter}")
+        for number, letter in zip(numbers, "ab", strict=True)
+    ]
+
+
+def test_a_bad_line_ends_no_other_stream(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "stations.txt").write_text("a.wav\nht_tp://bob:s3cret@radio/x\nzmq:5690\nb.wav\n")
+    path = write_graph(folder, "{name: 'r{number}', sources: stations.txt}")
+    service = make_service(path)
+    assert [stream.name for stream in service.streams.all] == ["r1", "r4"]
+    errors = [record.getMessage() for record in caplog.records]
+    assert len(errors) == 2
+    assert "radio/x" in errors[0]
+    assert "s3cret" not in errors[0]
+    assert "r3" in errors[1]
+    assert_one_line(auricle("graph", "check", path), "radio/x", code=2)
+
+
+def test_a_list_of_bad_lines_is_refused(folder: Path) -> None:
+    (folder / "stations.txt").write_text("zmq:5690\nzmq:5691\n")
+    path = write_graph(folder, "{name: 'r{number}', sources: stations.txt}")
+    with pytest.raises(ConfigError, match="zmq:5690"):
+        make_service(path)
+
+
 BAD = [
     ("[{name: x, input: a.wav}, {name: x, input: b.wav}]", "2 streams have the name 'x'"),
     ("[{name: x/y, input: a.wav}]", "streams.list.0.name='x/y'"),

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auricle.errors import InputError
+from auricle.errors import InputError, without_password
 from auricle.nodes.inputs import url as url_input
 from auricle.nodes.inputs.file import FileInput
 from auricle.nodes.inputs.url import UrlInput
-from auricle.nodes.signal.decoder import without_password
 from tests.nodes.listening import (
     PATIENCE_S,
     Listener,
@@ -210,6 +209,10 @@ def test_password_is_not_reported() -> None:
         ("http://radio?to=a@b", "http://radio?to=a@b"),
         ("rtsp://bob@camera:554/a", "rtsp://camera:554/a"),
         ("rtsp://bob:p@ss@camera/a", "rtsp://camera/a"),
+        ("http://bob:s3/cr?et@radio/a", "http://radio/a"),
+        ("http://bob:1/23@radio:80/a", "http://bob:1/23@radio:80/a"),  # port 1 of the host bob
+        ("'http://bob:s3cret@radio/a' or http://b:c@d", "'http://radio/a' or http://d"),
+        ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
     ],
 )
 def test_without_password(url: str, shown: str) -> None:

@@ -30,6 +30,7 @@ class Sender:
         socket.linger = 0
         socket.sndtimeo = PATIENCE_S * 1000
         if address:
+            socket.ipv6 = "[" in address
             socket.connect(address)
         else:
             socket.bind("tcp://127.0.0.1:*")
@@ -347,6 +348,15 @@ def test_the_end_of_a_sender_is_not_the_end_of_the_stream() -> None:
         second.socket.close()
         assert listener.reasons() == ["reconnect"]
         assert not scheduler.runs[0].over
+
+
+def test_an_address_of_ip_version_6() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    with sending(address="tcp://[::1]:*") as (node, listener, sender, _):
+        assert node.address.startswith("tcp://[::1]:")
+        sender.send(0, pcm(np.full(100, 0.5)), end=True)
+        listener.wait_for(lambda: len(listener.tokens) == 100)
 
 
 def test_port_in_use() -> None:
