@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from auricle.cli.tag_output import TagOutput
-from auricle.errors import FAILED, INCOMPLETE, AuricleError, ConfigError, one_line_with_type
+from auricle.errors import FAILED, INCOMPLETE, ConfigError, InputError
 from auricle.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from auricle.tagging import FileTagger
+    from auricle.cli.tag_store import TagStore
+    from auricle.cli.tag_work import Tagged, TagOptions
 
 
 @click.command(
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 Examples:
   auricle tag song.mp3
   auricle tag ~/Music --jsonl > tags.jsonl
+  auricle tag ~/Music --out music.npz --jobs 4
+  auricle tag ~/Music --out music.npz --resume       # only what is not in it yet
   auricle tag song.flac --segments --hop-size 16"""
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -31,6 +35,14 @@ Examples:
     metavar="MODEL",
     show_default=True,
     help="Name of an installed model, or the folder of a model.",
+)
+@click.option(
+    "--head",
+    "heads",
+    metavar="HEAD",
+    multiple=True,
+    help="Also run this head on the model: the name of an installed one, or its folder. May be "
+    "repeated.",
 )
 @click.option(
     "--hop-size",
@@ -46,6 +58,20 @@ Examples:
 @click.option("--jsonl", is_flag=True, help="Print one JSON object per file instead of a table.")
 @click.option("--embeddings", is_flag=True, help="Add embeddings to segments; needs --segments.")
 @click.option(
+    "--top-k",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Print at most N labels, strongest first.  [default: 10 in tables, all in JSON]",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write activations and embeddings, means and those of segments, to a .npz or .parquet "
+    "file; no tables are printed then.",
+)
+@click.option("--resume", is_flag=True, help="Add to --out, and pass over files that it has.")
+@click.option(
     "--patchout",
     metavar="LEVEL",
     help="Patchout level of a transformer.  [default: the first in its card]",
@@ -54,17 +80,30 @@ Examples:
     "--threads",
     type=click.IntRange(1),
     metavar="N",
-    help="Threads per inference.  [default: one per core]",
+    help="Threads per inference.  [default: one per core, shared by --jobs]",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=1,
+    metavar="N",
+    show_default=True,
+    help="Processes that tag a file each; each loads the model.",
 )
 def tag(
     files: tuple[str, ...],
     model: str,
+    heads: tuple[str, ...],
     hop_size: int | None,
     segments: bool,
     jsonl: bool,
     embeddings: bool,
+    top_k: int | None,
+    out: Path | None,
+    resume: bool,
     patchout: str | None,
     threads: int | None,
+    jobs: int,
 ) -> None:
     """Tag audio files.
 
@@ -75,81 +114,90 @@ def tag(
     """
     if embeddings and not segments:
         raise click.UsageError("--embeddings needs --segments")
+    if resume and out is None:
+        raise click.UsageError("--resume needs --out")
     for name in files:
         if "://" in name:
             raise ConfigError(f"{name}: not a file; to tag it live: auricle run live --input URL")
+    from auricle.cli.tag_store import TagStore
+    from auricle.cli.tag_work import TagOptions
     from auricle.engine.scheduler import usable_cores
-    from auricle.tagging import FileTagger
+    from auricle.models.registry import info
 
-    def make_tagger(file: Path) -> FileTagger:
-        return FileTagger(
-            file,
-            model,
-            hop_size=hop_size,
-            threads=threads or usable_cores(),
-            embeddings=embeddings,
-            patchout=patchout,
-        )
+    options = TagOptions(
+        model=model,
+        hop_size=hop_size,
+        threads=threads or max(1, usable_cores() // jobs),
+        embeddings=embeddings or (out is not None and bool(info(model).embedding_size)),
+        patchout=patchout,
+        heads=heads,
+        keep=out is not None or (segments and jobs > 1),
+    )
+    store = TagStore(out, resume) if out is not None else None
+    output = TagOutput(
+        segments, jsonl, top_k=top_k, embeddings=embeddings, quiet=out is not None and not jsonl
+    )
+    with store or contextlib.nullcontext(), output:
+        code = _tag_all(files, options, jobs, output, store)
+    if store is not None:
+        click.echo(store.describe(), err=True)
+    sys.exit(code)
 
-    with TagOutput(segments, jsonl) as output:
-        codes = {_tag_path(Path(name), make_tagger, output) for name in files}
-    sys.exit(FAILED if FAILED in codes else max(codes))
 
-
-def _tag_path(path: Path, make_tagger: Callable[[Path], FileTagger], output: TagOutput) -> int:
-    """Tag a file, or all files in a folder; returns the exit code for them."""
-    from auricle.cli.files import audio_files
-    from auricle.errors import InputError, ModelError
-
-    code = 0
-    try:
-        found = audio_files(path)
-    except InputError as error:
-        output.complain(str(error))
-        return FAILED
-    for file in found:
-        try:
-            warnings = _tag_file(file, make_tagger(file), output)
-        except (ConfigError, ModelError, BrokenPipeError):  # true of every file
-            raise
-        except Exception as error:  # whatever is wrong with one file, the others are tagged
+def _tag_all(
+    names: tuple[str, ...],
+    options: TagOptions,
+    jobs: int,
+    output: TagOutput,
+    store: TagStore | None,
+) -> int:
+    """Tag the files that names stand for; returns the exit code."""
+    found, code = _find(names, output)
+    files = [file for file in found if store is None or not store.has(file)]
+    if len(files) < len(found) and store is not None:
+        output.say(f"{store.path} has {len(found) - len(files)} of {len(found)} files already")
+    output.expect(len(files))
+    for file, result in _results(files, options, jobs, output):
+        if isinstance(result, str):
             output.end()
-            output.complain(_describe(file, error))
+            output.complain(result)
             code = FAILED
             continue
-        for warning in warnings:
+        for segment in result.segments if jobs > 1 else ():
+            output.segment(file, segment, result.patchout)
+        output.end(result.seconds)
+        if result.count:
+            output.summary(result)
+            if store is not None:
+                store.add(result)
+        for warning in result.warnings:
             output.complain(warning)
             code = code or INCOMPLETE
     return code
 
 
-def _describe(file: Path, error: Exception) -> str:
-    """What went wrong with a file, in one line that names it."""
-    text = error.message if isinstance(error, AuricleError) else one_line_with_type(error)
-    return text if str(file) in text else f"{file}: {text}"
+def _find(names: tuple[str, ...], output: TagOutput) -> tuple[list[Path], int]:
+    """The files that names stand for, and the exit code so far."""
+    from auricle.cli.files import audio_files
+
+    found: list[Path] = []
+    code = 0
+    for name in names:
+        try:
+            found += audio_files(Path(name))
+        except InputError as error:
+            output.complain(str(error))
+            code = FAILED
+    return found, code
 
 
-def _tag_file(file: Path, tagger: FileTagger, output: TagOutput) -> list[str]:
-    """Tag one file and print its segments or its summary; returns warnings."""
-    import numpy as np
+def _results(
+    files: list[Path], options: TagOptions, jobs: int, output: TagOutput
+) -> Iterator[tuple[Path, Tagged | str]]:
+    from auricle.cli.tag_work import tag_in_processes, try_file
 
-    total = np.zeros(len(tagger.labels))
-    count = 0
-    output.begin(file, tagger.input.duration_s)
-    for segment in tagger:
-        count += 1
-        total += list(segment.activations.values())
-        output.segment(file, segment, tagger.patchout)
-        output.advance(tagger.decoded_s)
-    output.end()
-    warnings = list(tagger.input.warnings)
-    if not count:
-        heard = f"{tagger.decoded_s:.3g} s of audio"
-        warnings.append(
-            f"{file}: {heard}, too short for a segment; "
-            f"{tagger.model_name} needs {tagger.segment_s:.3g} s"
-        )
-        return warnings
-    means = dict(zip(tagger.labels, (total / count).tolist(), strict=True))
-    output.summary(file, tagger.decoded_s, count, means, tagger.patchout)
-    return warnings
+    if jobs > 1:
+        yield from tag_in_processes(files, options, jobs)
+        return
+    for file in files:
+        yield file, try_file(file, options, output)

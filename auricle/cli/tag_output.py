@@ -1,22 +1,27 @@
-"""The output of `auricle tag`: tables, JSON Lines, and a progress bar on a terminal."""
+"""The output of `auricle tag`: tables, JSON Lines, and one progress bar on a terminal."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from auricle.cli.tag_work import Watcher
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from auricle.cli.tag_work import Tagged
     from auricle.nodes.sinks.collector import Segment
 
 TOP = 10
-"""Number of labels in a table."""
+"""Number of labels in a table, unless another is asked for."""
 
 LABEL_WIDTH = 20
 """Least characters of the column of labels."""
@@ -24,18 +29,37 @@ LABEL_WIDTH = 20
 BAR_WIDTH = 40
 """Characters of the bar of activation 1."""
 
+NAME_WIDTH = 30
+"""Most characters of a file's name beside the progress bar."""
 
-class TagOutput:
+
+class TagOutput(Watcher):
     """Prints results on standard output, and progress and warnings on standard error.
 
     Args:
         segments: Whether to print one JSON object per segment.
         jsonl: Whether to print one JSON object per file instead of a table.
+        top_k: Most labels of a file or segment, strongest first; None for all in JSON, and `TOP` in
+            tables.
+        embeddings: Whether to print the embeddings of segments.
+        quiet: Whether to print no results.
     """
 
-    def __init__(self, segments: bool, jsonl: bool) -> None:
+    def __init__(
+        self,
+        segments: bool,
+        jsonl: bool,
+        *,
+        top_k: int | None = None,
+        embeddings: bool = False,
+        quiet: bool = False,
+    ) -> None:
         self.segments = segments
         self.jsonl = jsonl
+        self._top_k = top_k
+        self._embeddings = embeddings
+        self._quiet = quiet
+        self._files = _Files()
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
@@ -46,7 +70,13 @@ class TagOutput:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.fields[count]}"),
+                BarColumn(),
+                TextColumn("{task.fields[rate]}", style="cyan"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.description}", style="dim", markup=False),
+            )
             self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
             self._progress.start()
         return self
@@ -60,21 +90,30 @@ class TagOutput:
         if self._progress is not None:
             self._progress.stop()
 
-    def begin(self, file: Path, duration_s: float | None) -> None:
-        """Show a progress bar for a file of `duration_s` seconds, None if unknown."""
+    def expect(self, files: int) -> None:
+        """Show a progress bar for so many files."""
+        self._files.total = files
         if self._progress is not None:
-            self._task = self._progress.add_task(file.name, total=duration_s)
+            self._task = self._progress.add_task("", total=files, **self._files.fields())
+
+    def begin(self, file: Path, duration_s: float | None) -> None:
+        self._files.duration_s, self._files.decoded_s = duration_s, 0.0
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=file.name[:NAME_WIDTH])
 
     def advance(self, decoded_s: float) -> None:
-        """Show that `decoded_s` seconds of the file have been decoded."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=decoded_s)
+        self._files.decoded_s = decoded_s
+        self._draw()
 
-    def end(self) -> None:
-        """Remove the progress bar of the file; may be called twice."""
+    def end(self, seconds: float = 0.0) -> None:
+        """Count a file as done, of which `seconds` were decoded."""
+        self._files.end(seconds)
+        self._draw()
+
+    def _draw(self) -> None:
         if self._progress is not None and self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
+            fields = self._files.fields()
+            self._progress.update(self._task, completed=self._files.completed, **fields)
 
     def segment(self, file: Path, segment: Segment, patchout: str) -> None:
         """Print one segment as JSON, if segments are to be printed.
@@ -91,42 +130,47 @@ class TagOutput:
             "index": segment.index,
             "start": round(segment.start, 6),
             "end": round(segment.end, 6),
-            "activations": segment.activations,
+            **self._scores(segment.activations, segment.heads),
         }
-        if segment.embeddings is not None:
+        if self._embeddings and segment.embeddings is not None:
             content["embeddings"] = segment.embeddings.tolist()
         if segment.flags:
             content["flags"] = segment.flags
         self._print(json.dumps(_with_level(content, patchout)))
 
-    def summary(
-        self, file: Path, seconds: float, count: int, means: dict[str, float], patchout: str
-    ) -> None:
-        """Print the mean activations of a file, unless its segments were printed.
-
-        Args:
-            file: File that they are of.
-            seconds: Length of its audio in seconds.
-            count: Number of its segments.
-            means: Mean activation by label.
-            patchout: Patchout level of a transformer; empty for other models.
-        """
-        if self.segments:
+    def summary(self, tagged: Tagged) -> None:
+        """Print the mean activations of a file, unless its segments were printed."""
+        if self.segments or self._quiet:
             return
         if not self.jsonl:
-            self._print(_table(file, seconds, means))
+            self._print(_table(tagged, self._top_k or TOP))
             return
         content = {
-            "file": str(file),
-            "duration": seconds,
-            "segments": count,
-            "activations": means,
+            "file": str(tagged.file),
+            "duration": tagged.seconds,
+            "segments": tagged.count,
+            **self._scores(tagged.means, tagged.heads),
         }
-        self._print(json.dumps(_with_level(content, patchout)))
+        self._print(json.dumps(_with_level(content, tagged.patchout)))
+
+    def _scores(
+        self, activations: Mapping[str, float], heads: Mapping[str, Mapping[str, float]]
+    ) -> dict[str, Any]:
+        """The fields of JSON with the activations of the model and of heads."""
+        content: dict[str, Any] = {"activations": self._strongest(activations)}
+        if heads:
+            content["heads"] = {name: self._strongest(scores) for name, scores in heads.items()}
+        return content
+
+    def _strongest(self, activations: Mapping[str, float]) -> Mapping[str, float]:
+        return activations if self._top_k is None else dict(_ranked(activations, self._top_k))
 
     def complain(self, text: str) -> None:
         """Print a warning or an error as one line on standard error."""
-        line = f"auricle: {' '.join(text.split())}"
+        self.say(f"auricle: {' '.join(text.split())}")
+
+    def say(self, line: str) -> None:
+        """Print a line on standard error."""
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -140,16 +184,58 @@ class TagOutput:
             click.echo(text)
 
 
+class _Files:
+    """How many files are done, how much audio that was, and how far the present one is."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.duration_s: float | None = None
+        self.decoded_s = 0.0
+        self._done = 0
+        self._done_s = 0.0
+        self._began = time.monotonic()
+
+    def end(self, seconds: float) -> None:
+        self._done += 1
+        self._done_s += seconds
+        self.duration_s, self.decoded_s = None, 0.0
+
+    @property
+    def completed(self) -> float:
+        """Files done, and the part of the present one that is."""
+        part = min(1.0, self.decoded_s / self.duration_s) if self.duration_s else 0.0
+        return self._done + part
+
+    def fields(self) -> dict[str, Any]:
+        """The texts beside the bar."""
+        elapsed_s = max(1e-3, time.monotonic() - self._began)
+        times = (self._done_s + self.decoded_s) / elapsed_s
+        return {
+            "count": f"{self._done}/{self.total} files",
+            "rate": f"{times:.0f}x real time" if times else "",
+        }
+
+
 def _with_level(content: dict[str, Any], patchout: str) -> dict[str, Any]:
     return {**content, "patchout": patchout} if patchout else content
 
 
-def _table(file: Path, seconds: float, means: dict[str, float]) -> str:
-    """The strongest labels of a file, with bars."""
-    minutes, rest = divmod(round(seconds), 60)
-    strongest = sorted(means.items(), key=lambda item: -item[1])[:TOP]
-    width = max(LABEL_WIDTH, *(len(label) for label, _ in strongest))
-    lines = [f"{file}  {minutes}:{rest:02d}"]
-    for label, mean in strongest:
-        lines.append(f"  {label:<{width}} {mean:.3f} {'█' * round(mean * BAR_WIDTH)}")
+def _ranked(activations: Mapping[str, float], top_k: int) -> list[tuple[str, float]]:
+    return sorted(activations.items(), key=lambda item: -item[1])[:top_k]
+
+
+def _table(tagged: Tagged, top_k: int) -> str:
+    """The strongest labels of a file, and those of each head, with bars."""
+    minutes, rest = divmod(round(tagged.seconds), 60)
+    blocks = {"": _ranked(tagged.means, top_k)} if tagged.means else {}
+    blocks |= {name: _ranked(scores, top_k) for name, scores in tagged.heads.items()}
+    width = max(LABEL_WIDTH, *(len(label) for rows in blocks.values() for label, _ in rows))
+    lines = [f"{tagged.file}  {minutes}:{rest:02d}"]
+    for name, rows in blocks.items():
+        if name:
+            lines.append(f"  {name}:")
+        indent = "    " if name else "  "
+        for label, mean in rows:
+            column = f"{indent}{label}".ljust(width + 2)
+            lines.append(f"{column} {mean:.3f} {'█' * round(mean * BAR_WIDTH)}")
     return "\n".join(lines)

@@ -24,9 +24,9 @@ from auricle.models.published import MAEST_FRONT_END
 MEL: Final = "melspectrogram"
 """Name of the input of exported files."""
 
-HOP_FRAMES: Final = 60
-"""Hop of MAEST in frames, 0.96 s: a whole number of columns of patches, and of twos and threes of
-them, so that columns kept for one segment are kept for the next."""
+HOP_UNIT: Final = 60
+"""Frames that the hop of MAEST is a multiple of, 0.96 s: a whole number of columns of patches, and
+of twos and threes of them, so that columns kept for one segment are kept for the next."""
 
 
 class Exportable(nn.Module):
@@ -115,12 +115,13 @@ class _ExportableMaest(Exportable):
     def __init__(self, network: Maest, export: Export) -> None:
         config = network.config
         export.check(config)
+        size = segment_size(network)
         super().__init__(
             network,
             export,
             export.front_end or MAEST_FRONT_END,
-            segment_size(network),
-            export.hop_size or HOP_FRAMES,
+            size,
+            export.hop_size or size // HOP_UNIT * HOP_UNIT or size,
         )
         self.grid = PatchGrid(
             rows=config.freq_grid, columns=config.time_grid, size=PATCH_SIZE, stride=STRIDE

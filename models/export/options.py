@@ -31,7 +31,8 @@ class Export:
         front_end: Features that the network takes; None for those that the published networks of
             its kind were trained on.
         segment_size: Frames of a segment; MAEST has its own.
-        hop_size: Frames from one segment to the next; MAEST's default is 60.
+        hop_size: Frames from one segment to the next; by default MAEST's hardly overlap,
+            so that files are tagged once over; a graph that runs live sets a shorter one.
         description: Description in one line, for the card.
         licence: SPDX identifier of the licence, for the card.
         source: Origin of the weights, for the card.

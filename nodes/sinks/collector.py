@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,10 @@ class Segment:
         index: Number of the segment, from 0.
         start: Seconds from the start of the source to the first frame's centre.
         end: Seconds from the start of the source to the last sample that was needed.
-        activations: Activations in [0, 1], by label.
+        activations: Activations in [0, 1], by label; empty for a model without labels.
         embeddings: Embedding of the backbone, shape `(length,)`; None if it has none.
         flags: Reasons of the gaps that it touches.
+        heads: Activations in [0, 1] by label, for each head by its name.
     """
 
     index: int
@@ -35,44 +36,72 @@ class Segment:
     activations: dict[str, float]
     embeddings: NDArray[np.float32] | None
     flags: tuple[str, ...] = ()
+    heads: Mapping[str, dict[str, float]] = field(default_factory=dict)
 
 
 class Collector(Sink):
-    """Gathers predictions, and embeddings if connected, of one backbone until they are taken.
+    """Gathers what one backbone and the heads on it give, until it is taken.
 
-    `segments` must be called on the thread that runs the graph.
+    At least one input must be connected. `segments` must be called on the thread that runs the
+    graph.
     """
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
-        # The embeddings first, so that they are there when their predictions are taken.
         self._embeddings = self.add_input(
             InputPort("embeddings", "Its embeddings.", FLOAT32, axes=None, optional=True)
         )
-        self.add_input(InputPort("predictions", "Scores of one backbone.", Prediction))
-        self._segments: list[Segment] = []
-        self._vectors: deque[NDArray[np.float32]] = deque()
+        self._heads = self.add_input(
+            InputPort("heads", "Scores of the heads on it.", Prediction, optional=True)
+        )
+        self._predictions = self.add_input(
+            InputPort("predictions", "Scores of the backbone.", Prediction, optional=True)
+        )
+        # What each connected input has given of the segments that are not complete yet.
+        self._waiting: dict[str, deque[Any]] = {}
+        self._places: deque[tuple[int, float, float, tuple[str, ...]]] = deque()
+
+    def start(self) -> None:
+        ports = [port for port in self.inputs.values() if port.readers]
+        self._waiting = {port.name: deque() for port in ports}
+        self._places.clear()
 
     def segments(self) -> Iterator[Segment]:
-        """The segments gathered since the last call, in their order."""
-        segments, self._segments = self._segments, []
-        yield from segments
+        """The segments that were completed since the last call, in their order."""
+        while self._waiting and all(self._waiting.values()):
+            values = {name: queue.popleft() for name, queue in self._waiting.items()}
+            index, start, end, flags = self._places.popleft()
+            yield Segment(
+                index=index,
+                start=start,
+                end=end,
+                activations=next(iter(_activations(values.get("predictions")).values()), {}),
+                embeddings=values.get("embeddings"),
+                flags=flags,
+                heads=_activations(values.get("heads")),
+            )
 
     def take(self, port: InputPort, reader: Reader, count: int) -> None:
-        if port is self._embeddings:
-            self._vectors.extend(reader.view(count).copy())
-        else:
-            for row, prediction in enumerate(reader.view(count)):
-                self._segments.append(self._segment(reader, reader.position + row, prediction))
+        if port.name == next(iter(self._waiting)):
+            self._places.extend(
+                _place(reader, token) for token in range(reader.position, reader.position + count)
+            )
+        # Arrays are dead after this call.
+        self._waiting[port.name].extend(reader.view(count).copy())
 
-    def _segment(self, reader: Reader, token: int, prediction: Prediction) -> Segment:
-        start, end = reader.stream.seconds(token)
-        (scores,) = prediction.scores
-        return Segment(
-            index=token - reader.stream.start,
-            start=float(start),
-            end=float(end),
-            activations=dict(zip(scores.labels, scores.activations.tolist(), strict=True)),
-            embeddings=self._vectors.popleft() if self._embeddings.readers else None,
-            flags=reader.gap_reasons(token, token + 1),
-        )
+
+def _place(reader: Reader, token: int) -> tuple[int, float, float, tuple[str, ...]]:
+    """Index, start, end and flags of a segment."""
+    start, end = reader.stream.seconds(token)
+    index = token - reader.stream.start
+    return index, float(start), float(end), reader.gap_reasons(token, token + 1)
+
+
+def _activations(prediction: Prediction | None) -> dict[str, dict[str, float]]:
+    """Activations by label, by the name of the head."""
+    if prediction is None:
+        return {}
+    return {
+        scores.head: dict(zip(scores.labels, scores.activations.tolist(), strict=True))
+        for scores in prediction.scores
+    }

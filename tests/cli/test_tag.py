@@ -14,6 +14,7 @@ import pytest
 
 from auricle.cli.tag import tag
 from auricle.cli.tag_output import TagOutput
+from auricle.cli.tag_work import Tagged
 from auricle.nodes.inputs.file import FileInput
 from auricle.tagging import FileTagger
 from tests.cli.command import assert_one_line, auricle
@@ -195,7 +196,7 @@ def test_a_url_is_no_file(tiny: Path) -> None:
 def test_long_labels_do_not_push_the_bars_out_of_line(capsys: pytest.CaptureFixture[str]) -> None:
     means = {"x" * 30: 0.5, "short": 0.25}
     with TagOutput(segments=False, jsonl=False) as output:
-        output.summary(Path("a.wav"), 61, 1, means, "")
+        output.summary(Tagged(Path("a.wav"), 61, 1, means, {}, "", {}, []))
     title, *rows = capsys.readouterr().out.splitlines()
     assert title == "a.wav  1:01"
     assert [row.index("0.") for row in rows] == [33, 33]

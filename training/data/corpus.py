@@ -10,9 +10,9 @@ from typing import Final, Literal, get_args
 
 from auricle.errors import TrainingError
 from auricle.nodes.signal.audio_files import audio_files_below
+from auricle.parallel import as_completed, processes
 from auricle.training.data.decoding import Audio, examine
 from auricle.training.data.manifest import Manifest, Track, check_name
-from auricle.training.data.parallel import as_completed, processes
 from auricle.training.data.tags import NO_TAGS, Tags, key, read_tags, unique
 
 LEAST_S: Final = 10.0

@@ -14,8 +14,8 @@ from auricle.errors import InputError, TrainingError
 from auricle.models.front_end import FRONT_ENDS, FrontEnd
 from auricle.nodes.signal.mel import mel_spectrogram
 from auricle.nodes.signal.reading import read_samples
+from auricle.parallel import as_completed, processes
 from auricle.training.data.manifest import Track
-from auricle.training.data.parallel import as_completed, processes
 from auricle.training.data.store import Rows, Store, StoreWriter
 
 

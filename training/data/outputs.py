@@ -21,8 +21,8 @@ from auricle.errors import TrainingError
 from auricle.models import inference
 from auricle.models.card import OUTPUT_PURPOSES, Card, FrontEndSpec
 from auricle.models.registry import check, find
+from auricle.parallel import as_completed
 from auricle.training.data.features import open_features
-from auricle.training.data.parallel import as_completed
 from auricle.training.data.store import Rows, Store, StoreWriter
 
 

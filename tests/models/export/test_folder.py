@@ -80,6 +80,15 @@ def kept(folder: Path, patchout: Patchout) -> tuple[np.ndarray, np.ndarray]:
     return np.array(columns), np.array(rows)
 
 
+def test_files_are_heard_once_over(folder: Path) -> None:
+    """With a hop of a second, two minutes of music took eight minutes to tag."""
+    card = load_card(folder)
+    assert card.segment_size is not None
+    assert card.segment_hop_size is not None
+    assert card.segment_size // 2 < card.segment_hop_size <= card.segment_size
+    assert card.segment_hop_size % 60 == 0
+
+
 @pytest.mark.parametrize("patchout", SETTINGS, ids=str)
 def test_file_equals_network(
     folder: Path, network: Maest, segments: list[np.ndarray], patchout: Patchout

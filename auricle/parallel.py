@@ -1,4 +1,4 @@
-"""Processing many tracks in parallel, a few at a time: all of them would fill the memory."""
+"""Processing many files in parallel, a few at a time: all of them would fill the memory."""
 
 from __future__ import annotations
 
