@@ -15,7 +15,7 @@ import zmq
 from msgspec import Struct
 
 from auricle.errors import WireError
-from auricle.wire.address import check_address
+from auricle.wire.address import check_address, check_free
 from auricle.wire.codec import MAX_BLOCK, decode_map, encode_map, explain
 from auricle.wire.messages import VERSION, about
 
@@ -143,9 +143,13 @@ class PcmSender:
         socket.linger = LINGER_MS
         try:
             if bind:
+                check_free(address)
                 socket.bind(address)
             else:
                 socket.connect(address)
+        except WireError:
+            socket.close()
+            raise
         except zmq.ZMQError as error:
             socket.close()
             raise WireError(f"{address}: {error.strerror}") from None

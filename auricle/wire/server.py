@@ -26,7 +26,7 @@ import zmq
 from msgspec import UNSET
 
 from auricle.errors import AuricleError, ConfigError, WireError
-from auricle.wire.address import check_address, is_local
+from auricle.wire.address import check_address, check_free, is_local
 from auricle.wire.channel import Channel
 from auricle.wire.codec import MAX_MESSAGE
 from auricle.wire.commands import Command, Handler
@@ -263,7 +263,10 @@ class Server:
         if self._guard is not None:
             self._guard.protect(opened)
         try:
+            check_free(address)
             opened.bind(address)
+        except WireError as error:
+            raise WireError(f"wire.{name}: {error}") from None
         except zmq.ZMQError as error:
             raise WireError(f"wire.{name}: {address}: {zmq.strerror(error.errno or 0)}") from None
         self.addresses[name] = opened.getsockopt_string(zmq.LAST_ENDPOINT)

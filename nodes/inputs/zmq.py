@@ -13,7 +13,7 @@ from pydantic import Field
 from auricle.errors import ConfigError, InputError, WireError
 from auricle.nodes.inputs.base import InputParams, ThreadedInput
 from auricle.nodes.signal.conditioner import pcm_samples
-from auricle.wire.address import check_address, is_local
+from auricle.wire.address import check_address, check_free, is_local
 from auricle.wire.codec import MAX_BLOCK
 from auricle.wire.pcm import PcmHeader, decode_pcm
 from auricle.wire.security import refuse_old_peers
@@ -61,7 +61,7 @@ class ZmqInput(ThreadedInput[ZmqInputParams]):
     Raises, from `start`:
         WireError: The address is malformed.
         ConfigError: The address can be reached from other machines.
-        InputError: The address cannot be bound or connected to.
+        InputError: The address is in use, or cannot be bound or connected to.
     """
 
     def __init__(self, name: str, **params: Any) -> None:
@@ -97,8 +97,12 @@ class ZmqInput(ThreadedInput[ZmqInputParams]):
             if self.params.connect:
                 socket.connect(self.address)
             else:
+                check_free(self.address)
                 socket.bind(self.address)
                 self.address = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        except WireError as error:
+            socket.close()
+            raise InputError(error.message) from None
         except zmq.ZMQError as error:
             socket.close()
             raise InputError(f"{self.address}: {error.strerror}") from None
