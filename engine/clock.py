@@ -6,6 +6,7 @@ arrived at which monotonic time; seconds, UTC and drift are derived from that.
 
 from __future__ import annotations
 
+import bisect
 import time
 from fractions import Fraction
 
@@ -25,6 +26,9 @@ BUCKETS_NEEDED = 10
 DRIFT_EVERY = 30
 """Seconds for which an estimate of the drift is kept."""
 
+MOST_JUMPS = 100
+"""Most places left out that are remembered; only recent tokens are asked for."""
+
 
 class SourceClock:
     """Maps sample indices of one source to time.
@@ -43,15 +47,43 @@ class SourceClock:
         # that another thread sees the old one or the new one; `_noted` counts a row of
         # `_promptest` only once it is filled.
         self._anchor: tuple[int, int, int] | None = None
+        # Where samples were left out: seconds of the stream, and all samples left out until then.
+        self._jumps: tuple[tuple[Fraction, int], ...] = ()
         self._promptest = np.zeros((BUCKETS, 2))  # elapsed seconds and least delay, by bucket
         self._noted = 0
         self._bucket = (-1, 0.0, 0.0)
         # Written by any thread that asks. Two that ask together write the same estimate twice.
         self._drift: tuple[int, float] | None = None
 
-    def sample_at(self, seconds: Fraction) -> int:
-        """Index of the sample at `seconds` from the start of the source, rounded to the nearest."""
-        return self.first_sample + round(seconds * self.sample_rate)
+    def sample_at(self, seconds: Fraction, end: bool = False) -> int:
+        """Index of the sample at `seconds` of the stream, rounded to the nearest.
+
+        Args:
+            seconds: Time in the stream.
+            end: Whether a stretch ends there, which reaches up to samples that were left out.
+        """
+        return self.first_sample + round(seconds * self.sample_rate) + self._left_out(seconds, end)
+
+    def seconds_at(self, seconds: Fraction, end: bool = False) -> Fraction:
+        """Seconds from the start of the source; arguments are those of `sample_at`."""
+        return seconds + Fraction(self._left_out(seconds, end), self.sample_rate)
+
+    def leave_out(self, seconds: Fraction, samples: int) -> None:
+        """Note that the stream goes on at `seconds` with a sample that many later in the source.
+
+        Call it before that sample is written, in the order of time.
+        """
+        already = self._jumps[-1][1] if self._jumps else 0
+        self._jumps = (*self._jumps[1 - MOST_JUMPS :], (seconds, already + samples))
+
+    def _left_out(self, seconds: Fraction, end: bool) -> int:
+        """Samples of the source that are not in the stream before `seconds` of it."""
+        jumps = self._jumps
+        if not jumps:
+            return 0
+        places = [at for at, _ in jumps]
+        number = (bisect.bisect_left if end else bisect.bisect_right)(places, seconds)
+        return jumps[number - 1][1] if number else 0
 
     def observe(self, sample: int, monotonic_ns: int) -> None:
         """Note that all samples before index `sample` had arrived at `monotonic_ns`."""

@@ -1,9 +1,9 @@
 """What travels beside the tokens of a stream: places where something is missing.
 
 A *gap* is audio that was never heard. The source writes silence of the same length, so that every
-index stays true, and marks it; each node carries the mark on to the tokens whose window touches it.
-Nodes with state beyond their window forget it there. A *skip* is a window that was not computed:
-its token has an index but no value.
+time stays true (or has the clock leave out most of a long one), and marks it; each node carries
+the mark on to the tokens whose window touches it. Nodes with state beyond their window forget it
+there. A *skip* is a window that was not computed: its token has an index but no value.
 """
 
 from __future__ import annotations

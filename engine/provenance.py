@@ -55,15 +55,15 @@ class Provenance:
         clock = stream.clock
         start = stream.seconds(token)[0]
         end = stream.seconds(last)[1]
-        first_sample, after_last = clock.sample_at(start), clock.sample_at(end)
+        first_sample, after_last = clock.sample_at(start), clock.sample_at(end, end=True)
         path = [(each, each.committed(index)) for each, index in stream.ancestry(last)]
         latency, done_ns = _latency(path, clock.monotonic_ns(after_last))
         return cls(
             index=token - stream.start,
             span=(first_sample, after_last),
             sample_rate=clock.sample_rate,
-            start=float(start),
-            end=float(end),
+            start=float(clock.seconds_at(start)),
+            end=float(clock.seconds_at(end, end=True)),
             utc=clock.utc_ns(after_last) / 1e9,
             rung=max(commit.rung for _, commit in path),
             level=next((commit.level for _, commit in path if commit.level), None),

@@ -336,7 +336,7 @@ class Stream:
         return source.committed(sample).done_ns
 
     def seconds(self, token: int) -> tuple[Fraction, Fraction]:
-        """Start and end of `token` in seconds from the start of the source."""
+        """Start and end of `token` in seconds of the stream, which lack what the clock left out."""
         rate, length = self._nominal
         start = (token - self.start) / rate
         return start, start + length
@@ -344,7 +344,7 @@ class Stream:
     def span(self, token: int) -> tuple[int, int]:
         """First sample of the source that `token` covers, and the one after the last."""
         start, end = self.seconds(token)
-        return self.clock.sample_at(start), self.clock.sample_at(end)
+        return self.clock.sample_at(start), self.clock.sample_at(end, end=True)
 
     @functools.cached_property
     def _nominal(self) -> tuple[Fraction, Fraction]:

@@ -1,4 +1,4 @@
-"""Checking addresses of sockets: whether they are valid, free, and reachable from other machines."""
+"""Checking addresses of sockets: whether they are valid, free, and open to other machines."""
 
 from __future__ import annotations
 

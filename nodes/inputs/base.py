@@ -70,6 +70,10 @@ class Input(Source[InputP]):
     burst_s: ClassVar[float] = 1.0
     """Seconds of audio that can wait in the ring."""
 
+    longest_silence_s: ClassVar[int] = 60
+    """Most seconds of silence that are played for a gap. The rest is left out by the clock: while
+    it is analysed, what comes after it would be lost too."""
+
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         rate = Fraction(self.params.sample_rate)
@@ -79,6 +83,7 @@ class Input(Source[InputP]):
         self._resampler: Resampler | None = None
         # Samples of the source since its first, in units of its first rate.
         self._heard = Fraction(0)
+        self._left_out = Fraction(0)  # of these, those for which nothing is written
         self._silence_left = 0
         self._pending: Samples = np.zeros(0, np.float32)
         self.lost = 0
@@ -126,10 +131,26 @@ class Input(Source[InputP]):
 
     def _lose(self, count: int, reason: str) -> None:
         """Note that the next `count` samples of the source were never heard."""
+        assert self._resampler is not None
         length = self._in_first_rate(count)
         self.lost += round(length)
-        self._mark(self._heard + self._in_first_rate(self._silence_left), length, reason)
-        self._silence_left += count
+        played = min(count, self.longest_silence_s * self._resampler.from_rate)
+        heard = self._heard + self._in_first_rate(self._silence_left)
+        self._mark(heard, length, reason, self._in_first_rate(played))
+        if count > played:
+            self._leave_out(heard, self._in_first_rate(count - played))
+        self._silence_left += played
+
+    def _leave_out(self, heard: Fraction, count: Fraction) -> None:
+        """Leave out the next `count` samples after the first `heard` of the source.
+
+        They are the first of a gap: its silence stands for the last, which should not seem late.
+        """
+        at_s = (heard - self._left_out) / self.clock.sample_rate
+        before = round(self._left_out)
+        self._heard += count
+        self._left_out += count
+        self.clock.leave_out(at_s, round(self._left_out) - before)
 
     def _lose_seconds(self, seconds: float, reason: str) -> None:
         """Note that `seconds` of the source were never heard; 0 if the length is unknown."""
@@ -140,12 +161,23 @@ class Input(Source[InputP]):
         assert self._resampler is not None
         return Fraction(count * self.clock.sample_rate, self._resampler.from_rate)
 
-    def _mark(self, heard: Fraction, count: Fraction, reason: str) -> None:
+    def _mark(
+        self, heard: Fraction, count: Fraction, reason: str, written: Fraction | None = None
+    ) -> None:
+        """Mark a gap.
+
+        Args:
+            heard: Samples of the source before it.
+            count: Samples of the source in it.
+            reason: Reason of the gap.
+            written: Samples that are written for it; as many as are in it by default.
+        """
         self.counts[reason] += 1
         stream, clock = self.audio.stream, self.clock
         ratio = Fraction(self.params.sample_rate, clock.sample_rate)
-        start = stream.start + int(heard * ratio)
-        stop = max(start + 1, stream.start - int(-(heard + count) * ratio // 1))
+        before, length = heard - self._left_out, count if written is None else written
+        start = stream.start + int(before * ratio)
+        stop = max(start + 1, stream.start - int(-(before + length) * ratio // 1))
         first = clock.first_sample + int(heard)
         stream.mark(Gap(start, stop, reason, (first, first + max(1, int(count)))))
 
@@ -221,6 +253,8 @@ class ThreadedInput(Input[InputP]):
     """
 
     burst_s = 4.0
+
+    longest_silence_s = 3  # what fits into the ring, so that no block is lost behind it
 
     stop_wait_s = 5.0
     """Most seconds that `stop` waits for the thread, which ends by itself soon after."""

@@ -92,9 +92,14 @@ class Collector(Sink):
 
 def _place(reader: Reader, token: int) -> tuple[int, float, float, tuple[str, ...]]:
     """Index, start, end and flags of a segment."""
-    start, end = reader.stream.seconds(token)
-    index = token - reader.stream.start
-    return index, float(start), float(end), reader.gap_reasons(token, token + 1)
+    stream = reader.stream
+    start, end = stream.seconds(token)
+    return (
+        token - stream.start,
+        float(stream.clock.seconds_at(start)),
+        float(stream.clock.seconds_at(end, end=True)),
+        reader.gap_reasons(token, token + 1),
+    )
 
 
 def _activations(prediction: Prediction | None) -> dict[str, dict[str, float]]:

@@ -134,7 +134,7 @@ class Publisher(Sink):
                     model_version=event.version,
                     label=event.label,
                     change=event.change,
-                    at=float(event.at),
+                    at=float(clock.seconds_at(event.at)),
                     at_sample=sample,
                     at_utc=clock.utc_ns(sample) / 1e9,
                     activation=event.activation,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auricle.engine.clock import SourceClock
+from auricle.engine.clock import MOST_JUMPS, SourceClock
 
 
 @pytest.mark.parametrize("first", [0, 2**31 - 5, 2**53])
@@ -61,3 +61,21 @@ def test_sample_that_is_due_goes_by_the_promptest_arrival() -> None:
     clock.observe(32000, 3_000_000_000)
     clock.observe(48000, 9_000_000_000)  # held back for five seconds
     assert clock.expected_sample(10_000_000_000) == 16000 * 9
+
+
+def test_what_is_left_out_moves_what_comes_after_it() -> None:
+    clock = SourceClock(1000, first_sample=50)
+    clock.leave_out(Fraction(2), 7000)
+    clock.leave_out(Fraction(5), 100)
+    samples = [clock.sample_at(Fraction(at)) for at in (1, 2, 4, 5)]
+    assert samples == [1050, 9050, 11050, 12150]
+    assert [clock.sample_at(Fraction(at), end=True) for at in (2, 5)] == [2050, 12050]
+    assert clock.seconds_at(Fraction(5, 2)) == Fraction(19, 2)
+
+
+def test_places_left_out_long_ago_are_forgotten_and_still_count() -> None:
+    clock = SourceClock(1000)
+    for number in range(1000):
+        clock.leave_out(Fraction(number), 10)
+    assert clock.sample_at(Fraction(999)) == 999_000 + 10_000
+    assert len(clock._jumps) == MOST_JUMPS

@@ -381,3 +381,26 @@ def test_no_address(address: str) -> None:
     with pytest.raises(WireError) as caught:
         ZmqInput("zmq", address=address).start()
     assert address in one_line(str(caught.value))
+
+
+def test_of_a_hole_of_an_hour_only_some_seconds_are_played() -> None:
+    """So that what the sender sends next is heard, in its place."""
+    hole, played = 3600 * 16000, ZmqInput.longest_silence_s * 16000
+    with sending(2**31 - 5) as (node, listener, sender, scheduler):
+        sender.send(1000, pcm(np.full(4000, 0.5)))
+        listener.wait_for(lambda: len(listener.tokens) == 4000)
+        for number in range(20):
+            sender.send(5000 + hole + number * 320, pcm(np.full(320, 0.25)), end=number == 19)
+        assert scheduler.wait(PATIENCE_S)
+    (gap,) = listener.gaps
+    assert gap.reason == "hole"
+    assert gap.source == (5000, 5000 + hole)
+    assert gap.stop - gap.start == played
+    assert len(listener.samples) == 4000 + played + 20 * 320
+    assert (listener.samples[-20 * 320 :] == 0.25).all()
+    assert node.statistics()["lost_samples"] == hole
+    stream = node.audio.stream
+    first, last = (stream.span(stream.start + index)[0] for index in (3999, 4000 + played))
+    assert (first, last) == (4999, 5000 + hole)
+    assert stream.span(stream.start + 3999) == (4999, 5000), "it ends before the hole"
+    assert stream.span(gap.stop - 1) == (4999 + hole, 5000 + hole), "silence is the end of the hole"
