@@ -22,16 +22,22 @@ the error. This module imports nothing else of Auricle, so that every module may
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
 FAILED, UNUSABLE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes, in this order: something failed; a command line, graph, recipe or parameter cannot be
 used; the work was done but some of the input was missing; interrupted by the user."""
+
+_MOST_PROBLEMS = 3
+"""Largest number of problems to describe of an invalid value."""
+
+_LONGEST_VALUE = 200
+"""Most characters of a value to show."""
 
 
 def one_line_with_type(error: BaseException) -> str:
@@ -72,28 +78,56 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-def describe_invalid(error: ValidationError, *within: str, known: Collection[str] = ()) -> str:
+def describe_invalid(
+    error: ValidationError,
+    *within: str,
+    model: type[BaseModel] | None = None,
+    noun: str = "parameter",
+) -> str:
     """An error of pydantic as one line: where, what was found, what is allowed.
 
     Args:
         error: Error to describe.
         within: Names of what encloses the fields of the error, outermost first.
-        known: Names of all fields, to suggest one in place of an unknown one.
+        model: Class that was validated, to suggest one of its fields in place of an unknown one.
+        noun: What the user calls a field.
     """
-    lines = []
-    for item in error.errors(include_url=False):
+    problems = []
+    for item in error.errors(include_url=False)[:_MOST_PROBLEMS]:
         where = ".".join(str(part) for part in (*within, *item["loc"]))
+        message = item["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        if item["type"] == "model_type":
+            message = f"a mapping of {noun}s is needed"
         if item["type"] == "extra_forbidden":
-            lines.append(f"no parameter {where!r}")
-            if known and len(item["loc"]) == 1:
-                hint = did_you_mean(where, known)
-                lines[-1] += f"{hint}; parameters are: {', '.join(known)}"
+            known = [] if model is None else _fields_at(model, item["loc"][:-1])
+            problems.append(f"no {noun} {where!r}")
+            if known:
+                hint = did_you_mean(str(item["loc"][-1]), known)
+                problems[-1] += f"{hint}; {noun}s are: {', '.join(known)}"
         elif item["type"] == "missing":
-            lines.append(f"parameter {where!r} is missing")
-        else:
+            problems.append(f"{noun} {where!r} is missing")
+        elif where:
             found = without_password(repr(item["input"]))
-            lines.append(f"{where}={found}: {item['msg'][:1].lower()}{item['msg'][1:]}")
-    return "; ".join(lines)
+            if len(found) > _LONGEST_VALUE:
+                found = f"{found[:_LONGEST_VALUE]}..."
+            problems.append(f"{where}={found}: {message}")
+        else:
+            problems.append(message)
+    more = error.error_count() - len(problems)
+    return "; ".join(problems) + (f" (and {more} more)" if more else "")
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of a model, or of one within it; none if that is not known."""
+    for name in location:
+        field = model.model_fields.get(str(name))
+        within = () if field is None else (field.annotation, *get_args(field.annotation))
+        models = [each for each in within if hasattr(each, "model_fields")]
+        if len(models) != 1:
+            return []
+        model = models[0]
+    return list(model.model_fields)
 
 
 class AuricleError(Exception):

@@ -93,9 +93,7 @@ class Node(Generic[P]):
         try:
             self.params = cast(P, self.Params(**params))
         except ValidationError as error:
-            raise ConfigError(
-                describe_invalid(error, known=self.Params.model_fields), node=name
-            ) from None
+            raise ConfigError(describe_invalid(error, model=self.Params), node=name) from None
         self.inputs: dict[str, InputPort] = {}
         self.outputs: dict[str, OutputPort] = {}
         self.context = OFFLINE

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from auricle.errors import ModelError
+from auricle.errors import ModelError, describe_invalid
 from auricle.models.files import sha256, write_atomically
 from auricle.models.front_end import FRONT_ENDS, FrontEnd, FrontEndName
 from auricle.models.patchout import PatchGrid, PatchoutLevel
@@ -321,7 +321,8 @@ def load_card(path: str | Path) -> Card:
     try:
         return Card.model_validate(content)
     except ValidationError as error:
-        raise ModelError(f"{file}: {_describe(error)}") from error
+        what = describe_invalid(error, model=Card, noun="key")
+        raise ModelError(f"{file}: {what}") from error
 
 
 def model_path(path: str | Path, card: Card) -> Path:
@@ -389,19 +390,6 @@ def save_card(card: Card, folder: Path) -> Path:
     path = folder / CARD_NAME
     write_atomically(path, f"{text}\n".encode())
     return path
-
-
-def _describe(error: ValidationError) -> str:
-    """The first problems in one line, each with its key."""
-    problems = []
-    for item in error.errors():
-        key = ".".join(map(str, item["loc"]))
-        if item["type"] == "card":
-            problems.append(item["msg"])
-        else:
-            problems.append(f"'{key}': {item['msg'].lower()}" if key else "must be a JSON object")
-    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-    return "; ".join(problems[:3]) + more
 
 
 def _last_dimension(spec: TensorSpec) -> int | None:

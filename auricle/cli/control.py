@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auricle.cli.group import Group
-from auricle.cli.options import key_options, parse_keys, parse_settings
+from auricle.cli.options import key_options, parse_keys
+from auricle.settings import parse_settings
 
 if TYPE_CHECKING:
     from auricle.wire.connection import Keys

@@ -11,9 +11,9 @@ import click
 
 from auricle.cli.graph_names import find_graph
 from auricle.cli.logs import StateLog, log_to_stderr
-from auricle.cli.options import parse_settings
 from auricle.cli.signals import catch_interrupts
 from auricle.errors import AuricleError
+from auricle.settings import parse_settings
 
 if TYPE_CHECKING:
     from auricle.service.service import Service

@@ -95,7 +95,7 @@ def read_graph_file(path: Path) -> GraphFile:
     try:
         file = GraphFile.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {describe_invalid(error)}") from None
+        raise ConfigError(f"{path}: {describe_invalid(error, model=GraphFile)}") from None
     return _with_keys_beside(file, path.parent)
 
 

@@ -139,5 +139,5 @@ def _with_addresses(file: GraphFile, values: Mapping[str, Any]) -> GraphFile:
     try:
         wire = WireSpec.model_validate({**dict(file.wire), **given})
     except ValidationError as error:
-        raise ConfigError(describe_invalid(error, WIRE, known=WireSpec.model_fields)) from None
+        raise ConfigError(describe_invalid(error, WIRE, model=WireSpec)) from None
     return file.model_copy(update={"wire": wire})

@@ -6,9 +6,10 @@ languages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 import msgspec
 import zmq
@@ -19,8 +20,13 @@ from auricle.wire.address import check_address, check_free
 from auricle.wire.codec import MAX_BLOCK, decode_map, encode_map, explain
 from auricle.wire.messages import VERSION, about
 
-PCM_FORMATS: Final = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
-"""Sample formats of PCM blocks, with their bytes per sample."""
+PcmFormat = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
+"""Name of a sample format as FFmpeg spells it: kind, bits, byte order."""
+
+PCM_FORMATS: Final[Mapping[str, int]] = {
+    name: int(re.sub(r"\D", "", name)) // 8 for name in get_args(PcmFormat)
+}
+"""Bytes per sample of each sample format."""
 
 LONGEST_INDEX: Final = 2**63 - 1
 """Largest index of a sample or number of a block."""

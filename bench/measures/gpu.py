@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.errors import AuricleError, ConfigError, ModelError
+from auricle.errors import AuricleError, ConfigError, ModelError, one_line
 from auricle.models.card import Card
 from auricle.models.inference.batches import open_runner
 from auricle.models.inference.owner import InferenceOwner, PendingSegment, Runner, Seat, batch_sizes
@@ -207,7 +207,7 @@ class _Contenders:
                 try:
                     self._add_batch(name, level, runner, card, size)
                 except Exception as error:  # too little memory, mostly; errors have no common base
-                    self._report.notes.append(f"{name}: {' '.join(str(error).split())}")
+                    self._report.notes.append(f"{name}: {one_line(error)}")
         name = f"{provider}, {_kind(card)}, {self._levels[0]}"
         self._add_owner(name, self._levels[0], runner, card)
 

@@ -7,14 +7,14 @@ import select
 import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from pydantic import Field
 
 from auricle.errors import InputError
 from auricle.nodes.inputs.base import InputParams, ThreadedInput
 from auricle.nodes.signal.conditioner import pcm_samples
-from auricle.wire.pcm import PCM_FORMATS
+from auricle.wire.pcm import PCM_FORMATS, PcmFormat
 
 READ_BYTES = 1 << 16
 """Most bytes of one read."""
@@ -28,9 +28,7 @@ class StdinInputParams(InputParams):
 
     rate: int = Field(44100, gt=0, le=1_000_000, description="Sample rate of the input, Hz.")
     channels: int = Field(2, gt=0, le=256, description="Channels of the input.")
-    format: Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"] = Field(
-        "s16le", description="Sample format of the input."
-    )
+    format: PcmFormat = Field("s16le", description="Sample format of the input.")
 
 
 class StdinInput(ThreadedInput[StdinInputParams]):

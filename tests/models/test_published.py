@@ -352,7 +352,7 @@ def without_classes() -> bytes:
         (".onnx", essentia_site.maest(316)[0], "is not a head: node 'means'"),
         (".onnx", not_a_chain(), "is not a head: .*Softmax.*follows no layer"),
         (".json", b"<html>", "not a JSON file"),
-        (".json", without_classes(), "'classes': field required"),
+        (".json", without_classes(), "key 'classes' is missing"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_the_url(

@@ -6,11 +6,10 @@ import functools
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from auricle.errors import RecipeError
+from auricle.settings import parse_settings
 
 
 @click.command(
@@ -57,7 +56,7 @@ def fit(
     """
     from auricle.training.run.recipes import load_recipe
 
-    chosen = load_recipe(recipe, dict(_change(each) for each in changes))
+    chosen = load_recipe(recipe, parse_settings(changes, "FIELD=VALUE"))
     from auricle.training.data.features import open_features
     from auricle.training.data.manifest import Manifest
     from auricle.training.data.material import Material
@@ -83,15 +82,3 @@ def fit(
     for name, value in figures.items():
         click.echo(f"{name} {value:.4f}")
     click.echo(f"{out}: auricle-train export {out} FOLDER makes a model of it")
-
-
-def _change(text: str) -> tuple[str, Any]:
-    import yaml
-
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise RecipeError(f"--set {text}: must be FIELD=VALUE")
-    try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {text}: {' '.join(str(error).split())}") from error

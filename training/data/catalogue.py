@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from auricle.errors import TrainingError
+from auricle.errors import TrainingError, one_line
 from auricle.training.data.csr import Csr
 from auricle.training.data.manifest import Part, Track
 
@@ -85,7 +85,7 @@ def _column(file: Path, name: str, split: Part) -> pa.ChunkedArray:
     try:
         table = pq.read_table(file, columns=[name, "split"])
     except (OSError, pa.ArrowException) as error:
-        raise TrainingError(f"{file}: not a manifest: {' '.join(str(error).split())}") from error
+        raise TrainingError(f"{file}: not a manifest: {one_line(error)}") from error
     return table.filter(pc.equal(table["split"], split))[name]
 
 

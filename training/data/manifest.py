@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Self, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auricle.errors import TrainingError
+from auricle.errors import TrainingError, one_line
 from auricle.models.files import write_atomically
 
 Part = Literal["train", "validation", "test"]
@@ -117,9 +117,7 @@ class Manifest:
         try:
             table = pq.read_table(file, schema=_SCHEMA)
         except (OSError, pa.ArrowException) as error:
-            raise TrainingError(
-                f"{file}: not a manifest: {' '.join(str(error).split())}"
-            ) from error
+            raise TrainingError(f"{file}: not a manifest: {one_line(error)}") from error
         for value in table["split"].unique().to_pylist():
             if value not in PARTS:
                 raise TrainingError(f"{file}: split {value!r} must be one of {', '.join(PARTS)}")

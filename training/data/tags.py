@@ -22,7 +22,7 @@ import mutagen
 from mutagen.apev2 import APETextValue
 from mutagen.id3 import ID3, TCON
 
-from auricle.errors import TrainingError
+from auricle.errors import TrainingError, one_line
 
 # The names of a field in the various formats, in lower case. The first group that has a value is
 # used.
@@ -127,8 +127,8 @@ def read_tags(file: Path) -> Tags:
         opened = mutagen.File(file)
     except (mutagen.MutagenError, LookupError, ValueError, struct.error) as error:
         if isinstance(error.__cause__ or error.__context__, OSError):
-            raise OSError(f"{file}: {' '.join(str(error).split())}") from error
-        raise TrainingError(f"{file}: tags: {' '.join(str(error).split())}") from error
+            raise OSError(f"{file}: {one_line(error)}") from error
+        raise TrainingError(f"{file}: tags: {one_line(error)}") from error
     fields = dict(_fields(opened.tags)) if opened is not None and opened.tags is not None else {}
     return Tags(
         title=next(iter(_names(fields, _TITLE, frozenset())), ""),

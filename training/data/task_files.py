@@ -27,7 +27,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from auricle.errors import TrainingError
+from auricle.errors import TrainingError, describe_invalid
 from auricle.models.files import write_atomically
 from auricle.training.data.manifest import Part
 from auricle.training.data.tasks import Task
@@ -55,9 +55,8 @@ def load_task(file: Path) -> Task:
         else:
             content = _File.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise TrainingError(f"{file}: {where or 'task'}: {first['msg'].lower()}") from error
+        what = describe_invalid(error, model=_File, noun="field")
+        raise TrainingError(f"{file}: {what}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{file}: cannot be read: {error}") from error
     found = sorted({name for names in content.tracks.values() for name in names})

@@ -7,14 +7,14 @@ is refused, and so is a value out of range.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from auricle.errors import RecipeError, one_line
+from auricle.errors import RecipeError, describe_invalid, one_line
 from auricle.training.objectives import find_objective
 from auricle.training.recipe import Network, Recipe, RecipePart, Schedule
 
@@ -103,20 +103,8 @@ def _validated(model: type[Model], content: Mapping[str, Any], *place: str) -> M
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, (*place, *first["loc"]))) or "recipe"
-        what = first["msg"]
-        if first["type"] == "extra_forbidden":
-            what = f"no such field; there are: {', '.join(_fields_at(model, first['loc'][:-1]))}"
-        raise RecipeError(f"{where}: {what}") from error
-
-
-def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Names of the fields of a model, or of one within it."""
-    for name in location:
-        annotation = model.model_fields[str(name)].annotation
-        model = next(each for each in (annotation, *get_args(annotation)) if isinstance(each, type))
-    return list(model.model_fields)
+        what = describe_invalid(error, *place, model=model, noun="field")
+        raise RecipeError(what) from error
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -59,15 +59,19 @@ GOOD: dict[str, Any] = {"name": "t", "multilabel": False, "tracks": {"1": ["a"]}
 @pytest.mark.parametrize(
     ("name", "content", "named"),
     [
-        ("t.json", "{", "invalid json"),
+        ("t.json", "{", "invalid JSON"),
         ("t.json", json.dumps({**GOOD, "tracks": {"1": []}}), "no track has a class"),
         ("t.json", json.dumps({**GOOD, "tracks": {"1": ["a", "b"]}}), "1: 2 classes, must be one"),
         ("t.json", json.dumps({**GOOD, "classes": ["b"]}), "class 'a' is not in 'classes'"),
-        ("t.json", json.dumps({**GOOD, "clases": ["a"]}), "clases: extra inputs are not permitted"),
+        (
+            "t.json",
+            json.dumps({**GOOD, "clases": ["a"]}),
+            "(did you mean classes?)",
+        ),
         (
             "t.json",
             json.dumps({**GOOD, "splits": {"1": "dev"}}),
-            "splits.1: input should be 'train'",
+            "splits.1='dev': input should be 'train'",
         ),
         ("t.csv", "id,classes\n1,a\n", "columns are id, classes; must be track_id,classes"),
         ("t.csv", "track_id,classes\n1,a\n1,b\n", ":3: track '1' is there twice"),

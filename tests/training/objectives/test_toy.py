@@ -128,9 +128,9 @@ def test_its_fields_are_checked(tmp_path: Path) -> None:
     file = tmp_path / "toy.yaml"
     file.write_text(recipe({"kind": KIND}).to_yaml())
     for changes, message in (
-        ({"objective.target": -1}, "objective.target: Input should be greater than or equal to 0"),
-        ({"objective.aim": 1}, "objective.aim: no such field; there are: kind, target"),
-        ({"mixup": 0.3}, "recipe: Value error, mixup: not with a toy"),
+        ({"objective.target": -1}, "objective.target=-1: input should be greater .* to 0"),
+        ({"objective.aim": 1}, "no field 'objective.aim'; fields are: kind, target"),
+        ({"mixup": 0.3}, "mixup: not with a toy"),
     ):
         with pytest.raises(RecipeError, match=f"^{file}: {message}$"):
             load_recipe(file, changes)

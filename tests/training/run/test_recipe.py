@@ -115,16 +115,16 @@ def test_parts_without_a_kind_are_merged_too(tmp_path: Path) -> None:
     [
         (
             "leraning_rate: 1",
-            ["leraning_rate: no such field; there are: about, objective, network, "],
+            ["no field 'leraning_rate'; fields are: about, objective, network, "],
         ),
         (
             "optimizer: {momentum: 1}",
-            ["optimizer.momentum: no such field; there are: name, lr, weight_decay"],
+            ["no field 'optimizer.momentum'; fields are: name, lr, weight_decay"],
         ),
-        ("averaging: {end: 1}", ["averaging.end: no such field; there are: begin, every"]),
+        ("averaging: {end: 1}", ["no field 'averaging.end'; fields are: begin, every"]),
         (
             "network: {name: resnet10, depth: 3}",
-            ["network.depth: no such field; there are: name, widths, "],
+            ["no field 'network.depth'; fields are: name, widths, "],
         ),
         ("network: {name: resnet11}", ["network", "resnet11", "'resnet10'"]),
         ("epochs: many", ["epochs", "integer"]),
@@ -143,7 +143,7 @@ def test_parts_without_a_kind_are_merged_too(tmp_path: Path) -> None:
         ),
         (
             "schedule: {name: cosine, patience: 3}",
-            ["schedule.patience: no such field; there are: name, warm_up"],
+            ["no field 'schedule.patience'; fields are: name, warm_up"],
         ),
     ],
 )
@@ -159,7 +159,7 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
     refused(file, "", "it has no fields")
     refused(file, "extends: [1]", "extends: [1] must be the name of a recipe")
     refused(file, "extends: mine.yaml", "extends: itself")
-    refused(file, SMALL.replace("epochs: 3", ""), "epochs: Field required")
+    refused(file, SMALL.replace("epochs: 3", ""), "field 'epochs' is missing")
     (tmp_path / "a.yaml").write_text("extends: ../" + tmp_path.name + "/b.yaml")
     (tmp_path / "b.yaml").write_text("extends: a.yaml")
     with pytest.raises(RecipeError, match=r"^\S+a\.yaml: extends: itself, by way of b\.yaml$"):
@@ -180,7 +180,7 @@ def test_changes(tmp_path: Path) -> None:
     assert chosen.averaging is not None
     for unusable, part in (
         ({"epochs.most": 1}, "epochs.most: epochs has no fields"),
-        ({"optimizer.rl": 1}, "optimizer.rl: no such field"),
+        ({"optimizer.rl": 1}, "no field 'optimizer.rl'"),
     ):
         with pytest.raises(RecipeError, match=re.escape(f"{tmp_path}/mine.yaml: {part}")):
             load_recipe(tmp_path / "mine.yaml", unusable)
@@ -210,8 +210,8 @@ def test_the_commands(tmp_path: Path) -> None:
 
     arguments = ["fit", "student", "no.parquet", "no", "--out", str(tmp_path)]
     for change, said in (
-        ("epochs", "--set epochs: must be FIELD=VALUE"),
-        ("epoch=1", "epoch: no such field"),
+        ("epochs", "--set epochs: not of the form FIELD=VALUE"),
+        ("epoch=1", "no field 'epoch'"),
         ("optimizer.lr={", "--set optimizer.lr={: while parsing a flow node"),
     ):
         wrong = CliRunner().invoke(cli, [*arguments, "--set", change])
