@@ -109,7 +109,14 @@ class Node(Generic[P]):
         return port
 
     def add_output(self, port: OutputPort) -> OutputPort:
-        """Declare an output. To be called in `__init__` only."""
+        """Declare an output. To be called in `__init__` only.
+
+        Raises:
+            AuricleError: The port has neither a rate nor an input to follow.
+        """
+        if port.rate is None and port.follows is None:
+            what = f"output {port.name!r} has neither a rate nor an input to follow"
+            raise AuricleError(what, node=self.name)
         self.outputs[port.name] = port
         return port
 

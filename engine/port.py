@@ -115,16 +115,11 @@ class OutputPort:
 
     @property
     def token_type(self) -> TokenType:
-        """Type of the tokens; known once the input that the port follows is connected.
-
-        Raises:
-            AuricleError: The port has neither a rate nor an input to follow.
-        """
+        """Type of the tokens; known once the input that the port follows is connected."""
         rate = self.rate
         if self.follows is not None:
             rate = self.follows.offered[0].rate / self.follows.hop_size
-        if rate is None:
-            raise AuricleError(f"output {self.name!r} has neither a rate nor an input to follow")
+        assert rate is not None
         return TokenType(self.dtype, self.axes, rate, self.origin, self.labels)
 
 

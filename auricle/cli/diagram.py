@@ -98,16 +98,15 @@ def _latencies(graph: Graph) -> list[str]:
     """One line for each stream that a last node reads: its first token, its rate, its delay."""
     lines = []
     readers = {id(edge.source) for edge in graph.edges}
-    for edge in graph.edges:
-        if id(edge.target) not in readers:
-            stream = edge.output.stream
-            first = float(stream.seconds(stream.start)[1])
-            every = float(1 / stream.token_type.rate)
-            delay = float(graph.delay_s(stream)) * 1000
-            lines.append(
-                f"  {stream.name}: first after {first:.4g} s of audio, then every {every:.4g} s, "
-                f"held back by at most {delay:.3g} ms"
-            )
+    read_last = [edge.output.stream for edge in graph.edges if id(edge.target) not in readers]
+    for stream in dict.fromkeys(read_last):
+        first = float(stream.seconds(stream.start)[1])
+        every = float(1 / stream.token_type.rate)
+        delay = float(graph.delay_s(stream)) * 1000
+        lines.append(
+            f"  {stream.name}: first after {first:.4g} s of audio, then every {every:.4g} s, "
+            f"held back by at most {delay:.3g} ms"
+        )
     return lines
 
 

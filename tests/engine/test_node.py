@@ -2,16 +2,18 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import Field
 
 from auricle.engine.context import OFFLINE, Context
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node, NodeParams, P, Source
+from auricle.engine.port import OutputPort
 from auricle.engine.run import Run
 from auricle.engine.scheduler import LiveScheduler
 from auricle.engine.transform import Transform
-from auricle.errors import ConfigError
+from auricle.errors import AuricleError, ConfigError
 from tests.toys import Counter, Sink
 
 
@@ -80,3 +82,8 @@ def test_a_live_stream_has_a_place_on_the_ladder() -> None:
     assert first.place is not None
     assert first.place.ladder is scheduler.ladder
     assert (second.live, second.place) == (False, None)
+
+
+def test_an_output_without_a_rate_names_its_node() -> None:
+    with pytest.raises(AuricleError, match=r"^gain: output 'louder' has neither a rate nor"):
+        Gain("gain").add_output(OutputPort("louder", "Louder.", np.dtype(np.float32)))
