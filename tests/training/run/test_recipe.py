@@ -212,7 +212,7 @@ def test_the_commands(tmp_path: Path) -> None:
     for change, said in (
         ("epochs", "--set epochs: not of the form FIELD=VALUE"),
         ("epoch=1", "no field 'epoch'"),
-        ("optimizer.lr={", "--set optimizer.lr={: while parsing a flow node"),
+        ("optimizer.lr={", "--set optimizer.lr={: not YAML: while parsing a flow node"),
     ):
         wrong = CliRunner().invoke(cli, [*arguments, "--set", change])
         assert wrong.exit_code == 2
