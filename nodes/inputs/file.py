@@ -14,6 +14,7 @@ from auricle.engine.node import Status
 from auricle.errors import InputError
 from auricle.nodes.inputs.base import Input, InputParams
 from auricle.nodes.signal.decoder import Block, Damage, Decoder
+from auricle.nodes.signal.extent import Extent, find_extent
 
 AT_ONCE_S = 0.5
 """Seconds of audio that one call writes at full speed, so that few passes over the graph are
@@ -60,6 +61,7 @@ class FileInput(Input[FileInputParams]):
         self._began_ns: int | None = None
         self._played = 0
         self._decoded = False
+        self._extent: Extent | None = None
         self.duration_s: float | None = None
         """Length that the file declares, in seconds; None before `start`, or if it declares none.
 
@@ -82,10 +84,12 @@ class FileInput(Input[FileInputParams]):
                 raise InputError(f"{path}: a folder, not a file")
             if path.stat().st_size == 0:
                 raise InputError(f"{path}: an empty file")
+            self._extent = find_extent(path)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
         self._decoder = Decoder(path)
-        self.duration_s = self._decoder.duration_s
+        if self._extent is None or self._extent.size is not None:
+            self.duration_s = self._decoder.duration_s
         self._blocks = self._decoder.blocks(round(DECODED_S * self._decoder.sample_rate))
         self._open(self._decoder.sample_rate)
 
@@ -167,8 +171,7 @@ class FileInput(Input[FileInputParams]):
 
     def _judge(self) -> None:
         """Add a warning for whatever was missing or damaged, now that the file has ended."""
-        path, declared = self.params.path, self.duration_s
-        assert self._decoder is not None
+        path = self.params.path
         heard_s = float(self._heard / self.clock.sample_rate)
         damaged = self.counts["damaged"]
         if not heard_s:
@@ -177,12 +180,20 @@ class FileInput(Input[FileInputParams]):
             places = "1 place" if damaged == 1 else f"{damaged} places"
             missing_s = self.lost / self.clock.sample_rate
             self.warnings.append(f"{path}: damaged in {places}; {missing_s:.2f} s are missing")
-        if declared and not self._decoder.duration_is_guessed and declared - heard_s > TOLERATED_S:
-            self.warnings.append(f"{path}: cut off: {heard_s:.2f} s of {declared:.2f} s decoded")
+        declared_s = self._declared_s(heard_s)
+        if declared_s - heard_s > TOLERATED_S:
+            self.warnings.append(f"{path}: cut off: {heard_s:.2f} s of {declared_s:.2f} s decoded")
         if self.counts["nan"]:
             self.warnings.append(
                 f"{path}: samples that are not numbers in {self.counts['nan']} places, silenced"
             )
+
+    def _declared_s(self, heard_s: float) -> float:
+        """Seconds that there should be, as far as is known; `heard_s` were decoded."""
+        assert self._decoder is not None
+        if self._extent is not None:
+            return heard_s / (1 - self._extent.missing_share or 1)
+        return self._decoder.declared_s or 0.0
 
     def stop(self) -> None:
         if self._decoder is not None:

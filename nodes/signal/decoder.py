@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -45,6 +46,12 @@ tags with surrogates."""
 
 WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
 """Formats of bare packets, whose length FFmpeg guesses from their size and first packet."""
+
+UNRELIABLE = frozenset({"rm"})
+"""Formats whose declared length is often that of a stream that was to go on."""
+
+STREAM_LENGTH = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+"""Length of a track in the metadata of Matroska."""
 
 LIST_ENDINGS = (".asx", ".m3u", ".m3u8", ".pls", ".xspf")
 """Endings of lists of addresses. FFmpeg reads those of HLS only."""
@@ -93,6 +100,8 @@ class Decoder:
 
     Attributes:
         sample_rate: Sample rate of the first block, Hz.
+        declared_s: Length in seconds that the audio declares; None if it declares none, and where
+            the length is that of the whole container or a guess.
 
     Raises:
         InputError: The source does not exist, is not audio, or has no audio stream.
@@ -121,6 +130,7 @@ class Decoder:
             raise InputError(
                 f"{error.message}; a list of addresses is not followed: give one of them"
             ) from error
+        self.declared_s = self._find_declared_s()
 
     def _open(
         self, source: str | LinkReader, options: dict[str, str], timeout_s: float | None
@@ -166,11 +176,23 @@ class Decoder:
         duration = self._container.duration
         return duration / 1e6 if duration else None
 
-    @property
-    def duration_is_guessed(self) -> bool:
-        """Whether `duration_s` is too uncertain to conclude that something is missing."""
+    def _find_declared_s(self) -> float | None:
+        """Length in seconds that the audio declares."""
+        stream = self._stream
+        name = self._container.format.name
         # An MP3 that declares its length also declares the encoder's delay, and so starts late.
-        return self._container.format.name in WITHOUT_LENGTH and not self._stream.start_time
+        if (name in WITHOUT_LENGTH and not stream.start_time) or name in UNRELIABLE:
+            return None
+        if stream.duration:
+            return self.duration_s
+        begin_s = float((stream.start_time or 0) * (stream.time_base or 0))
+        length = STREAM_LENGTH.match(stream.metadata.get("DURATION", ""))
+        if length is not None:  # of Matroska: the time at which the track ends
+            hours, minutes, seconds = map(float, length.groups())
+            return 3600 * hours + 60 * minutes + seconds - begin_s
+        if len(self._container.streams) > 1 or self.duration_s is None:
+            return None  # a picture or subtitles may be longer
+        return self.duration_s - begin_s
 
     @property
     def is_endless(self) -> bool:

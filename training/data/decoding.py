@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from auricle.errors import InputError, TrainingError
 from auricle.nodes.signal.conditioner import to_float
 from auricle.nodes.signal.decoder import Block, Damage, Decoder
+from auricle.nodes.signal.extent import find_extent
 
 TOLERATED_S: Final = 1.0
 TOLERATED_SHARE: Final = 0.01
@@ -72,9 +72,7 @@ def examine(file: Path) -> Audio:
                 if samples.size:
                     peak = max(peak, float(samples.max()), -float(samples.min()))
                 duration_s += len(samples) / item.sample_rate
-            declared_s = None if decoder.duration_is_guessed else decoder.duration_s
-            if declared_s:
-                declared_s /= 1 - _missing_share(file)
+            declared_s = _declared_s(file, duration_s, decoder)
         finally:
             decoder.close()
     except InputError as error:
@@ -90,22 +88,12 @@ def examine(file: Path) -> Audio:
     return Audio(duration_s, digest.hexdigest())
 
 
-def _missing_share(file: Path) -> float:
-    """Share of the samples that a WAV header promises and the file lacks; 0 for other files.
-
-    FFmpeg does not report it: it derives the length from the size of the file.
-    """
-    with file.open("rb") as opened:
-        if opened.read(4) != b"RIFF" or opened.read(8)[4:] != b"WAVE":
-            return 0
-        while len(header := opened.read(8)) == 8:
-            name, size = header[:4], int.from_bytes(header[4:], "little")
-            if name == b"data":
-                there = file.stat().st_size - opened.tell()
-                # A recorder that did not know the length writes 0 or all ones.
-                return 0 if size == 0xFFFFFFFF or size <= there or not there else 1 - there / size
-            opened.seek(size + size % 2, os.SEEK_CUR)
-    return 0
+def _declared_s(file: Path, duration_s: float, decoder: Decoder) -> float | None:
+    """Seconds that a file says it has, of which `duration_s` were decoded; None if unknown."""
+    extent = find_extent(file)
+    if extent is None:
+        return decoder.declared_s
+    return duration_s / (1 - extent.missing_share or 1)
 
 
 def _sixteen_bits(block: Block) -> NDArray[Any]:
