@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auricle.errors import InputError
-from auricle.nodes.signal.audio_files import audio_files_below
+from auricle.nodes.signal.audio_files import Found, find_audio
 
 
-def audio_files(path: Path) -> list[Path]:
+def audio_files(path: Path) -> Found:
     """List the audio files that a path stands for.
 
     Args:
         path: Path of a file, which is taken as it is, or of a folder.
 
     Returns:
-        The file; or all audio files anywhere below the folder, sorted.
-
-    Raises:
-        InputError: The folder has no audio files.
+        The file; or what was found anywhere below the folder.
     """
-    if not path.is_dir():
-        return [path]
-    found = audio_files_below(path)
-    if not found:
-        raise InputError(f"{path}: no audio files in this folder")
-    return found
+    return find_audio(path) if path.is_dir() else Found([path])

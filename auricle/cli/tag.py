@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from auricle.cli.tag_output import TagOutput
-from auricle.errors import FAILED, INCOMPLETE, ConfigError, InputError
+from auricle.errors import FAILED, INCOMPLETE, ConfigError
 from auricle.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from auricle.cli.tag_store import TagStore
     from auricle.cli.tag_work import Tagged, TagOptions
+    from auricle.nodes.signal.audio_files import Found
 
 
 @click.command(
@@ -26,7 +27,8 @@ Examples:
   auricle tag ~/Music --jsonl > tags.jsonl
   auricle tag ~/Music --out music.npz --jobs 4
   auricle tag ~/Music --out music.npz --resume       # only what is not in it yet
-  auricle tag song.flac --segments --hop-size 16"""
+  auricle tag song.flac --segments --hop-size 16
+  curl -s https://radio.example/show.mp3 | auricle tag -"""
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
@@ -107,10 +109,11 @@ def tag(
 ) -> None:
     """Tag audio files.
 
-    FILE is an audio file, or a folder whose audio files are tagged. Prints the mean activations of
-    each file: a table of the strongest, or JSON Lines. A file that cannot be read is reported, and
-    the others are still tagged; the exit code is then 1. It is 3 if all files could be read but one
-    was incomplete.
+    FILE is an audio file, `-` for one on standard input, or a folder whose audio files are tagged,
+    at any depth; hidden files and those with other endings are passed over and counted. Prints the
+    mean activations of each file: a table of the strongest, or JSON Lines. A file that cannot be
+    read is reported, and the others are still tagged; the exit code is then 1. It is 3 if all files
+    could be read but one was incomplete.
     """
     if embeddings and not segments:
         raise click.UsageError("--embeddings needs --segments")
@@ -183,12 +186,34 @@ def _find(names: tuple[str, ...], output: TagOutput) -> tuple[list[Path], int]:
     found: list[Path] = []
     code = 0
     for name in names:
-        try:
-            found += audio_files(Path(name))
-        except InputError as error:
-            output.complain(str(error))
-            code = FAILED
+        path = _path(name)
+        below = audio_files(path)
+        found += below.files
+        code = max(code, _report_found(path, below, output))
     return found, code
+
+
+def _path(name: str) -> Path:
+    """The path that a name on the command line stands for; `-` is standard input."""
+    if name == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ConfigError("-: standard input is neither a file nor a pipe")
+        return Path("/dev/stdin")
+    return Path(name)
+
+
+def _report_found(path: Path, found: Found, output: TagOutput) -> int:
+    """Say what of a folder is not tagged; returns the exit code for that."""
+    for folder, reason in found.unreadable:
+        output.complain(f"{folder}: {reason}")
+    passed_over = found.passed_over
+    if not found.files and not found.unreadable:
+        what = f", only {passed_over}" if passed_over else ""
+        output.complain(f"{path}: no audio files in this folder{what}")
+        return FAILED
+    if passed_over:
+        output.complain(f"{path}: passed over: {passed_over}")
+    return FAILED if found.unreadable else 0
 
 
 def _results(
@@ -197,7 +222,10 @@ def _results(
     from auricle.cli.tag_work import tag_in_processes, try_file
 
     if jobs > 1:
-        yield from tag_in_processes(files, options, jobs)
+        pipes = [file for file in files if file.exists() and not file.is_file()]
+        for file in pipes:  # other processes do not have them
+            yield file, try_file(file, options)
+        yield from tag_in_processes([file for file in files if file not in pipes], options, jobs)
         return
     for file in files:
         yield file, try_file(file, options, output)

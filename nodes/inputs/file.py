@@ -42,7 +42,7 @@ class FileInputParams(InputParams):
 
 
 class FileInput(Input[FileInputParams]):
-    """A file, as fast as it is read, or in real time.
+    """A file or a pipe, as fast as it is read, or in real time.
 
     Raises, from `start`:
         InputError: The file does not exist, is empty, or has no audio that FFmpeg decodes.
@@ -82,13 +82,16 @@ class FileInput(Input[FileInputParams]):
         try:
             if path.is_dir():
                 raise InputError(f"{path}: a folder, not a file")
-            if path.stat().st_size == 0:
-                raise InputError(f"{path}: an empty file")
-            self._extent = find_extent(path)
+            if path.is_file():  # anything else, such as a pipe, is read once, by FFmpeg
+                if path.stat().st_size == 0:
+                    raise InputError(f"{path}: an empty file")
+                self._extent = find_extent(path)
+            elif not path.exists():
+                path.stat()  # which says why
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
         self._decoder = Decoder(path)
-        if self._extent is None or self._extent.size is not None:
+        if path.is_file() and (self._extent is None or self._extent.size is not None):
             self.duration_s = self._decoder.duration_s
         self._blocks = self._decoder.blocks(round(DECODED_S * self._decoder.sample_rate))
         self._open(self._decoder.sample_rate)

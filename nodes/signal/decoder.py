@@ -47,8 +47,9 @@ tags with surrogates."""
 WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
 """Formats of bare packets, whose length FFmpeg guesses from their size and first packet."""
 
-UNRELIABLE = frozenset({"rm"})
-"""Formats whose declared length is often that of a stream that was to go on."""
+UNRELIABLE = frozenset({"aiff", "asf", "au", "avi", "caf", "rm", "w64", "wav"})
+"""Formats whose declared length is often that of a stream that was to go on, or follows from the
+size of the file; see `auricle.nodes.signal.extent`."""
 
 STREAM_LENGTH = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 """Length of a track in the metadata of Matroska."""
@@ -251,7 +252,7 @@ class Decoder:
 
     def _find_later_links(self) -> deque[Link]:
         """The links of a chained Ogg file behind what was read; none for anything else."""
-        if self._path is None or self._link is not None:
+        if self._path is None or self._link is not None or not self._path.is_file():
             return deque()
         try:
             links = find_links(self._path)

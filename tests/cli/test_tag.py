@@ -116,7 +116,70 @@ def test_folder_is_walked_and_one_bad_file_stops_no_other(tiny: Path, tmp_path: 
     (tmp_path / "in/notes.txt").write_text("nor is this, and it is not asked for")
     result = auricle("tag", "--model", tiny, "--jsonl", tmp_path / "in")
     assert [Path(item["file"]).name for item in lines(result.stdout)] == ["b.wav", "a.WAV"]
-    assert_one_line(result, "broken.wav", "not audio that FFmpeg can read")
+    passed_over, broken = result.stderr.splitlines()
+    assert passed_over.endswith("in: passed over: 1 file with other endings (.txt)")
+    assert "broken.wav: not audio that FFmpeg can read" in broken
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_a_folder_that_may_not_be_read_is_said(tiny: Path, tmp_path: Path, mode: int) -> None:
+    closed = tmp_path / "closed"
+    for name in ("a", "closed", "z"):
+        (tmp_path / name).mkdir()
+        noise(tmp_path / name / "x.wav")
+    command = [sys.executable, "-m", "auricle", "tag", "--model", str(tiny), "--jsonl"]
+    if os.geteuid() == 0:  # without its privilege of reading everything
+        if not shutil.which("setpriv"):
+            pytest.skip("setpriv is not installed")
+        limits = "-dac_override,-dac_read_search"
+        command = ["setpriv", f"--bounding-set={limits}", f"--inh-caps={limits}", *command]
+    closed.chmod(mode)
+    try:
+        result = subprocess.run(
+            [*command, str(tmp_path)], capture_output=True, text=True, check=False
+        )
+    finally:
+        closed.chmod(0o755)
+    found = [Path(item["file"]).parent.name for item in lines(result.stdout)]
+    assert found == ["a", "z"]
+    assert_one_line(result, f"{closed}: Permission denied")
+
+
+def test_a_stick_that_was_in_a_mac(tiny: Path, tmp_path: Path) -> None:
+    noise(tmp_path / "song.wav")
+    (tmp_path / "._song.wav").write_bytes(b"\0\5\26\7\0\2\0\0Mac OS X        ")
+    (tmp_path / ".Trashes").mkdir()
+    noise(tmp_path / ".Trashes/old.wav")
+    (tmp_path / "cover.jpg").touch()
+    result = auricle("tag", "--model", tiny, "--jsonl", tmp_path)
+    assert [Path(item["file"]).name for item in lines(result.stdout)] == ["song.wav"]
+    passed_over = "passed over: 1 file with other endings (.jpg) and 2 hidden"
+    assert_one_line(result, f"{tmp_path}: {passed_over}", code=0)
+
+
+@pytest.mark.parametrize("how", ["cat {} | {} -", "{1} - < {0}", "cat {} | {} /dev/stdin"])
+def test_standard_input(tiny: Path, tmp_path: Path, how: str) -> None:
+    path = noise(tmp_path / "a.wav")
+    program = f"{sys.executable} -m auricle tag --model {tiny} --jsonl"
+    result = subprocess.run(
+        how.format(path, program), shell=True, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    (piped,) = lines(result.stdout)
+    (plain,) = lines(auricle("tag", "--model", tiny, "--jsonl", path).stdout)
+    assert piped == {**plain, "file": "/dev/stdin"}
+
+
+def test_named_pipe_and_what_is_not_there(tiny: Path, tmp_path: Path) -> None:
+    pipe, path = tmp_path / "pipe.wav", noise(tmp_path / "a.wav")
+    os.mkfifo(pipe)
+    with subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', path, pipe]):
+        result = auricle("tag", "--model", tiny, "--jsonl", pipe)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [item["duration"] for item in lines(result.stdout)] == [3]
+    nothing = auricle("tag", "--model", tiny, "-", stdin=subprocess.DEVNULL)
+    assert_one_line(nothing, "/dev/stdin", "not audio that FFmpeg can read")
 
 
 def test_same_file_in_other_forms_gives_the_same_tags(tiny: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from auricle.errors import TrainingError
-from auricle.nodes.signal.audio_files import audio_files_below
+from auricle.nodes.signal.audio_files import find_audio
 from auricle.parallel import as_completed, processes
 from auricle.training.data.decoding import Audio, examine
 from auricle.training.data.manifest import Manifest, Track, check_name
@@ -94,12 +94,12 @@ def read_corpus(
     for folder in folders:
         if not folder.is_dir():
             raise TrainingError(f"{folder}: no such folder")
-    files = list(
-        dict.fromkeys(file.resolve() for folder in folders for file in audio_files_below(folder))
-    )
+    found = [find_audio(folder) for folder in folders]
+    files = list(dict.fromkeys(file.resolve() for each in found for file in each.files))
     if not files:
         raise TrainingError(f"{', '.join(map(str, folders))}: no audio files in there")
-    remarks: list[Remark] = []
+    unreadable = [place for each in found for place in each.unreadable]
+    remarks = [Remark(path, "broken", reason) for path, reason in unreadable]
     tracks: dict[str, Track] = {}
     for reading in _readings(files, workers, progress):
         path, audio = reading.path, reading.audio

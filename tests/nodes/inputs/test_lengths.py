@@ -105,6 +105,19 @@ def test_wav_from_a_program_that_did_not_know(tmp_path: Path, size: int) -> None
     assert node.duration_s is None, "progress is not that of two days"
 
 
+def test_a_pipe_that_promises_more_is_not_cut_off(tmp_path: Path) -> None:
+    sound = ffmpeg(*SOUND, "-f", "s16le", "-")
+    form = struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16)
+    body = b"WAVE" + chunk(b"fmt ", form) + chunk(b"data", sound, 0x7FFFF000)
+    (tmp_path / "a.wav").write_bytes(chunk(b"RIFF", body, 0x7FFFF024))
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', tmp_path / "a.wav", tmp_path / "pipe"]):
+        seconds, node = played(tmp_path / "pipe")
+    assert seconds == 4
+    assert node.warnings == []
+    assert node.duration_s is None
+
+
 def test_aiff_from_a_program_that_did_not_know(tmp_path: Path) -> None:
     sound = ffmpeg(*SOUND, "-f", "s16be", "-")
     rate = bytes.fromhex("400cfa00000000000000")

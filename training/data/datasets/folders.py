@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from auricle.errors import InputError, TrainingError
-from auricle.nodes.signal.audio_files import audio_files_below
+from auricle.nodes.signal.audio_files import find_audio
 from auricle.nodes.signal.decoder import Decoder
 from auricle.training.data.manifest import Manifest, Part, Track, check_name
 from auricle.training.data.tasks import Task
@@ -33,20 +33,22 @@ def read(
 
     Args:
         folder: Folder of the classes or parts.
-        report_skipped: Called with a line on each file that cannot be opened, which is left out.
+        report_skipped: Called with a line on each file or folder that cannot be opened, and is left
+            out.
 
     Raises:
         TrainingError: No audio file can be opened, or one is in no class or part.
     """
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder")
-    files = audio_files_below(folder)
+    found = find_audio(folder)
+    files = found.files
     if not files:
         raise TrainingError(f"{folder}: no audio files in there")
     in_parts = any(file.relative_to(folder).parts[0] in PARTS for file in files)
     tracks: list[Track] = []
     names: dict[str, str] = {}
-    reasons: list[str] = []
+    reasons = [f"{path}: {reason}" for path, reason in found.unreadable]
     for file in files:
         part, name = _part_and_class(file, folder, in_parts)
         try:
