@@ -19,6 +19,7 @@ COMMANDS = {
     "control": "Query and control a running engine.",
     "devices": "List the sound devices to listen to.",
     "graph": "List, check, show and copy graph files.",
+    "keys": "Make keys for other machines, and say who may connect.",
     "listen": "Show live what an engine publishes.",
     "models": "List, download, check and export models.",
     "run": "Run a graph, and publish live what it hears.",
