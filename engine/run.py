@@ -82,11 +82,15 @@ class Run:
         """
         self._unfinished = list(self.graph.order)
         for node in reversed(self.graph.order):
+            began = time.monotonic()
             try:
                 node.start()
             except Exception as error:
+                log.debug("%s: %s could not be opened", self.graph.name, node.name, exc_info=True)
                 self.fail(error, node)
                 return
+            spent_s = time.monotonic() - began
+            log.debug("%s: %s opened in %.3f s", self.graph.name, node.name, spent_s)
         self.state = State.RUNNING
 
     def advance(self) -> bool:

@@ -50,5 +50,6 @@ Try:
 )
 @click.version_option(__version__, prog_name="auricle", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Log everything, and show tracebacks of errors.")
-def cli(debug: bool) -> None:
+@click.option("--log-json", is_flag=True, help="Log JSON Lines, for programs that collect logs.")
+def cli(debug: bool, log_json: bool) -> None:
     """Listen to audio streams, and report live what is heard."""

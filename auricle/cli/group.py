@@ -23,8 +23,6 @@ from auricle.errors import (
 TRAINING_PACKAGES = {"faiss", "lightning", "mutagen", "onnxscript", "pyarrow", "sklearn", "torch"}
 """Packages of the extra `train`, by the names under which they are imported."""
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 
 class Group(click.Group):
     """A group of commands that suggests a name in place of an unknown one."""
@@ -84,11 +82,11 @@ class LazyGroup(Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         _prepare_outputs()
-        debug = ctx.params["debug"]
-        if debug:
-            import logging
+        debug, as_json = ctx.params["debug"], ctx.params.get("log_json", False)
+        if debug or as_json:
+            from auricle.cli.logging_setup import set_up
 
-            logging.basicConfig(level=logging.DEBUG, format=LOG_FORMAT)
+            set_up(debug, as_json)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
@@ -102,8 +100,18 @@ class LazyGroup(Group):
         except Exception as error:
             if debug:
                 raise
-            click.echo(f"{ctx.info_name}: {_describe(error)}", err=True)
+            _report(ctx.info_name, _describe(error), as_json)
             sys.exit(getattr(error, "exit_code", FAILED))
+
+
+def _report(program: str | None, text: str, as_json: bool) -> None:
+    """Report the error that ended a command, in the log if that is read by a program."""
+    if as_json:
+        import logging
+
+        logging.getLogger("auricle").error("%s", text)
+    else:
+        click.echo(f"{program}: {text}", err=True)
 
 
 def _describe(error: Exception) -> str:

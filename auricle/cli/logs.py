@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from auricle.cli.group import LOG_FORMAT
+from auricle.cli.logging_setup import set_up
 
 if TYPE_CHECKING:
     from auricle.service.streams import Stream
@@ -15,10 +15,9 @@ log = logging.getLogger(__name__)
 
 
 def log_to_stderr() -> None:
-    """Log our messages from INFO on to standard error, unless --debug already logs everything."""
+    """Log our messages from INFO on to standard error, unless an option has set up the log."""
     if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
-        logging.getLogger("auricle").setLevel(logging.INFO)
+        set_up(debug=False, as_json=False)
 
 
 class StateLog:
@@ -27,7 +26,7 @@ class StateLog:
     Called on the threads that change them, but on one at a time: the lock of the streams is held.
 
     Args:
-        endings: Whether to log the ends of streams; for a single one, the command reports its end.
+        endings: Whether to log that streams run and end; of a single one, the command reports it.
     """
 
     def __init__(self, endings: bool) -> None:
@@ -39,10 +38,14 @@ class StateLog:
             case "waiting":
                 self._waiting.add(stream.name)
                 in_s = max(0.0, (stream.retry.at if stream.retry else 0.0) - time.time())
-                log.warning("%s: %s; next try in %.1f s", stream.name, stream.error, in_s)
+                log.warning(
+                    "%s: %s; next try in %.1f s", stream.name, stream.error or "ended", in_s
+                )
             case "running" if stream.name in self._waiting:
                 self._waiting.discard(stream.name)
                 log.info("%s: running again", stream.name)
+            case "running" | "stopped" if self._endings:
+                log.info("%s: %s", stream.name, stream.state)
             case "failed" if self._endings:
                 self._log_warnings(stream)
                 log.error("%s: %s", stream.name, stream.error)

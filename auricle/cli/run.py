@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -16,7 +17,10 @@ from auricle.errors import AuricleError
 from auricle.settings import parse_settings
 
 if TYPE_CHECKING:
+    from auricle.service.graph_file import GraphFile
     from auricle.service.service import Service
+
+log = logging.getLogger(__name__)
 
 SETTLE_S = 1.0
 """Longest wait for the first sound before the stream is announced, in seconds."""
@@ -69,10 +73,11 @@ def run(
     are published at the addresses in the graph file: `auricle listen` shows them, and docs/wire.md
     describes how programs read them.
     """
+    path = find_graph(graph)
+    _say_on_terminal(f"loading {graph}")  # the first time, Python compiles for some seconds
     from auricle.service.overrides import load_graph
     from auricle.service.service import Service
 
-    path = find_graph(graph)
     file = load_graph(path, parse_settings(settings), source)
     if listen and file.wire.publish is None:
         raise click.UsageError(f"{path}: --listen needs an address in wire.publish")
@@ -83,6 +88,7 @@ def run(
     many = file.streams is not None
     service = Service(file, path.parent, changed=StateLog(endings=many))
     stop = catch_interrupts()
+    _say_on_terminal(f"opening {_what_is_opened(file)}")
     with service:
         if not listen:  # with --listen, messages are shown from the start
             settle(service, stop, many)
@@ -96,6 +102,21 @@ def run(
         _fail_if_many_failed(service, stop)
     else:
         _fail_if_failed(service)
+
+
+def _say_on_terminal(line: str) -> None:
+    """Say what takes a while, to whoever looks at a screen that is otherwise empty."""
+    if sys.stderr.isatty() and not click.get_current_context().find_root().params.get("log_json"):
+        click.echo(f"{line} ...", err=True)
+
+
+def _what_is_opened(file: GraphFile) -> str:
+    """The models, heads and sources of a graph, in words."""
+    params = [spec.params for spec in file.nodes]
+    parts = [f"model {each['model']}" for each in params if "model" in each]
+    parts += [f"head {head}" for each in params for head in each.get("heads", ())]
+    sources = [f"{each[name]}" for each in params for name in ("path", "url") if name in each]
+    return ", ".join([*parts, *(sources if file.streams is None else ["the streams"])])
 
 
 def settle(service: Service, stop: threading.Event, many: bool) -> None:
@@ -124,7 +145,15 @@ def _announce(service: Service, many: bool) -> None:
         return
     where = ", ".join(f"{name} {address}" for name, address in service.server.addresses.items())
     what = f"{len(streams)} streams" if many else f"stream {streams[0].name}"
-    click.echo(f"{what}; {where or 'no wire'}", err=True)
+    _say(f"{what}; {where or 'no wire'}")
+
+
+def _say(line: str) -> None:
+    """Print a line on standard error, or log it if the log is read by a program."""
+    if click.get_current_context().find_root().params.get("log_json"):
+        log.info("%s", line)
+    else:
+        click.echo(line, err=True)
 
 
 def _show(service: Service, stop: threading.Event, duration: float | None, many: bool) -> None:
@@ -168,6 +197,6 @@ def _fail_if_failed(service: Service) -> None:
 
     for stream in service.streams.all:
         for warning in list_warnings(stream.run):
-            click.echo(f"auricle: {warning}", err=True)
+            _say(f"auricle: {warning}")
         if stream.error is not None:
             raise stream.error

@@ -92,6 +92,7 @@ class Responder(threading.Thread):
         if command is None:
             known = ", ".join(sorted(self._commands))
             raise WireError(f"no command {shortened(name)}; commands are: {known}")
+        log.debug("request: %s %s", name, arguments)
         return command(arguments)
 
 

@@ -102,7 +102,9 @@ def open(
         try:
             if request.batch is not None or providers[0] in ACCELERATORS:
                 return _join_owner(folder, card, request, providers, levels, wake)
-            return _open_own(folder, card, request, providers, levels)
+            opened = _open_own(folder, card, request, providers, levels)
+            log.debug("%s: %s on %s", card.name, type(opened).__name__, providers[0])
+            return opened
         except ProviderError as error:
             if following is None:
                 raise

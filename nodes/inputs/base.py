@@ -291,6 +291,9 @@ class ThreadedInput(Input[InputP]):
         self.stopping.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(self.stop_wait_s)
+        # A resampler that outlives Python makes soxr's bindings print that instances of it leaked,
+        # and a thread that is still in a read refers to this node until then. It hears no more.
+        self._resampler = None
 
     def _run(self) -> None:
         try:

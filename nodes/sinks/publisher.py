@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from auricle.engine.sink import Sink
 from auricle.errors import AuricleError, ConfigError
 from auricle.nodes.predictions import Events, Prediction
 from auricle.wire import messages
+
+log = logging.getLogger(__name__)
 
 
 class Publisher(Sink):
@@ -80,8 +83,11 @@ class Publisher(Sink):
         if isinstance(mark, Skip):
             count = mark.stop - mark.start
             self.counts[f"skipped:{mark.reason}"] += count
+            log.debug("%s: %d segments skipped: %s", self.context.stream, count, mark.reason)
             self._send(messages.Skip(**place, count=count))
         else:
+            seconds = place["seconds"]
+            log.debug("%s: %.3f s lost: %s", self.context.stream, seconds, mark.reason)
             self._send(messages.Gap(**place))
 
     def ended(self) -> None:
