@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auricle.cli.tag_output import TagOutput
 from auricle.errors import FAILED, INCOMPLETE, ConfigError
 from auricle.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from auricle.cli.tag_output import TagOutput
     from auricle.cli.tag_store import TagStore
     from auricle.cli.tag_work import Tagged, TagOptions
     from auricle.nodes.signal.audio_files import Found
@@ -122,6 +122,7 @@ def tag(
     for name in files:
         if "://" in name:
             raise ConfigError(f"{name}: not a file; to tag it live: auricle run live --input URL")
+    from auricle.cli.tag_output import TagOutput
     from auricle.cli.tag_store import TagStore
     from auricle.cli.tag_work import TagOptions
     from auricle.engine.scheduler import usable_cores
