@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 # How long an example takes depends on what else the machine does, not on the code alone.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# For a Python or packages that are not the main ones: `pytest --hypothesis-profile fewer`.
+settings.register_profile("fewer", settings.get_profile("untimed"), max_examples=20)
 settings.load_profile("untimed")
 
 

@@ -56,6 +56,7 @@ def test_models_are_listed_without_the_machinery() -> None:
     )
 
 
+@pytest.mark.slow
 def test_tagging_needs_no_torch() -> None:
     assert "torch" not in imported_by("tag", "tests/data/reference.flac")
 

@@ -146,6 +146,7 @@ def test_list_names_the_graphs_that_come_along() -> None:
     assert "clip" in lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["demo", "live", "radio"])
 def test_a_copy_works_in_an_empty_folder(name: str, tmp_path: Path) -> None:
     """With its heads, its sound and its list of stations, and what the file's first line names."""
@@ -202,6 +203,7 @@ def test_json(tmp_path: Path, model: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_bundled_graphs_are_good_and_known_to_the_schema(musicnn: str) -> None:
     schema = json.loads(auricle("graph", "schema").stdout)
     assert schema == json.loads((ROOT / "graphs/graph.schema.json").read_text()), (

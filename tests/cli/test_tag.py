@@ -182,6 +182,7 @@ def test_named_pipe_and_what_is_not_there(tiny: Path, tmp_path: Path) -> None:
     assert_one_line(nothing, "/dev/stdin", "not audio that FFmpeg can read")
 
 
+@pytest.mark.slow
 def test_same_file_in_other_forms_gives_the_same_tags(tiny: Path, tmp_path: Path) -> None:
     """WAV of 8, 16, 24 and 32 bit. 8 bit leaves 1/256 of noise."""
     rng = np.random.default_rng(0)
@@ -367,6 +368,7 @@ def test_memory_does_not_grow_with_the_file(tiny: Path, tmp_path: Path) -> None:
     assert float(result.stdout) < 350
 
 
+@pytest.mark.slow
 def test_a_level_of_patchout(tmp_path: Path) -> None:
     """Each level gives what the engine gives on it; one that there is not is one line."""
     model, file = make_transformer(tmp_path / "patches"), noise(tmp_path / "noise.wav")

@@ -109,6 +109,7 @@ def test_results_survive_a_killed_run_and_are_added_to(
         )
 
 
+@pytest.mark.slow
 def test_command_writes_resumes_and_reports(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.npz"
     model = ("--model", folder / "tiny", "--head", folder / "mood")
@@ -171,6 +172,7 @@ def test_jobs_pass_on_what_is_true_of_every_file(folder: Path) -> None:
         list(tag_in_processes(files, TagOptions("no-such-model"), 2))
 
 
+@pytest.mark.slow
 def test_heads_and_top_k(folder: Path) -> None:
     command = ("tag", folder / "a.wav", "--model", folder / "tiny", "--head", folder / "mood")
     (summary,) = lines(auricle(*command, "--jsonl", "--top-k", 2).stdout)

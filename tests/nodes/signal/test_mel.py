@@ -530,6 +530,7 @@ print(hashlib.sha256(b"".join(mels)).hexdigest(), sum(fft.mel_frames.stats.cache
 """
 
 
+@pytest.mark.slow
 def test_first_run_and_later_runs_agree(tmp_path: Path) -> None:
     # The first compiles, the second takes the machine code from the cache.
     root = Path(__file__).parents[3]
