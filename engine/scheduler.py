@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import math
 import os
 import threading
 import time
@@ -20,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from auricle.engine.context import Context, Outlet
+from auricle.engine.cpu_quota import cpu_quota
 from auricle.engine.graph import Graph
 from auricle.engine.overload import Ladder, Member
 from auricle.engine.run import Run
@@ -35,8 +37,11 @@ OPENERS = 32
 
 
 def usable_cores() -> int:
-    """Number of CPU cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Number of CPU cores that this process may run on, as far as a container's quota goes."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
 def passes(graph: Graph, context: Context | None = None) -> Generator[Run, None, None]:

@@ -2,7 +2,7 @@
 
 Reasons of gaps: `xrun` (the device overran), `dropped` (our ring was full), `reconnect` (a
 connection was lost), `hole` (the sender's numbering jumps), `damaged` (could not be decoded), `nan`
-(samples that are NaN or infinite).
+(samples that are NaN or infinite), `cancelled` (channels cancelled each other in the mix).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from auricle.nodes.predictions import FLOAT32
 from auricle.nodes.signal.conditioner import (
     Resampler,
     Samples,
-    downmix,
     silence_the_unreal,
     to_float,
 )
+from auricle.nodes.signal.mixing import Cancellation, Mix, mix_down
 
 LEAST_GAP = 512
 """Samples of silence for a gap of unknown length, so that no frame hears both sides of it."""
@@ -45,6 +45,11 @@ class InputParams(NodeParams):
 
     sample_rate: int = Field(
         16000, gt=0, le=1_000_000, description="Rate that audio is resampled to, Hz."
+    )
+    mix: Mix = Field(
+        "mean",
+        description="How channels become one: their mean; left or right alone; itu, the weights of "
+        "ITU-R BS.775, without the LFE; or the number of a channel, from 1.",
     )
 
 
@@ -65,7 +70,7 @@ class Input(Source[InputP]):
 
     stage = "capture"
 
-    carried_over = frozenset({"sample_rate"})
+    carried_over = frozenset({"sample_rate", "mix"})
 
     burst_s: ClassVar[float] = 1.0
     """Seconds of audio that can wait in the ring."""
@@ -81,6 +86,7 @@ class Input(Source[InputP]):
             OutputPort("audio", "Mono.", FLOAT32, rate=rate, burst_s=self.burst_s)
         )
         self._resampler: Resampler | None = None
+        self._cancellation = Cancellation(1)
         # Samples of the source since its first, in units of its first rate.
         self._heard = Fraction(0)
         self._left_out = Fraction(0)  # of these, those for which nothing is written
@@ -103,13 +109,16 @@ class Input(Source[InputP]):
             self._finish()
             self._silence_left = self._silence_left * sample_rate // self._resampler.from_rate
         self._resampler = Resampler(sample_rate, self.params.sample_rate)
+        self._cancellation = Cancellation(sample_rate)
 
     @property
     def _next_sample(self) -> int:
         """Index of the next sample of the source."""
         return self.clock.first_sample + int(self._heard)
 
-    def _hear(self, block: NDArray[Any], arrived_ns: int | None) -> None:
+    def _hear(
+        self, block: NDArray[Any], arrived_ns: int | None, layout: tuple[str, ...] = ()
+    ) -> None:
         """Take the next block of the source.
 
         The silence for everything lost before it has to be written by then.
@@ -118,9 +127,16 @@ class Input(Source[InputP]):
             block: Samples, shape `(frames, channels)`, any PCM type.
             arrived_ns: Monotonic time at which they came; None if that does not show when they were
                 captured.
+            layout: Names of the channels, if the source has any.
+
+        Raises:
+            ConfigError: The block does not have the channel that is wanted.
         """
         assert not self._silence_left, "silence would come behind what was heard after it"
-        samples = downmix(to_float(block))
+        channels = to_float(block)
+        samples = mix_down(channels, self.params.mix, layout)
+        if channels.shape[1] > 1 and self.params.mix in ("mean", "itu"):
+            self._flag_cancellation(channels, samples)
         for first, last in silence_the_unreal(samples):
             self._mark(
                 self._heard + self._in_first_rate(first), self._in_first_rate(last - first), "nan"
@@ -128,6 +144,15 @@ class Input(Source[InputP]):
         self._advance(samples)
         if arrived_ns is not None:
             self.clock.observe(self._next_sample, arrived_ns)
+
+    def _flag_cancellation(self, channels: Samples, mono: Samples) -> None:
+        """Mark what follows a time in which channels cancelled each other.
+
+        Marks come before the samples that they are about, so they are one window late.
+        """
+        window = self._in_first_rate(self._cancellation.window)
+        for end in self._cancellation(channels, mono):
+            self._mark(self._heard + self._in_first_rate(end), window, "cancelled")
 
     def _lose(self, count: int, reason: str) -> None:
         """Note that the next `count` samples of the source were never heard."""

@@ -15,6 +15,7 @@ from auricle.errors import InputError
 from auricle.nodes.inputs.base import Input, InputParams
 from auricle.nodes.signal.decoder import Block, Damage, Decoder
 from auricle.nodes.signal.extent import Extent, find_extent
+from auricle.nodes.signal.mixing import WINDOW_S
 
 AT_ONCE_S = 0.5
 """Seconds of audio that one call writes at full speed, so that few passes over the graph are
@@ -38,6 +39,11 @@ class FileInputParams(InputParams):
     """Parameters of `FileInput`."""
 
     path: Path = Field(description="Any file that FFmpeg decodes; relative to the graph file.")
+    track: int | None = Field(
+        None,
+        ge=1,
+        description="Audio track to hear, from 1; the default of the file, if left out.",
+    )
     realtime: bool = Field(False, description="Play it in real time, as if it were live.")
 
 
@@ -90,7 +96,7 @@ class FileInput(Input[FileInputParams]):
                 path.stat()  # which says why
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
-        self._decoder = Decoder(path)
+        self._decoder = Decoder(path, track=self.params.track)
         if path.is_file() and (self._extent is None or self._extent.size is not None):
             self.duration_s = self._decoder.duration_s
         self._blocks = self._decoder.blocks(round(DECODED_S * self._decoder.sample_rate))
@@ -164,7 +170,8 @@ class FileInput(Input[FileInputParams]):
         self.elsewhere_ns["decode"] += time.monotonic_ns() - began
         if isinstance(item, Block):
             self._open(item.sample_rate)
-            self._hear(item.samples, None if self.params.realtime else time.monotonic_ns())
+            arrived_ns = None if self.params.realtime else time.monotonic_ns()
+            self._hear(item.samples, arrived_ns, item.layout)
         elif isinstance(item, Damage):
             self._lose_seconds(item.seconds, "damaged")
         else:
@@ -186,6 +193,12 @@ class FileInput(Input[FileInputParams]):
         declared_s = self._declared_s(heard_s)
         if declared_s - heard_s > TOLERATED_S:
             self.warnings.append(f"{path}: cut off: {heard_s:.2f} s of {declared_s:.2f} s decoded")
+        if self.counts["cancelled"]:
+            seconds = self.counts["cancelled"] * WINDOW_S
+            self.warnings.append(
+                f"{path}: channels cancel each other for {seconds:g} s, which is silent in their "
+                "mix; mix: left hears one"
+            )
         if self.counts["nan"]:
             self.warnings.append(
                 f"{path}: samples that are not numbers in {self.counts['nan']} places, silenced"

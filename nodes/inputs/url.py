@@ -33,6 +33,11 @@ class UrlInputParams(InputParams):
         True,
         description="Refuse a TLS server with an invalid certificate, such as a self-signed one.",
     )
+    track: int | None = Field(
+        None,
+        ge=1,
+        description="Audio track to hear, from 1; the default of the source, if left out.",
+    )
     timeout_s: float = Field(
         10.0, gt=0, le=3600, description="Longest wait for a connection or for data, seconds."
     )
@@ -102,7 +107,7 @@ class UrlInput(ThreadedInput[UrlInputParams]):
         params = self.params
         options = url_options(params.url, params.user_agent, params.verify)
         try:
-            decoder = Decoder(params.url, options, params.timeout_s)
+            decoder = Decoder(params.url, options, params.timeout_s, params.track)
         except InputError as error:
             fault = certificate_fault(params.url, params.timeout_s) if params.verify else None
             if fault is None:
@@ -143,7 +148,7 @@ class UrlInput(ThreadedInput[UrlInputParams]):
             self._arrived_ns = time.monotonic_ns()
             if isinstance(item, Block):
                 self._open(item.sample_rate)
-                self._hear(item.samples, self._arrived_ns)
+                self._hear(item.samples, self._arrived_ns, item.layout)
             elif isinstance(item, Damage):
                 self._lose_seconds(item.seconds, "damaged")
             self._write_all(self._arrived_ns)

@@ -14,18 +14,25 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.packet import Packet
-from av.stream import Disposition
 from numpy.typing import NDArray
 
 from auricle.errors import InputError, without_password
-from auricle.nodes.signal.conditioner import downmix, to_float
 from auricle.nodes.signal.ogg import Link, LinkReader, find_links
+from auricle.nodes.signal.tracks import choose_track
 
 LEAST_HOLE_S, LONGEST_HOLE_S = 0.05, 60.0
 """Jumps ahead of the time stamps, in seconds, that mean missing audio; a longer one means another
 time base. FFmpeg stamps a frame of Vorbis as if the packet before it were as long: where lengths
 change, stamps are off by a quarter of the longest block, up to 46 ms, also in files of other kinds
 that it made from Vorbis."""
+
+SPLICED = frozenset({"hls", "mpegts"})
+"""Formats in which one programme may follow another, whose time stamps have nothing to do with the
+first. A jump behind a packet that is whole is such a splice; what is lost leaves a part of one."""
+
+TORN_S = 1.0
+"""Seconds before a jump in which a torn packet tells a loss from a splice: several packets are torn
+together."""
 
 LONGEST_OVERLAP_S = 1.0
 """Seconds up to which a jump back repeats samples, as FFmpeg does at the start of HLS; a longer one
@@ -43,6 +50,9 @@ METADATA_OPTIONS: dict[str, Any] = (
 )
 """Options that keep tags which are not UTF-8 from ending a file. PyAV 19 has none: it decodes such
 tags with surrogates."""
+
+UNNAMED = "NONE"
+"""Name of the channels of a file that does not say which is which."""
 
 WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
 """Formats of bare packets, whose length FFmpeg guesses from their size and first packet."""
@@ -65,10 +75,12 @@ class Block:
     Attributes:
         samples: Samples of some PCM type, shape `(frames, channels)`.
         sample_rate: Sample rate, Hz.
+        layout: Names of the channels, such as `FL`.
     """
 
     samples: NDArray[Any]
     sample_rate: int
+    layout: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,7 @@ MOST_FAILURES = 10
 
 
 class Decoder:
-    """An audio stream of a file or URL: the one that players choose, or else the first.
+    """An audio track of a file or URL.
 
     Where FFmpeg stops in a chained Ogg file, since a link has another rate or other channels, the
     rest is decoded link by link. Used by one thread at a time.
@@ -98,6 +110,7 @@ class Decoder:
         place: Path, or URL as text.
         options: FFmpeg's options for the protocol and format.
         timeout_s: Longest wait for a connection or for data, seconds; None for files.
+        track: Audio track to decode, from 1; None for the one that players choose.
 
     Attributes:
         sample_rate: Sample rate of the first block, Hz.
@@ -113,7 +126,9 @@ class Decoder:
         place: Path | str,
         options: dict[str, str] | None = None,
         timeout_s: float | None = None,
+        track: int | None = None,
     ) -> None:
+        self._track = track
         self._place = without_password(str(place))
         self._path = place if isinstance(place, Path) else None
         self._offset = 0  # of the last packet read, in the file
@@ -146,28 +161,13 @@ class Decoder:
                 self._link.close()
             raise InputError(f"{self._place}: {_reason(error)}") from error
         try:
-            self._stream = self._choose_stream()
+            self._stream = choose_track(self._container, self._place, self._track)
             self.sample_rate: int = self._stream.rate or 0
             if not self.sample_rate:
                 raise InputError(f"{self._place}: its audio cannot be decoded")
         except InputError:
             self.close()
             raise
-
-    def _choose_stream(self) -> AudioStream:
-        """The default audio stream, else the first; of those for which there is a decoder."""
-        found = self._container.streams.audio
-        if not found:
-            kinds = sorted({stream.type for stream in self._container.streams})
-            described = " and ".join(kinds) or "nothing that is known"
-            raise InputError(f"{self._place}: no audio in it, only {described}")
-        # PyAV gives no context to a stream whose codec FFmpeg does not know.
-        usable = [stream for stream in found if stream.codec_context is not None]
-        if not usable:
-            raise InputError(f"{self._place}: FFmpeg has no decoder for its audio")
-        defaults = [stream for stream in usable if stream.disposition & Disposition.default]
-        chosen: AudioStream = (defaults or usable)[0]
-        return chosen
 
     @property
     def duration_s(self) -> float | None:
@@ -221,9 +221,7 @@ class Decoder:
         held = 0
         try:
             for item in self._frames():
-                other = isinstance(item, Damage) or (
-                    frames and item.sample_rate != frames[0].sample_rate
-                )
+                other = isinstance(item, Damage) or (frames and _form(item) != _form(frames[0]))
                 if frames and (other or held >= least):
                     yield _block(frames)
                     frames, held = [], 0
@@ -279,17 +277,19 @@ class Decoder:
 
     def _frames_of_link(self) -> Iterator[AudioFrame | Damage]:
         expected_s = float("inf")  # the first frame may be at any time
+        torn_s = float("-inf")  # where part of a packet was missing
         for packet in self._packets():
             if isinstance(packet, Damage):
                 yield packet
                 continue
             self._offset = packet.pos or self._offset
+            torn_s = expected_s if packet.is_corrupt else torn_s
             try:
                 for frame in packet.decode():
                     ahead_s = 0.0 if frame.time is None else frame.time - expected_s
                     # Some decoders and demuxers skip damage silently; time stamps show it.
                     if LEAST_HOLE_S < ahead_s < LONGEST_HOLE_S:
-                        yield Damage(ahead_s, "samples are missing")
+                        yield from self._describe_jump(ahead_s, expected_s - torn_s < TORN_S)
                     if frame.time is not None and not -LONGEST_OVERLAP_S < ahead_s <= 0:
                         expected_s = frame.time
                     expected_s += frame.samples / frame.sample_rate
@@ -300,6 +300,19 @@ class Decoder:
                 seconds = float((packet.duration or 0) * (packet.time_base or 0))
                 expected_s += seconds
                 yield Damage(seconds, _reason(error))
+
+    def _describe_jump(self, ahead_s: float, is_torn: bool) -> Iterator[Damage]:
+        """The damage that a jump of the time stamps means.
+
+        Args:
+            ahead_s: Seconds of the jump.
+            is_torn: Whether part of a packet before it was missing.
+        """
+        name = self._container.format.name
+        if name not in SPLICED or is_torn:
+            yield Damage(ahead_s, "samples are missing")
+        elif name == "hls":  # a segment that was skipped leaves no torn packet either
+            yield Damage(0, "time stamps jump")
 
     def _packets(self) -> Iterator[Packet[AudioStream] | Damage]:
         """The packets of the stream, read on behind damage to the container."""
@@ -324,15 +337,18 @@ class Decoder:
             self._link.close()
 
 
-def _block(frames: list[AudioFrame]) -> Block:
-    """Consecutive frames of one rate as one block.
+def _form(frame: AudioFrame) -> tuple[int, str]:
+    """What frames of one block have in common."""
+    return frame.sample_rate, frame.layout.name
 
-    Mono and stereo may be mixed, as chained streams do; the block is mono then.
-    """
+
+def _block(frames: list[AudioFrame]) -> Block:
+    """Consecutive frames of one form as one block."""
     arrays = [_samples(frame) for frame in frames]
-    if len({array.shape[1] for array in arrays}) > 1:
-        arrays = [downmix(to_float(array))[:, None] for array in arrays]
-    return Block(np.concatenate(arrays) if len(arrays) > 1 else arrays[0], frames[0].sample_rate)
+    samples = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+    layout = tuple(channel.name for channel in frames[0].layout.channels)
+    named = UNNAMED not in layout
+    return Block(samples, frames[0].sample_rate, layout if named else ())
 
 
 def _samples(frame: AudioFrame) -> NDArray[Any]:
