@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from auricle.engine.marks import Gap, Skip
+from auricle.engine.marks import Gap, Remark, Skip
 from auricle.engine.node import P, Status
 from auricle.engine.reader import Reader
 from auricle.engine.stream import Stream
@@ -138,14 +138,14 @@ class _Beside:
         self.move_to(0)
 
     def look(self, streams: dict[str, Stream]) -> None:
-        """Look for new tokens, and carry new gaps over to the tokens of `streams`."""
+        """Look for new tokens, and carry new gaps and remarks over to the tokens of `streams`."""
         stream = self.reader.stream
         # In this order, since the writer, perhaps on another thread, marks tokens, then commits
         # them, then ends the stream.
         self._ended = stream.ended
         self._written = stream.written - stream.start
         for mark in self.reader.new_marks():
-            if isinstance(mark, Gap):
+            if isinstance(mark, Gap | Remark):
                 first = self._reaching(mark.start - stream.start)
                 last = self._reaching(mark.stop - stream.start + self.reader.frame_size - 1)
                 for output in streams.values():

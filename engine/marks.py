@@ -1,9 +1,10 @@
-"""What travels beside the tokens of a stream: places where something is missing.
+"""What travels beside the tokens of a stream, above all places where something is missing.
 
 A *gap* is audio that was never heard. The source writes silence of the same length, so that every
 time stays true (or has the clock leave out most of a long one), and marks it; each node carries
 the mark on to the tokens whose window touches it. Nodes with state beyond their window forget it
-there. A *skip* is a window that was not computed: its token has an index but no value.
+there. A *skip* is a window that was not computed: its token has an index but no value. A *remark*
+says something of tokens at which nothing is missing, and is carried on as a gap is.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ class Mark:
 
 class Gap(Mark):
     """Tokens whose window touches audio that was never heard."""
+
+    __slots__ = ()
+
+
+class Remark(Mark):
+    """Tokens of which something is to be known, such as that they are of silence."""
 
     __slots__ = ()
 

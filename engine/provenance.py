@@ -23,7 +23,7 @@ class Provenance:
         utc: UTC at which the last sample of `span` was heard, seconds since 1970.
         rung: Highest rung of the ladder on which any node on the way computed them.
         level: Variant that computed them, such as a patchout level; None where there is only one.
-        flags: `gap:REASON` for each reason of a gap that they touch.
+        flags: `gap:REASON` for each reason of a gap that they touch, and the remarks on them.
         latency: Seconds from the last sample of `span` to the last token, by stage: `capture` until
             the sample was in the engine, `queue` for all waiting after that, and the work of each
             stage itself. The sum is the whole latency.
@@ -67,7 +67,10 @@ class Provenance:
             utc=clock.utc_ns(after_last) / 1e9,
             rung=max(commit.rung for _, commit in path),
             level=next((commit.level for _, commit in path if commit.level), None),
-            flags=tuple(f"gap:{reason}" for reason in reader.gap_reasons(token, last + 1)),
+            flags=(
+                *(f"gap:{reason}" for reason in reader.gap_reasons(token, last + 1)),
+                *reader.remark_reasons(token, last + 1),
+            ),
             latency=latency,
             done_ns=done_ns,
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 from numpy.typing import NDArray
 
-from auricle.engine.marks import Gap, Mark, Skip
+from auricle.engine.marks import Gap, Mark, Remark, Skip
 from auricle.engine.stream import Stream
 
 
@@ -43,6 +44,7 @@ class Reader:
         number: Number of the next window, from 0.
         position: Index of the first token of the next window.
         gaps: Gaps noted and not yet passed, oldest first.
+        remarks: Remarks noted and not yet passed, oldest first.
         marks_seen: Number of marks noted.
     """
 
@@ -57,6 +59,7 @@ class Reader:
         self.number = 0
         self.marks_seen = stream.marked
         self.gaps: deque[Gap] = deque()
+        self.remarks: deque[Remark] = deque()
         self._gaps_ahead: deque[tuple[int, Gap]] = deque()
         self._skips: deque[tuple[int, int, Skip]] = deque()
         stream.readers.append(self)
@@ -93,6 +96,8 @@ class Reader:
         self.position += windows * self.hop_size
         while self.gaps and self.gaps[0].stop <= self.position:
             self.gaps.popleft()
+        while self.remarks and self.remarks[0].stop <= self.position:
+            self.remarks.popleft()
 
     def new_marks(self) -> list[Mark]:
         """Note the marks added since the last call, and return them, oldest first."""
@@ -107,6 +112,8 @@ class Reader:
                 self._gaps_ahead.append((first, mark))
             elif isinstance(mark, Skip):
                 self._skips.append((first, last, mark))
+            elif isinstance(mark, Remark):
+                self.remarks.append(mark)
         return marks
 
     def gap(self) -> Gap | None:
@@ -142,10 +149,11 @@ class Reader:
 
     def gap_reasons(self, start: int, stop: int) -> tuple[str, ...]:
         """Reasons, each once, of the gaps noted that touch tokens `[start, stop)`."""
-        if not self.gaps:
-            return ()
-        found = (gap.reason for gap in self.gaps if gap.start < stop and start < gap.stop)
-        return tuple(dict.fromkeys(found))
+        return _reasons(self.gaps, start, stop)
+
+    def remark_reasons(self, start: int, stop: int) -> tuple[str, ...]:
+        """Reasons, each once, of the remarks noted on tokens `[start, stop)`."""
+        return _reasons(self.remarks, start, stop)
 
     def touching(self, mark: Mark) -> tuple[int, int]:
         """Numbers `(first, last)` of the windows that touch `mark`, `last` exclusive."""
@@ -153,3 +161,11 @@ class Reader:
         first = -((origin + self.frame_size - 1 - mark.start) // self.hop_size)
         last = (mark.stop - 1 - origin) // self.hop_size + 1
         return max(0, first), max(0, last)
+
+
+def _reasons(marks: Collection[Mark], start: int, stop: int) -> tuple[str, ...]:
+    """Reasons, each once, of the marks that touch tokens `[start, stop)`."""
+    if not marks:
+        return ()
+    found = (mark.reason for mark in marks if mark.start < stop and start < mark.stop)
+    return tuple(dict.fromkeys(found))

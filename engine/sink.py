@@ -33,7 +33,7 @@ class Sink(Node[P]):
         Args:
             port: Input that the stream is connected to.
             reader: Reader of the stream.
-            mark: Gap or skip, in tokens of the stream.
+            mark: Gap, skip or remark, in tokens of the stream.
         """
 
     def ended(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from auricle.engine.marks import Gap, Skip
+from auricle.engine.marks import Gap, Remark, Skip
 from auricle.engine.node import Node, P, Status
 from auricle.engine.reader import Reader
 from auricle.engine.stream import Stream
@@ -94,7 +94,7 @@ class Transform(Node[P]):
             return Status.OK if self.anticipate() else Status.NO_INPUT
         streams = {name: port.stream for name, port in self.outputs.items()}
         if reader.marks_seen != reader.stream.marked:
-            self._carry_gaps(reader, streams)
+            self._carry_marks(reader, streams)
         room = self.room(streams)
         if available and room:
             taken = self._advance(reader, streams, min(available, room))
@@ -103,10 +103,10 @@ class Transform(Node[P]):
             return self._finish(reader, streams, room)
         return Status.NO_ROOM if available else Status.NO_INPUT
 
-    def _carry_gaps(self, reader: Reader, streams: dict[str, Stream]) -> None:
-        """Mark the tokens of every output whose windows touch new gaps of the input."""
+    def _carry_marks(self, reader: Reader, streams: dict[str, Stream]) -> None:
+        """Mark the tokens of every output whose windows touch new gaps or remarks of the input."""
         for mark in reader.new_marks():
-            if isinstance(mark, Gap):
+            if isinstance(mark, Gap | Remark):
                 first, last = reader.touching(mark)
                 for stream in streams.values():
                     stream.mark(mark.moved(stream.start + first, stream.start + last))

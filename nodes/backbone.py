@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 
 from auricle.engine.command import Change, Command
 from auricle.engine.deferring import Deferring, Job
+from auricle.engine.marks import Remark
 from auricle.engine.port import InputPort
 from auricle.errors import AuricleError, ConfigError, ModelError
 from auricle.models import inference
 from auricle.models.registry import find, info
 from auricle.models.segments import SegmentFormat
 from auricle.nodes.backbone_params import LONGEST_DEADLINE_S, BackboneParams
+from auricle.nodes.gate import Gate
 from auricle.nodes.mel_spectrogram import mel_axis
 from auricle.nodes.model_outputs import ModelOutputs
-from auricle.nodes.predictions import FLOAT32
+from auricle.nodes.predictions import FLOAT32, SILENCE
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +70,9 @@ class Backbone(Deferring[BackboneParams]):
         usual_s = min(max(LEAST_DEADLINE_S, self._segments.hop_s), LONGEST_DEADLINE_S)
         self.deadline_s = self.params.deadline_s or usual_s
         self._outputs = ModelOutputs(self.card, self.params.kind, self.params.top_k)
+        self._gate = Gate(self._segments.front_end, self.params.gate_db)
+        self._silent: deque[bool] = deque()
+        """Of each segment that was handed out and not accepted, whether it is silent."""
         self._request = self._make_request()
         self._add_ports()
         # Written by `start` and `stop` on the stream's thread. The control thread reads each once,
@@ -126,6 +132,7 @@ class Backbone(Deferring[BackboneParams]):
 
     def stop(self) -> None:
         super().stop()
+        self._silent.clear()
         self._inference = None
         if self._seat is not None:
             self._seat.leave()
@@ -252,11 +259,12 @@ class Backbone(Deferring[BackboneParams]):
         began = time.monotonic_ns()
         values = self._inference.run(self._outputs.names, self.reader.position, segment)
         self.elsewhere_ns["inference"] += time.monotonic_ns() - began
-        return self._write_tokens(values, outputs)
+        return self._write_tokens(values, outputs, self._gate.is_silent(windows))
 
     def hand_out(self, window: NDArray[Any]) -> inference.PendingSegment:
         assert self._seat is not None
         self._choose_level()
+        self._silent.append(self._gate.is_silent(window))
         expires_ns = None
         if self.context.place is not None:
             expires_ns = self._complete_ns() + round(self.deadline_s * 1e9)
@@ -266,6 +274,7 @@ class Backbone(Deferring[BackboneParams]):
 
     def accept(self, job: Job, outputs: dict[str, NDArray[Any]]) -> str | None:
         assert isinstance(job, inference.PendingSegment)
+        silent = self._silent.popleft()
         if job.expires_ns is not None and (place := self.context.place) is not None:
             # A segment is late by when it is begun, however soon it was handed out.
             begun_ns = job.began_ns or time.monotonic_ns()
@@ -275,17 +284,26 @@ class Backbone(Deferring[BackboneParams]):
         if job.results is None:
             raise AuricleError(job.error or "inference failed", node=self.name)
         self.elsewhere_ns["inference"] += job.cost_ns
-        return self._write_tokens(job.results, outputs)
+        return self._write_tokens(job.results, outputs, silent)
 
     def _write_tokens(
-        self, values: list[NDArray[np.float32]], outputs: dict[str, NDArray[Any]]
+        self, values: list[NDArray[np.float32]], outputs: dict[str, NDArray[Any]], silent: bool
     ) -> str | None:
         """Write the tokens of a segment; returns the reason to skip them if any is not finite."""
         if all(np.isfinite(value).all() for value in values):
             self._outputs.write(values, outputs)
+            if silent:
+                self._remark_silence()
             return None
         if not self.counts["nan"]:
             log.warning(
                 "%s: %s gave NaN or infinity; such segments are skipped", self.name, self.card.name
             )
         return "nan"
+
+    def _remark_silence(self) -> None:
+        """Remark that the next token of each output is of silence."""
+        for port in self.outputs.values():
+            stream = port.stream
+            token = stream.written
+            stream.mark(Remark(token, token + 1, SILENCE, stream.span(token)))

@@ -28,6 +28,13 @@ class BackboneParams(NodeParams):
         "MAEST.",
     )
     kind: str = Field("tags", pattern=f"^{NAME}$", description="Name of its predictions.")
+    gate_db: float | None = Field(
+        None,
+        ge=-150,
+        le=0,
+        description="Level of a 1 kHz tone in dBFS: segments in which no mel band is stronger than "
+        "that of the tone are flagged as silence; digital silence only, if left out.",
+    )
     top_k: int | None = Field(
         None, gt=0, description="Most labels in a prediction, strongest first; all, if left out."
     )

@@ -61,7 +61,8 @@ class Event:
         change: `on` or `off`.
         at: Time in seconds from the start of the source, exactly.
         activation: Smoothed activation at that time, in [0, 1].
-        reason: `gap` or `end`, if that made it go off; None if its activation did.
+        reason: `gap`, `silence`, `settings` or `end`, if that made it go off; None if its
+            activation did.
     """
 
     head: str
@@ -80,6 +81,9 @@ class Events:
 
     events: tuple[Event, ...]
 
+
+SILENCE = "silence"
+"""Flag of predictions for which all that was heard is below the gate."""
 
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 """Type of audio, mel frames and embeddings."""

@@ -17,21 +17,28 @@ from auricle.settings import parse_settings
 if TYPE_CHECKING:
     from auricle.wire.connection import Keys
 
-EXAMPLE = "tcp://127.0.0.1:5682"
+ADDRESS = "tcp://127.0.0.1:5682"
 """Address of the control socket in the graphs that come with Auricle."""
 
 ALL_STREAMS = "[default: all streams, later ones included]"
 """Help on the default of `--stream`."""
 
 
-def _check_address(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Refuse a command in place of the address, which was then forgotten."""
-    if value in control.commands:
-        raise click.UsageError(
-            f"the address of the engine comes before {value!r}: auricle control {EXAMPLE} {value}",
-            ctx,
-        )
-    return value
+class ControlGroup(Group):
+    """A group whose address may be left out: it is then that of the graphs that come along."""
+
+    def with_address(self, args: list[str]) -> list[str]:
+        """Arguments with the address in its place, also if it was left out."""
+        options = {name for param in self.params for name in param.opts if name.startswith("-")}
+        place = 0
+        while place < len(args) and args[place].startswith("-"):
+            place += 2 if args[place] in options else 1
+        if place < len(args) and args[place] in self.commands:
+            return [*args[:place], ADDRESS, *args[place:]]
+        return args
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self.with_address(args))
 
 
 @dataclass(frozen=True)
@@ -55,22 +62,23 @@ class Engine:
 
 
 @click.group(
-    cls=Group,
+    cls=ControlGroup,
     epilog="""\b
 Examples:
-  auricle control tcp://127.0.0.1:5682 list
-  auricle control tcp://127.0.0.1:5682 add-head heads/mood
-  auricle control tcp://127.0.0.1:5682 add-stream fip http://radio.example/fip.mp3
-  auricle control tcp://127.0.0.1:5682 stop
+  auricle control list
+  auricle control add-head heads/mood
+  auricle control tcp://127.0.0.1:6682 add-stream fip http://radio.example/fip.mp3
+  auricle control call smoothing window_s=4
   auricle control --key my.key_secret --server-key studio.key tcp://studio:5682 list""",
 )
-@click.argument("address", callback=_check_address)
+@click.argument("address", metavar="[ADDRESS]")
 @key_options
 @click.pass_context
 def control(ctx: click.Context, address: str, key: str | None, server_key: str | None) -> None:
     """Query and control a running engine.
 
-    ADDRESS is that of its control socket. Answers are printed as JSON.
+    ADDRESS is that of its control socket, by default tcp://127.0.0.1:5682 as in the graphs that
+    come with Auricle. Answers are printed as JSON.
     """
     ctx.obj = Engine(address, parse_keys(key, server_key))
 

@@ -106,7 +106,13 @@ class Computed(Placed, frozen=True, kw_only=True):
         str | None,
         about("patchout of a transformer: a level of its card, or a description of its patches"),
     ] = None
-    flags: Annotated[Sequence[str], about("`gap:REASON` for each gap that `span` touches")] = ()
+    flags: Annotated[
+        Sequence[str],
+        about(
+            "`gap:REASON` for each gap that `span` touches; `silence` if all of it is below the "
+            "gate"
+        ),
+    ] = ()
     latency: Annotated[
         Mapping[str, float],
         about("time from capturing the last sample to publishing, by stage; see below", "s"),
@@ -142,7 +148,11 @@ class Event(Computed, frozen=True, kw_only=True, tag="event"):
     at_utc: Annotated[float, about("UTC of the change", "s")]
     activation: Annotated[float, about("smoothed activation at that time, 0 to 1")]
     reason: Annotated[
-        str | None, about("cause of an `off` without low activation: `gap`, `end`")
+        str | None,
+        about(
+            "cause of an `off` without low activation: `gap`, `silence`, `settings` (a command "
+            "changed the rules), `end`"
+        ),
     ] = None
 
 

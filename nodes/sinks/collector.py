@@ -98,7 +98,7 @@ def _place(reader: Reader, token: int) -> tuple[int, float, float, tuple[str, ..
         token - stream.start,
         float(stream.clock.seconds_at(start)),
         float(stream.clock.seconds_at(end, end=True)),
-        reader.gap_reasons(token, token + 1),
+        reader.gap_reasons(token, token + 1) + reader.remark_reasons(token, token + 1),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from auricle.engine.marks import Mark, Skip
+from auricle.engine.marks import Mark, Remark, Skip
 from auricle.engine.port import InputPort
 from auricle.engine.provenance import Provenance
 from auricle.engine.reader import Reader
@@ -62,6 +62,8 @@ class Publisher(Sink):
 
     def marked(self, port: InputPort, reader: Reader, mark: Mark) -> None:
         """Publish a gap or a skip, unless it was published for another stream already."""
+        if isinstance(mark, Remark):  # the flags of predictions say it
+            return
         # Every stream brings its marks in order: one that is not after the last was published.
         key = (type(mark), mark.reason)
         if mark.source <= self._published.get(key, (-1, -1)):

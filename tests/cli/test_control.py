@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 import zmq.auth
+from click.testing import CliRunner
 
+from auricle.cli import cli
+from auricle.cli.control import ADDRESS, ControlGroup, control
+from auricle.cli.graph_names import find_graph
 from auricle.cli.stream_table import print_streams
 from auricle.errors import ConfigError
+from auricle.service.graph_file import read_graph_file
+from auricle.wire import client
 from auricle.wire.server import Server
 from auricle.wire.settings import CurveSpec, WireSpec
 from tests.cli.command import assert_one_line, auricle
@@ -118,10 +124,33 @@ def test_a_refusal_is_one_line(server: Server) -> None:
     assert_one_line(result, server.addresses["control"], "no stream 'radio'; streams are: demo")
 
 
-def test_a_forgotten_address_is_asked_for() -> None:
-    result = auricle("control", "list")
-    assert result.returncode == 2
-    assert "the address of the engine comes before 'list'" in result.stderr
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["list"], [ADDRESS, "list"]),
+        (["ipc://list", "list"], ["ipc://list", "list"]),
+        (["call", "list"], [ADDRESS, "call", "list"]),
+        (["--key", "list", "list"], ["--key", "list", ADDRESS, "list"]),
+        (["--key=list", "stop"], ["--key=list", ADDRESS, "stop"]),
+        (["--help"], ["--help"]),
+        ([], []),
+    ],
+)
+def test_an_address_that_is_left_out_is_that_of_the_graphs(
+    given: list[str], expected: list[str]
+) -> None:
+    assert isinstance(control, ControlGroup)
+    assert control.with_address(given) == expected
+    for graph in ("demo", "live", "radio"):
+        assert read_graph_file(find_graph(graph)).wire.control == ADDRESS
+
+
+def test_a_command_without_an_address_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    monkeypatch.setattr(client, "request", lambda *words, **named: sent.append((words, named)))
+    result = CliRunner().invoke(cli, ["control", "call", "smoothing", "window_s=4"])
+    assert (result.exit_code, result.output) == (0, "null\n")
+    assert sent == [((ADDRESS, "smoothing"), {"keys": None, "window_s": 4})]
 
 
 def test_streams_are_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:

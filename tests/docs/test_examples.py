@@ -23,6 +23,7 @@ import yaml
 from pydantic import ValidationError
 
 from auricle.cli import cli
+from auricle.cli.control import ControlGroup
 from auricle.errors import ConfigError
 from auricle.service.building import find_class
 from auricle.service.graph_file import GraphFile, NodeSpec
@@ -72,6 +73,8 @@ def parse(command: list[str]) -> None:
     found: click.Command = COMMANDS[Path(name).name]
     context: click.Context | None = None
     while isinstance(found, click.Group):
+        if isinstance(found, ControlGroup):
+            words = found.with_address(words)
         context = found.make_context(name, words, parent=context)
         _, rest, _ = found.make_parser(context).parse_args(list(words))
         if not rest:

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from auricle.engine.graph import Graph
-from auricle.engine.marks import Gap
+from auricle.engine.marks import Gap, Remark
 from auricle.engine.node import Source, Status
 from auricle.engine.port import OutputPort
+from auricle.engine.run import Run
 from auricle.engine.scheduler import run_offline
 from auricle.engine.testing import Recorder
 from auricle.errors import ConfigError
 from auricle.nodes.aggregator import Aggregator
-from auricle.nodes.predictions import Events, Prediction, Scores
+from auricle.nodes.predictions import SILENCE, Events, Prediction, Scores
 
 RATE = Fraction(2)
 """Segments a second, each of half a second, so that segment n is centred on (n + 1/2) / 2 s."""
@@ -29,12 +30,14 @@ class Script(Source):
         activations: list[float],
         gap: tuple[int, int] | None = None,
         labels: tuple[str, ...] | None = None,
+        silent: tuple[int, ...] = (),
     ) -> None:
         super().__init__(name)
         self.out = self.add_output(
             OutputPort("predictions", "", Prediction, rate=RATE, labels=labels)
         )
         self.activations, self.gap_at, self.said = activations, gap, 0
+        self.silent = silent
 
     def process(self) -> Status:
         stream = self.out.stream
@@ -44,6 +47,9 @@ class Script(Source):
         if self.gap_at and self.gap_at[0] == self.said:
             start, stop = self.gap_at
             stream.mark(Gap(stream.start + start, stream.start + stop, "xrun", (start, stop)))
+        if self.said in self.silent:
+            token = stream.start + self.said
+            stream.mark(Remark(token, token + 1, SILENCE, (self.said, self.said + 1)))
         value = self.activations[self.said]
         array = np.array([value, 1 - value], np.float32)
         heads = tuple(Scores(head, "m", "1", ("a", "b"), array) for head in ("one", "two"))
@@ -54,10 +60,18 @@ class Script(Source):
 
 
 def run(
-    activations: list[float], gap: tuple[int, int] | None = None, **params: Any
+    activations: list[float],
+    gap: tuple[int, int] | None = None,
+    silent: tuple[int, ...] = (),
+    **params: Any,
 ) -> tuple[Recorder, Recorder]:
     predictions, events = Recorder("predictions", Prediction), Recorder("events", Events)
-    nodes = [Script("script", activations, gap), Aggregator("tags", **params), predictions, events]
+    nodes = [
+        Script("script", activations, gap, silent=silent),
+        Aggregator("tags", **params),
+        predictions,
+        events,
+    ]
     edges = [("script", "tags"), ("tags.predictions", "predictions"), ("tags.events", "events")]
     run_offline(Graph("g", nodes, edges))
     return predictions, events
@@ -137,3 +151,100 @@ def test_rules_for_labels_that_nothing_gives() -> None:
 def test_rules_that_contradict_themselves() -> None:
     with pytest.raises(ConfigError, match=r"tags: .*below=0.6 must not be more than above=0.5"):
         Aggregator("tags", events=[{"label": "a", "above": 0.5, "below": 0.6}])
+
+
+# -- silence ---------------------------------------------------------------------------------------
+
+RULE: dict[str, Any] = {"events": [{"label": "a", "above": 0.5}]}
+
+
+def test_silence_ends_what_is_on_and_nothing_comes_on_in_it() -> None:
+    loud = [0.0, 0.9, 0.9, 0.9, 0.9, 0.9]
+    _, events = run(loud, silent=(2, 3), smoothing="none", **RULE)
+    assert changes(events) == [
+        ("a", "on", 0.75, None),
+        ("a", "off", 1.25, "silence"),
+        ("a", "on", 2.25, None),
+        ("a", "off", 2.75, "end"),
+    ]
+
+
+def test_scores_in_silence_are_what_they_were() -> None:
+    script = [0.1, 0.9, 0.4, 0.7]
+    with_it, _ = run(script, silent=(1, 2), window_s=2)
+    without, _ = run(script, window_s=2)
+    for number, token in without.tokens.items():
+        for one, other in zip(token.scores, with_it.tokens[number].scores, strict=True):
+            np.testing.assert_array_equal(one.activations, other.activations)
+    remarks = [mark for mark in with_it.marks if isinstance(mark, Remark)]
+    assert [(mark.reason, mark.source) for mark in remarks] == [
+        (SILENCE, (1, 2)),
+        (SILENCE, (2, 3)),
+    ]
+
+
+def test_a_gate_that_is_left_open_changes_nothing() -> None:
+    loud = [0.0, 0.9, 0.9, 0.9]
+    _, events = run(loud, silent=(2,), smoothing="none", gate=False, **RULE)
+    assert changes(events) == [("a", "on", 0.75, None), ("a", "off", 1.75, "end")]
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+
+def graph_of(aggregator: Aggregator, activations: list[float]) -> tuple[Graph, Recorder, Recorder]:
+    predictions, events = Recorder("predictions", Prediction), Recorder("events", Events)
+    script = Script("script", activations, labels=("a", "b"))
+    edges = [("script", "tags"), ("tags.predictions", "predictions"), ("tags.events", "events")]
+    return Graph("g", [script, aggregator, predictions, events], edges), predictions, events
+
+
+def test_settings_change_from_the_next_segment_on() -> None:
+    tags = Aggregator("tags", smoothing="mean", window_s=1, top_k=1, **RULE)
+    graph, predictions, events = graph_of(tags, [0.8] * 4)
+    run = Run(graph)
+    run.start()
+    while len(predictions.tokens) < 2:
+        run.advance()
+    commands = tags.commands()
+    assert commands["smoothing"](smoothing="none")() == {"smoothing": "none"}
+    assert commands["top-k"](top_k=None)() == {"top_k": None}
+    rule = {"label": "b", "above": 0.1, "below": None, "least_s": 0.0}
+    assert commands["events"](events=[{"label": "b", "above": 0.1}])() == {"events": [rule]}
+    assert len(predictions.tokens) < 4, "some were still to come"
+    while run.advance():
+        pass
+    run.close()
+    assert [predictions.tokens[n].scores[0].top_k for n in (0, 3)] == [1, None]
+    assert changes(events) == [
+        ("a", "on", 0.25, None),
+        ("a", "off", 0.75, "settings"),
+        ("b", "on", 1.25, None),
+        ("b", "off", 1.75, "end"),
+    ]
+    same = Aggregator("tags", **tags.settings())
+    assert same.settings() == tags.settings()
+    assert (same.params.smoothing, same.params.window_s) == ("none", 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("smoothing", {"smoothing": "sometimes"}, "smoothing='sometimes'"),
+        ("smoothing", {"window_s": -1}, "window_s=-1"),
+        ("top-k", {"top_k": 0}, "top_k=0"),
+        ("events", {"events": [{"label": "aa"}]}, r"no label 'aa' .*labels are: a, b"),
+        ("events", {"events": [{"label": "a", "above": 2}]}, "above=2"),
+        ("events", {"events": "a"}, "events='a'"),
+        ("top-k", {"top_k": 1, "node": "other"}, "this node is not 'other'"),
+    ],
+)
+def test_what_cannot_be_set_changes_nothing(
+    command: str, arguments: dict[str, Any], message: str
+) -> None:
+    tags = Aggregator("tags", **RULE)
+    graph_of(tags, [0.5])
+    before = tags.settings()
+    with pytest.raises(ConfigError, match=message):
+        tags.commands()[command](**arguments)
+    assert tags.settings() == before

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from auricle.engine.graph import Graph
-from auricle.engine.marks import Skip
+from auricle.engine.marks import Remark, Skip
 from auricle.engine.scheduler import run_offline
 from auricle.engine.testing import Player, Recorder
 from auricle.errors import AuricleError, ConfigError, GraphError
 from auricle.models.front_end import FRONT_ENDS
 from auricle.models.inference.sessions import open_session
 from auricle.nodes.backbone import Backbone
+from auricle.nodes.heads import Heads
 from auricle.nodes.mel_spectrogram import MelSpectrogram
-from auricle.nodes.predictions import Prediction
+from auricle.nodes.predictions import SILENCE, Prediction
 from auricle.nodes.signal.mel import mel_spectrogram
-from tests.tiny import LABELS, make_backbone
+from tests.tiny import LABELS, make_backbone, make_head, make_transformer
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +223,37 @@ def test_segments_for_which_the_model_gives_nan_are_skipped(
 def test_parameters_out_of_any_use_are_refused(tiny: Path, params: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"backbone: {next(iter(params))}="):
         Backbone("backbone", model=str(tiny), **params)
+
+
+@pytest.mark.parametrize("batch", [None, 3], ids=["alone", "in batches"])
+@pytest.mark.parametrize("model", ["tiny", "transformer"])
+def test_segments_of_silence_are_flagged_through_heads_and_all_others_are_not(
+    tiny: Path, tmp_path: Path, batch: int | None, model: str
+) -> None:
+    """Also where the model gets them normalised; the numbers are what they were."""
+    folder = tiny if model == "tiny" else make_transformer(tmp_path / "transformer")
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 80_000).astype(np.float32)
+    first, last = 20_000, 60_000
+    samples[first:last] = 0
+    recorders = [Recorder("p", Prediction), Recorder("e"), Recorder("h", Prediction)]
+    backbone = Backbone("backbone", model=str(folder), hop_size=10, batch=batch)
+    heads = Heads("heads", heads=(str(make_head(tmp_path / "mood")),))
+    nodes = [Player("in", samples), MelSpectrogram("mel"), backbone, heads, *recorders]
+    edges = [
+        ("in", "mel"),
+        ("mel", "backbone"),
+        ("backbone.predictions", "p"),
+        ("backbone.embeddings", "e"),
+        ("backbone.embeddings", "heads"),
+        ("heads", "h"),
+    ]
+    run_offline(Graph("g", nodes, edges))
+    mel = mel_spectrogram(samples, FRONT_ENDS["musicnn"])
+    size = backbone.segment_size
+    silent = [n for n in range(len(recorders[0].tokens)) if not mel[10 * n : 10 * n + size].any()]
+    assert 0 < len(silent) < len(recorders[0].tokens)
+    for recorder in recorders:
+        remarks = [mark for mark in recorder.marks if isinstance(mark, Remark)]
+        assert [mark.start - recorder.port.reader.stream.start for mark in remarks] == silent
+        assert {mark.reason for mark in remarks} == {SILENCE}
+        assert all(first - 512 <= mark.source[0] < mark.source[1] <= last for mark in remarks)
