@@ -38,6 +38,7 @@ class ControlGroup(Group):
         return args
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, the address among them."""
         return super().parse_args(ctx, self.with_address(args))
 
 
