@@ -33,11 +33,45 @@ FAILED, UNUSABLE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes, in this order: something failed; a command line, graph, recipe or parameter cannot be
 used; the work was done but some of the input was missing; interrupted by the user."""
 
+LONGEST_MESSAGE = 1000
+"""Most characters of the message of an error."""
+
+LONGEST_SHOWN = 80
+"""Most characters of a value that an error message shows."""
+
+_CONTROLS = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
+
 _MOST_PROBLEMS = 3
 """Largest number of problems to describe of an invalid value."""
 
 _LONGEST_VALUE = 200
 """Most characters of a value to show."""
+
+
+def escaped(text: str, keep: str = "") -> str:
+    r"""Text that can be shown on any terminal, and sent: with control characters as `\uXXXX`.
+
+    File names, titles, labels and answers of servers are others' words: on a terminal, an escape
+    sequence in them could move the cursor, set the title or write to the clipboard. What is not
+    Unicode, as in names of files in another encoding, is escaped too. JSON stays the same JSON.
+
+    Args:
+        text: Text to show.
+        keep: Control characters to leave as they are.
+    """
+    return _CONTROLS.sub(
+        lambda found: found[0] if found[0] in keep else f"\\u{ord(found[0]):04x}", text
+    )
+
+
+def shortened(value: object, longest: int = LONGEST_SHOWN) -> str:
+    """A value of any kind as error messages show it, cut after `longest` characters."""
+    try:
+        text = without_password(repr(value))
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists
+        text = f"a {type(value).__name__} that is too long to show"
+    return escaped(text if len(text) <= longest else f"{text[:longest]}...")
 
 
 def one_line_with_type(error: BaseException) -> str:
@@ -47,7 +81,7 @@ def one_line_with_type(error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """The message of any exception as one line; the name of its class if the message is empty."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return escaped(" ".join(str(error).split())) or type(error).__name__
 
 
 def without_password(text: str) -> str:
@@ -108,9 +142,7 @@ def describe_invalid(
         elif item["type"] == "missing":
             problems.append(f"{noun} {where!r} is missing")
         elif where:
-            found = without_password(repr(item["input"]))
-            if len(found) > _LONGEST_VALUE:
-                found = f"{found[:_LONGEST_VALUE]}..."
+            found = shortened(item["input"], _LONGEST_VALUE)
             problems.append(f"{where}={found}: {message}")
         else:
             problems.append(message)
@@ -134,7 +166,8 @@ class AuricleError(Exception):
     """Base class of all errors that Auricle raises on purpose.
 
     Args:
-        message: One line, without the names of the node and the port.
+        message: One line, without the names of the node and the port. Line breaks become spaces,
+            control characters are escaped, and what is longer than `LONGEST_MESSAGE` is cut.
         node: Name of the node the error is about, if any.
         port: Name of the port on that node, if any.
     """
@@ -142,6 +175,9 @@ class AuricleError(Exception):
     exit_code: ClassVar[int] = FAILED
 
     def __init__(self, message: str, *, node: str | None = None, port: str | None = None) -> None:
+        message = escaped(_LINE_BREAK.sub(" ", message))
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[: LONGEST_MESSAGE - 3]}..."
         super().__init__(message)
         self.message = message
         self.node = node

@@ -98,6 +98,8 @@ class LiveScheduler:
         opened: Function called, on a thread of the scheduler, with each run whose nodes have been
             opened, before they are called for the first time.
         ladder: Ladder that decides on the windows to leave out; a new one by default.
+        admit: Function called before each run is opened, which fails with the `AuricleError` that
+            this raises.
 
     Attributes:
         ladder: Ladder that all live graphs are on.
@@ -111,7 +113,9 @@ class LiveScheduler:
         outlet: Outlet | None = None,
         opened: Callable[[Run], None] | None = None,
         ladder: Ladder | None = None,
+        admit: Callable[[], None] | None = None,
     ) -> None:
+        self._admit = admit
         self.ladder = ladder or Ladder()
         self._ended = ended
         self._opened = opened
@@ -213,7 +217,13 @@ class LiveScheduler:
         self._openers.shutdown()
 
     def _open(self, task: _Task) -> None:
-        task.run.start()
+        try:
+            if self._admit is not None:
+                self._admit()
+        except AuricleError as error:
+            task.run.fail(error)
+        else:
+            task.run.start()
         if task.run.ending is None:
             self._report(self._opened, task.run)
             task.open = True

@@ -12,6 +12,7 @@ import click
 
 from auricle.cli.group import Group
 from auricle.cli.options import key_options, parse_keys
+from auricle.cli.output import say
 from auricle.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -265,4 +266,4 @@ def _absolute(name: str) -> str:
 
 
 def _print(answer: Any) -> None:
-    click.echo(json.dumps(answer, indent=2))
+    say(json.dumps(answer, indent=2))

@@ -7,6 +7,8 @@ from operator import attrgetter
 
 import click
 
+from auricle.cli.output import say
+
 FIELDS = ("name", "host_api", "channels", "sample_rate", "default")
 """Fields of a device in JSON; the sample rate is in Hz."""
 
@@ -24,12 +26,10 @@ def devices(as_json: bool) -> None:
     found = find()
     if as_json:
         values = [dict(zip(FIELDS, attrgetter(*FIELDS)(each), strict=True)) for each in found]
-        click.echo(json.dumps(values))
+        say(json.dumps(values))
         return
     for device in found:
         star = "*" if device.default else " "
-        click.echo(
-            f"{star} {device!s:<50} {device.channels:>3} channels {device.sample_rate:>7} Hz"
-        )
+        say(f"{star} {device!s:<50} {device.channels:>3} channels {device.sample_rate:>7} Hz")
     if not found:
-        click.echo("no sound device to listen to", err=True)
+        say("no sound device to listen to", err=True)

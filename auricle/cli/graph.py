@@ -10,6 +10,7 @@ import click
 
 from auricle.cli.graph_names import SHIPPED, find_graph, shipped_graphs
 from auricle.cli.group import Group
+from auricle.cli.output import say
 
 if TYPE_CHECKING:
     from auricle.engine.graph import Graph
@@ -34,8 +35,8 @@ def list_graphs() -> None:
     names = shipped_graphs()
     width = max(map(len, names))
     for name in names:
-        click.echo(f"{name:<{width}}  {read_graph_file(find_graph(name)).description}")
-    click.echo(f"\nThey are in {SHIPPED}; auricle graph new NAME copies one to change.", err=True)
+        say(f"{name:<{width}}  {read_graph_file(find_graph(name)).description}")
+    say(f"\nThey are in {SHIPPED}; auricle graph new NAME copies one to change.", err=True)
 
 
 @graph.command(
@@ -57,8 +58,8 @@ def new(name: str, file: Path | None) -> None:
     source = find_graph(name)
     target = file or Path(source.name)
     for path in copy_graph(source, target):
-        click.echo(f"written: {path}", err=True)
-    click.echo(f"try: auricle run {target}", err=True)
+        say(f"written: {path}", err=True)
+    say(f"try: auricle run {target}", err=True)
 
 
 @graph.command()
@@ -78,7 +79,7 @@ def check(graph: str) -> None:
     for spec in streams:
         build_graph(for_stream(file, spec, path.parent), path.parent)
     many = "" if file.streams is None else f", {len(streams)} streams"
-    click.echo(f"{path}: ok, {len(built.nodes)} nodes, {len(built.edges)} edges{many}")
+    say(f"{path}: ok, {len(built.nodes)} nodes, {len(built.edges)} edges{many}")
 
 
 @graph.command()
@@ -100,11 +101,11 @@ def show(graph: str, form: str) -> None:
 
     _, built = _build(find_graph(graph))
     if form == "text":
-        click.echo(diagram.text(built))
+        say(diagram.text(built))
     elif form == "mermaid":
-        click.echo(diagram.mermaid(built))
+        say(diagram.mermaid(built))
     else:
-        click.echo(json.dumps(diagram.description(built), indent=2))
+        say(json.dumps(diagram.description(built), indent=2))
 
 
 @graph.command()
@@ -112,7 +113,7 @@ def schema() -> None:
     """Print the JSON Schema of graph files, for editors."""
     from auricle.service.schema import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    say(json.dumps(json_schema(), indent=2))
 
 
 def _build(path: Path) -> tuple[GraphFile, Graph]:

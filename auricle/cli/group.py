@@ -11,11 +11,13 @@ from typing import Any
 
 import click
 
+from auricle.cli.output import LAYOUT, say
 from auricle.errors import (
     FAILED,
     INTERRUPTED,
     AuricleError,
     did_you_mean,
+    escaped,
     one_line,
     one_line_with_type,
 )
@@ -89,7 +91,10 @@ class LazyGroup(Group):
             set_up(debug, as_json)
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
+        except click.ClickException as error:
+            error.message = escaped(error.message, LAYOUT)
+            raise
+        except (click.exceptions.Exit, click.Abort, SystemExit):
             raise
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
@@ -111,7 +116,7 @@ def _report(program: str | None, text: str, as_json: bool) -> None:
 
         logging.getLogger("auricle").error("%s", text)
     else:
-        click.echo(f"{program}: {text}", err=True)
+        say(f"{program}: {text}", err=True)
 
 
 def _describe(error: Exception) -> str:
@@ -124,7 +129,7 @@ def _describe(error: Exception) -> str:
 
 
 def _prepare_outputs() -> None:
-    """Make both outputs accept whatever is printed.
+    """Make both outputs and the log accept whatever is printed.
 
     A closed standard error is replaced, for us and for libraries that write to it. Characters that
     the encoding lacks are escaped, such as those of names that are not UTF-8.
@@ -134,3 +139,8 @@ def _prepare_outputs() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    import logging
+
+    from auricle.cli.logging_setup import PlainRecord
+
+    logging.setLogRecordFactory(PlainRecord)

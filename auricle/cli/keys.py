@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from auricle.cli.group import Group
+from auricle.cli.output import say
 from auricle.errors import ConfigError, did_you_mean, one_line
 from auricle.names import NAME
 
@@ -71,7 +72,7 @@ def new(name: str, folder: Path) -> None:
     finally:
         os.umask(before)
     os.chmod(public, 0o644)
-    click.echo(f"public: {public}\nsecret: {secret}")
+    say(f"public: {public}\nsecret: {secret}")
 
 
 @keys.command()
@@ -89,7 +90,7 @@ def allow(key: Path, clients: Path, name: str | None) -> None:
     target = clients / f"{name}{PUBLIC}"
     if target.exists():
         if _read(target) == public:
-            click.echo(f"{name} was allowed already")
+            say(f"{name} was allowed already")
             return
         raise ConfigError(
             f"{target}: already exists with another key; give --name, or first: "
@@ -101,7 +102,7 @@ def allow(key: Path, clients: Path, name: str | None) -> None:
     temporary = target.with_suffix(".new")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, target)  # a running engine never sees a part of it
-    click.echo(f"{name} may connect: {target}")
+    say(f"{name} may connect: {target}")
 
 
 @keys.command()
@@ -119,7 +120,7 @@ def revoke(name: str, clients: Path) -> None:
             f"{clients}: no client {name!r}{did_you_mean(name, known)}; clients are: {names}"
         )
     (clients / f"{name}{PUBLIC}").unlink()
-    click.echo(f"{name} may not connect any more")
+    say(f"{name} may not connect any more")
 
 
 @keys.command("list")
@@ -133,11 +134,9 @@ def list_keys(clients: Path) -> None:
             key = _read(clients / f"{name}{PUBLIC}")
         except ConfigError as error:
             key = f"left out: {error}"
-        click.echo(f"{name:<{width}}  {key}")
+        say(f"{name:<{width}}  {key}")
     if not names:
-        click.echo(
-            f"{clients}: nobody may connect; add a client: auricle keys allow FILE", err=True
-        )
+        say(f"{clients}: nobody may connect; add a client: auricle keys allow FILE", err=True)
 
 
 def _names(clients: Path) -> list[str]:

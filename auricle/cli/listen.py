@@ -8,6 +8,7 @@ import threading
 import click
 
 from auricle.cli.options import key_options
+from auricle.cli.output import say
 
 
 @click.command(
@@ -71,7 +72,7 @@ def listen(
     from auricle.wire.messages import Error
 
     def report_waiting(trouble: str | None) -> None:
-        click.echo(f"waiting for {address}" + (f": {trouble}" if trouble else ""), err=True)
+        say(f"waiting for {address}" + (f": {trouble}" if trouble else ""), err=True)
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -88,7 +89,7 @@ def listen(
             waiting=report_waiting,
         )
         for line in summary(view, latencies, subscriber.losses.total):
-            click.echo(line, err=as_json)
+            say(line, err=as_json)
         if last is None and not stop.is_set():
             why = subscriber.trouble or "is an engine running there?"
             raise WireError(f"{address}: no message received; {why}")

@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
+from auricle.cli.output import words
 from auricle.cli.views import LatencyTable, PlainView, View, describe, remarks, totals
 from auricle.wire.messages import Array, End, Error, Heartbeat, Message, Prediction
 
@@ -66,7 +66,10 @@ class LiveView:
         self._live.stop()
 
     def _picture(self) -> RenderableType:
-        log, footer = Text("\n".join(self._log), style="yellow"), Text(self._footer(), style="dim")
+        log, footer = (
+            words("\n".join(self._log), style="yellow"),
+            words(self._footer(), style="dim"),
+        )
         if len(self._predictions) > MOST_PANELS:
             return Group(self._lines(), log, footer)
         panels = [self._panel(name, each) for name, each in self._predictions.items()]
@@ -76,9 +79,9 @@ class LiveView:
         place = f"{prediction.start:.2f} to {prediction.end:.2f} s  {remarks(prediction)}".rstrip()
         return Panel(
             _bars(prediction),
-            title=Text(name),
+            title=words(name),
             title_align="left",
-            subtitle=Text(place),
+            subtitle=words(place),
             subtitle_align="right",
             style=self._style(prediction),
         )
@@ -92,8 +95,10 @@ class LiveView:
         for name in sorted(list(self._predictions)[-MOST_LINES:]):
             prediction = self._predictions[name]
             labels = [f"{label} {value:.2f}" for label, value in prediction.activations[:4]]
-            words = Text("  ".join([*labels, remarks(prediction)]))
-            table.add_row(Text(name), f"{prediction.end:.1f}", words, style=self._style(prediction))
+            strongest = words("  ".join([*labels, remarks(prediction)]))
+            table.add_row(
+                words(name), f"{prediction.end:.1f}", strongest, style=self._style(prediction)
+            )
         if (hidden := len(self._predictions) - MOST_LINES) > 0:
             table.caption = f"and {hidden} more"
         return table
@@ -121,7 +126,7 @@ def _bars(prediction: Prediction) -> RenderableType:
     table.add_column(width=50)
     for label, activation in prediction.activations[:10]:
         bar = ProgressBar(total=1, completed=activation, width=50)
-        table.add_row(Text(label), f"{activation:.2f}", bar)
+        table.add_row(words(label), f"{activation:.2f}", bar)
     return table
 
 

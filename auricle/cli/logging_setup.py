@@ -6,6 +6,9 @@ import json
 import logging
 import sys
 
+from auricle.cli.output import LAYOUT
+from auricle.errors import escaped
+
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -22,6 +25,14 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             content["trace"] = self.formatException(record.exc_info)
         return json.dumps(content)
+
+
+class PlainRecord(logging.LogRecord):
+    """A line of the log, escaped as `say` does."""
+
+    def getMessage(self) -> str:  # noqa: N802
+        """The message with its arguments filled in."""
+        return escaped(super().getMessage(), LAYOUT)
 
 
 def set_up(debug: bool, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auricle.cli.output import say
 from auricle.errors import FAILED
 
 if TYPE_CHECKING:
@@ -47,20 +48,18 @@ def list_models(published: bool, as_json: bool) -> None:
     entries = available(published)
     if as_json:
         values = [dict(zip(LISTED, attrgetter(*LISTED)(entry), strict=True)) for entry in entries]
-        click.echo(json.dumps(values))
+        say(json.dumps(values))
         return
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
         size, licence = f"{entry.size_bytes / 1e6:.1f} MB", _short(entry.licence)
-        click.echo(
-            f"{entry.name:<{width}} {entry.state:<10} {size:>8}  {licence:<15} {entry.description}"
-        )
+        say(f"{entry.name:<{width}} {entry.state:<10} {size:>8}  {licence:<15} {entry.description}")
     for licence in sorted(
         {entry.licence for entry in entries if entry.licence != _short(entry.licence)}
     ):
-        click.echo(f"\n{licence}")
+        say(f"\n{licence}")
     if not published:
-        click.echo(
+        say(
             f"\n{len(PUBLISHED)} more models can be downloaded from Essentia's site: "
             "auricle models list --all"
         )
@@ -86,8 +85,8 @@ def pull(names: tuple[str, ...], sha256: str | None) -> None:
     if sha256 and len(names) > 1:
         raise click.UsageError("--sha256 is the hash of one model; give one name.")
     for name in names:
-        folder = pulling.pull(name, lambda line: click.echo(line, err=True), sha256)
-        click.echo(f"{name}: {folder}")
+        folder = pulling.pull(name, lambda line: say(line, err=True), sha256)
+        say(f"{name}: {folder}")
 
 
 @models.command()
@@ -103,7 +102,7 @@ def info(name: str, as_json: bool) -> None:
 
     card = registry.info(name)
     if as_json:
-        click.echo(card.model_dump_json(by_alias=True, exclude_none=True, indent=2))
+        say(card.model_dump_json(by_alias=True, exclude_none=True, indent=2))
         return
     rows = {
         "name": f"{card.name} {card.version}",
@@ -121,7 +120,7 @@ def info(name: str, as_json: bool) -> None:
     }
     for title, value in rows.items():
         if value:
-            click.echo(f"{title:<8} {value}")
+            say(f"{title:<8} {value}")
 
 
 def _input_of(card: Card) -> str:
@@ -159,11 +158,9 @@ def verify(name: str | None) -> None:
 
     verdicts = registry.verify(name)
     if not verdicts:
-        click.echo(
-            "no models are installed; auricle models list shows which can be downloaded", err=True
-        )
+        say("no models are installed; auricle models list shows which can be downloaded", err=True)
     for verdict in verdicts:
-        click.echo(f"{verdict.name}: {verdict.problem or 'ok'}", err=verdict.problem is not None)
+        say(f"{verdict.name}: {verdict.problem or 'ok'}", err=verdict.problem is not None)
     sys.exit(FAILED if any(verdict.problem for verdict in verdicts) else 0)
 
 
@@ -257,8 +254,8 @@ def export(
         program=program,
         try_on=try_on,
         licence=licence,
-        progress=lambda line: click.echo(line, err=True),
+        progress=lambda line: say(line, err=True),
     )
-    click.echo(f"{card.name}: {folder}")
+    say(f"{card.name}: {folder}")
     if card.deviation is not None:
-        click.echo(str(card.deviation))
+        say(str(card.deviation))

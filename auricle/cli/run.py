@@ -12,6 +12,7 @@ import click
 
 from auricle.cli.graph_names import find_graph
 from auricle.cli.logs import StateLog, log_to_stderr
+from auricle.cli.output import say
 from auricle.cli.signals import catch_interrupts
 from auricle.errors import AuricleError
 from auricle.settings import parse_settings
@@ -75,6 +76,7 @@ def run(
     """
     path = find_graph(graph)
     _say_on_terminal(f"loading {graph}")  # the first time, Python compiles for some seconds
+    from auricle.service.descriptors import raise_limit
     from auricle.service.overrides import load_graph
     from auricle.service.service import Service
 
@@ -85,6 +87,7 @@ def run(
     # A worker that returns from inference must not wait for another thread's Python code for 5 ms,
     # Python's default.
     sys.setswitchinterval(SWITCH_S)
+    raise_limit()
     many = file.streams is not None
     service = Service(file, path.parent, changed=StateLog(endings=many))
     stop = catch_interrupts()
@@ -107,7 +110,7 @@ def run(
 def _say_on_terminal(line: str) -> None:
     """Say what takes a while, to whoever looks at a screen that is otherwise empty."""
     if sys.stderr.isatty() and not click.get_current_context().find_root().params.get("log_json"):
-        click.echo(f"{line} ...", err=True)
+        say(f"{line} ...", err=True)
 
 
 def _what_is_opened(file: GraphFile) -> str:
@@ -153,7 +156,7 @@ def _say(line: str) -> None:
     if click.get_current_context().find_root().params.get("log_json"):
         log.info("%s", line)
     else:
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 def _show(service: Service, stop: threading.Event, duration: float | None, many: bool) -> None:
@@ -173,7 +176,7 @@ def _show(service: Service, stop: threading.Event, duration: float | None, many:
             over=lambda: service.wait(0),
         )
     for line in summary(view, latencies, subscriber.losses.total):
-        click.echo(line)
+        say(line)
 
 
 def _wait(service: Service, stop: threading.Event, duration: float | None) -> None:

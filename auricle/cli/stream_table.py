@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from auricle.cli.output import words
+
 STYLES = {"running": "green", "waiting": "yellow", "failed": "red"}
 """Colours of states; all others have none."""
 
@@ -17,7 +19,6 @@ def print_streams(streams: Mapping[str, Mapping[str, Any]]) -> None:
     """
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("STREAM", no_wrap=True)
@@ -29,11 +30,11 @@ def print_streams(streams: Mapping[str, Mapping[str, Any]]) -> None:
         state = str(stream.get("state"))
         counts = ", ".join(f"{reason} {n}" for reason, n in stream.get("counts", {}).items())
         table.add_row(
-            Text(name),
-            Text(state, style=STYLES.get(state, "")),
+            words(name),
+            words(state, STYLES.get(state, "")),
             _format_duration(float(stream.get("seconds", 0))),
-            Text(counts),
-            Text(stream.get("error") or ""),
+            words(counts),
+            words(stream.get("error") or ""),
         )
     console = Console()
     console.print(table if streams else "no streams")

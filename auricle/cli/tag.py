@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auricle.cli.output import say
 from auricle.errors import FAILED, INCOMPLETE, ConfigError
 from auricle.models import DEFAULT_MODEL
 
@@ -144,7 +145,7 @@ def tag(
     with store or contextlib.nullcontext(), output:
         code = _tag_all(files, options, jobs, output, store)
     if store is not None:
-        click.echo(store.describe(), err=True)
+        say(store.describe(), err=True)
     sys.exit(code)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import click
-
+from auricle.cli.output import say, words
 from auricle.cli.tag_work import Watcher
+from auricle.errors import escaped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -99,7 +99,7 @@ class TagOutput(Watcher):
     def begin(self, file: Path, duration_s: float | None) -> None:
         self._files.duration_s, self._files.decoded_s = duration_s, 0.0
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=file.name[:NAME_WIDTH])
+            self._progress.update(self._task, description=escaped(file.name)[:NAME_WIDTH])
 
     def advance(self, decoded_s: float) -> None:
         self._files.decoded_s = decoded_s
@@ -172,16 +172,16 @@ class TagOutput(Watcher):
     def say(self, line: str) -> None:
         """Print a line on standard error."""
         if self._progress is not None:
-            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._progress.console.print(words(line), soft_wrap=True)
         else:
-            click.echo(line, err=True)
+            say(line, err=True)
 
     def _print(self, text: str) -> None:
         """Print a line on standard output; a bar on the same terminal stays below it."""
         if self._progress is not None and sys.stdout.isatty():
-            self._progress.console.print(text, markup=False, highlight=False)
+            self._progress.console.print(words(text))
         else:
-            click.echo(text)
+            say(text)
 
 
 class _Files:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
+from auricle.cli.output import say
 from auricle.wire.histogram import Histogram
 from auricle.wire.messages import (
     Array,
@@ -117,7 +118,7 @@ class JsonView:
         pass
 
     def _line(self, content: Any) -> None:
-        _print(self._encode(content).decode())
+        say(self._encode(content).decode())
 
 
 class PlainView:
@@ -127,9 +128,9 @@ class PlainView:
 
     def show(self, message: Message, lost: Mapping[str, int]) -> None:
         for topic, count in lost.items():
-            _print(f"{topic}: {count} messages lost")
+            say(f"{topic}: {count} messages lost")
         if not isinstance(message, Heartbeat):
-            _print(f"{message.topic}  {describe(message)}")
+            say(f"{message.topic}  {describe(message)}")
 
     def tick(self, silent_s: float, trouble: str | None) -> None:
         pass
@@ -181,8 +182,3 @@ def remarks(message: Computed) -> str:
     """The flags of a result, and its rung on the overload ladder unless that is 0."""
     rung = [f"rung {message.rung}"] if message.rung else []
     return " ".join(f"[{flag}]" for flag in [*message.flags, *rung])
-
-
-def _print(text: str) -> None:
-    # Flushed, so that messages arrive live at the other end of a pipe.
-    print(text, flush=True)

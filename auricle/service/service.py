@@ -16,6 +16,7 @@ from auricle.engine.run import Run, State
 from auricle.engine.scheduler import LiveScheduler, usable_cores
 from auricle.errors import ConfigError
 from auricle.service.control import Control
+from auricle.service.descriptors import check_descriptors
 from auricle.service.graph_file import GraphFile
 from auricle.service.restart import policy_of
 from auricle.service.stream_list import StreamList, StreamSpec
@@ -85,6 +86,7 @@ class Service:
             opened=self._note,
             outlet=self.server,
             ladder=ladder,
+            admit=check_descriptors,
         )
         template = StreamTemplate(file, folder)
         self.streams = Streams(

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import UNSET, Struct
 from numpy.typing import NDArray
 
-from auricle.errors import WireError, one_line
+from auricle.errors import WireError, one_line, shortened
 from auricle.names import NAME
 from auricle.wire.messages import BY_NAME, ENGINE, TYPES, VERSION, Array, Message
 
@@ -27,9 +27,6 @@ MAX_MESSAGE: Final = 1 << 20
 
 MAX_BLOCK: Final = 16 << 20
 """Most bytes of a block of samples or of an array."""
-
-LONGEST_SHOWN: Final = 80
-"""Most characters of a value that an error message shows."""
 
 DTYPES: Final = ("float32", "float64", "int16", "int32", "int64", "uint8")
 """Types of the values that an array may have."""
@@ -259,9 +256,3 @@ def _values(header: Array, raw: bytes) -> NDArray[Any]:
     except (ValueError, OverflowError):
         what = f"{header.dtype} and shape {list(header.shape)}"
         raise WireError(f"{header.topic}: {len(raw)} bytes do not fill {what}") from None
-
-
-def shortened(value: object) -> str:
-    """A value as error messages show it, cut after `LONGEST_SHOWN` characters."""
-    text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from auricle.errors import WireError, one_line
-from auricle.wire.codec import shortened
+from auricle.errors import WireError, one_line, shortened
 
 Handler = Callable[..., Any]
 """Function that answers a command; its parameters are the arguments of the command, by name."""

@@ -5,22 +5,27 @@ A slow command therefore delays no message.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import logging
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import zmq
 
-from auricle.errors import WireError, one_line
-from auricle.wire.codec import decode_map, encode_map, shortened
+from auricle.errors import WireError, one_line, shortened
+from auricle.wire.codec import decode_map, encode_map
 from auricle.wire.commands import Command
 from auricle.wire.token import Token
 
 LONGEST_ERROR = 1000
 """Most characters of an error in an answer."""
+
+PAUSE_S = 1.0
+"""Seconds after a failure of the system, such as too little memory, before the next try."""
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +55,33 @@ class Responder(threading.Thread):
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wake_reader, zmq.POLLIN)
-        while self._wake_reader.fileno() not in (ready := dict(poller.poll())):
-            if self._socket in ready:
-                self._socket.send(self._answer(self._socket.recv_multipart()))
-        self._socket.close()
-        self._wake_reader.close()
+        try:
+            while self._wake_reader.fileno() not in (ready := self._poll(poller)):
+                if self._socket in ready:
+                    self._serve()
+        finally:
+            self._socket.close()
+            self._wake_reader.close()
+
+    def _poll(self, poller: zmq.Poller) -> dict[Any, int]:
+        """The sockets with something to read; none, after a pause, if the system fails."""
+        try:
+            return dict(poller.poll())
+        except zmq.ContextTerminated:
+            raise
+        except (OSError, MemoryError, zmq.ZMQError):
+            log.exception("the control socket cannot be read; it is tried again")
+            time.sleep(PAUSE_S)
+            return {}
+
+    def _serve(self) -> None:
+        """Answer a request; whatever fails, the next one is answered."""
+        try:
+            self._socket.send(self._answer(self._socket.recv_multipart()))
+        except Exception:
+            log.exception("a request could not be answered")
+            with contextlib.suppress(zmq.ZMQError):  # or no request would be read any more
+                self._socket.send(encode_map({"ok": False, "error": "the answer failed"}))
 
     def stop(self, timeout_s: float) -> bool:
         """Finish the current request, close the socket and end the thread; from another thread.
@@ -75,9 +102,7 @@ class Responder(threading.Thread):
             return encode_map({"ok": True, "result": self._obey(frames)})
         except Exception as error:  # a command that fails must not end the others
             log.debug("a request failed", exc_info=True)
-            text = one_line(error)[:LONGEST_ERROR]
-            # File names in the message may hold surrogates, which cannot be encoded.
-            return encode_map({"ok": False, "error": text.encode(errors="replace").decode()})
+            return encode_map({"ok": False, "error": one_line(error)[:LONGEST_ERROR]})
 
     def _obey(self, frames: list[bytes]) -> Any:
         if len(frames) != 1:

@@ -32,7 +32,7 @@ from auricle.wire.codec import MAX_MESSAGE
 from auricle.wire.commands import Command, Handler
 from auricle.wire.histogram import Latencies
 from auricle.wire.messages import Array, Computed, Heartbeat, Message, Percentiles, Prediction
-from auricle.wire.responder import Responder
+from auricle.wire.responder import PAUSE_S, Responder
 from auricle.wire.security import Guard, refuse_old_peers
 from auricle.wire.settings import ServerSettings, WireSpec
 from auricle.wire.token import Token, make_token, remove_token
@@ -134,6 +134,8 @@ class Server:
         self._responder: Responder | None = None
         self._token: Token | None = None
         self._thread: threading.Thread | None = None
+        # Of the thread that sends: monotonic times of its start and of the next heartbeat, in s.
+        self._began = self._next_beat = 0.0
         # Set once, by `stop`, before it wakes the thread that sends, which reads it.
         self._stopping = False
 
@@ -296,23 +298,35 @@ class Server:
         poller.register(self._wake_reader, zmq.POLLIN)
         for channel in self._channels.values():
             poller.register(channel.socket, zmq.POLLIN)
-        began = beat = time.monotonic()
+        self._began = self._next_beat = time.monotonic()
         stopping = False
         while not stopping:
             # Read before the outbox is taken, so that everything queued before `stop` is sent.
             stopping = self._stopping
-            self._send_all()
-            now = time.monotonic()
-            if now >= beat or stopping:
-                self._beat(now - began)
-                beat = max(beat + self._settings.heartbeat_s, now)
-            wait_s = min([beat - now, *(each.repeat(now) for each in self._channels.values())])
-            ready = dict(poller.poll(0 if stopping else max(0, math.ceil(wait_s * 1000))))
-            if self._wake_reader.fileno() in ready:
-                self._wake_reader.recv(4096)
-            for channel in self._channels.values():
-                if channel.socket in ready:
-                    channel.read_subscriptions()
+            try:
+                self._serve_once(poller, stopping)
+            except zmq.ContextTerminated:
+                raise
+            except Exception:  # of the system, such as too little memory: the next round may do
+                log.exception("publishing failed, and is tried again")
+                time.sleep(PAUSE_S)
+
+    def _serve_once(self, poller: zmq.Poller, stopping: bool) -> None:
+        """Send what waits and beat if it is time; then wait until there is something to do."""
+        self._send_all()
+        now = time.monotonic()
+        if now >= self._next_beat or stopping:
+            self._next_beat = max(self._next_beat + self._settings.heartbeat_s, now)
+            self._beat(now - self._began)
+        wait_s = min(
+            [self._next_beat - now, *(each.repeat(now) for each in self._channels.values())]
+        )
+        ready = dict(poller.poll(0 if stopping else max(0, math.ceil(wait_s * 1000))))
+        if self._wake_reader.fileno() in ready:
+            self._wake_reader.recv(4096)
+        for channel in self._channels.values():
+            if channel.socket in ready:
+                channel.read_subscriptions()
 
     def _send_all(self) -> None:
         with self._lock:

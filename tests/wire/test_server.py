@@ -462,6 +462,32 @@ def test_commands_are_answered(start: Start) -> None:
     assert answer == {"v": VERSION, "ok": True, "result": {"sum": 3}}
 
 
+def test_a_failure_of_the_system_ends_neither_thread(
+    start: Start, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too little memory, for instance: what comes next is answered and published again."""
+    failures = {"answer": 2, "beat": 2}
+
+    def fail(what: str) -> None:
+        failures[what] -= 1
+        if failures[what] >= 0:
+            raise MemoryError
+
+    for module in ("server", "responder"):
+        monkeypatch.setattr(f"auricle.wire.{module}.PAUSE_S", 0.0)
+    server = start(control=ANY)
+    assert server._responder is not None
+    answer, beat = server._responder._answer, server._beat
+    monkeypatch.setattr(server._responder, "_answer", lambda f: (fail("answer"), answer(f))[1])
+    monkeypatch.setattr(server, "_beat", lambda s: (fail("beat"), beat(s))[1])
+    server.handle("one", lambda: 1)
+    answers = [ask(server.addresses["control"], encode_map({"command": "one"})) for _ in range(3)]
+    assert [each["ok"] for each in answers] == [False, False, True]
+    assert listen(server.addresses["publish"]).next_heartbeat()
+    while failures["beat"] > 0:
+        listen(server.addresses["publish"]).next_heartbeat()
+
+
 def refuse(why: str = "not\n  today") -> None:
     raise WireError(why)
 
@@ -488,7 +514,7 @@ def msgpack(**content: Any) -> bytes:
         ([encode_map({"command": "refuse"})], "not today"),
         ([encode_map({"command": "object"})], "cannot be encoded"),
         ([encode_map({"command": "x" * 1_000_000})], "no command 'xxx"),
-        ([encode_map({"command": "surrogate"})], "no file a?b"),
+        ([encode_map({"command": "surrogate"})], r"no file a\udcffb"),
         ([msgpack(v=1, command="add", a=1)], "schema version v=1; this program reads 2"),
         ([msgpack(v=3, command="add", a=1)], "schema version v=3; this program reads 2"),
     ],
