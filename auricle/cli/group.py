@@ -92,7 +92,7 @@ class LazyGroup(Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = escaped(error.message, LAYOUT)
+            error.message = escaped(error.message, LAYOUT)  # type: ignore[misc]
             raise
         except (click.exceptions.Exit, click.Abort, SystemExit):
             raise

@@ -478,8 +478,17 @@ def test_a_failure_of_the_system_ends_neither_thread(
     server = start(control=ANY)
     assert server._responder is not None
     answer, beat = server._responder._answer, server._beat
-    monkeypatch.setattr(server._responder, "_answer", lambda f: (fail("answer"), answer(f))[1])
-    monkeypatch.setattr(server, "_beat", lambda s: (fail("beat"), beat(s))[1])
+
+    def failing_answer(frames: list[bytes]) -> bytes:
+        fail("answer")
+        return answer(frames)
+
+    def failing_beat(uptime_s: float) -> None:
+        fail("beat")
+        beat(uptime_s)
+
+    monkeypatch.setattr(server._responder, "_answer", failing_answer)
+    monkeypatch.setattr(server, "_beat", failing_beat)
     server.handle("one", lambda: 1)
     answers = [ask(server.addresses["control"], encode_map({"command": "one"})) for _ in range(3)]
     assert [each["ok"] for each in answers] == [False, False, True]
