@@ -22,12 +22,21 @@ BUCKETS = 900
 BUCKETS_NEEDED = 10
 """Seconds of observations before a drift is reported at all."""
 
+BUCKETS_TRUSTED = 60
+"""Seconds of observations after which they say better than those before an outage when samples are
+due: fewer would let every outage move that a little further."""
 
 DRIFT_EVERY = 30
 """Seconds for which an estimate of the drift is kept."""
 
 MOST_JUMPS = 100
 """Most places left out that are remembered; only recent tokens are asked for."""
+
+LARGEST_ERROR_PPM = 10.0
+"""Standard error of a drift above which it is unknown."""
+
+LARGEST_DRIFT_PPM = 1000.0
+"""Drift beyond what any clock has: the source is not one that keeps time."""
 
 
 class SourceClock:
@@ -46,14 +55,16 @@ class SourceClock:
         # Written by `observe` alone. What belongs together is one tuple, replaced as a whole, so
         # that another thread sees the old one or the new one; `_noted` counts a row of
         # `_promptest` only once it is filled.
+        self._begun_ns: int | None = None
         self._anchor: tuple[int, int, int] | None = None
         # Where samples were left out: seconds of the stream, and all samples left out until then.
         self._jumps: tuple[tuple[Fraction, int], ...] = ()
+        self._due_s: float | None = None  # least delay, as it was known before the last outage
         self._promptest = np.zeros((BUCKETS, 2))  # elapsed seconds and least delay, by bucket
         self._noted = 0
         self._bucket = (-1, 0.0, 0.0)
         # Written by any thread that asks. Two that ask together write the same estimate twice.
-        self._drift: tuple[int, float] | None = None
+        self._drift: tuple[int, float | None] | None = None
 
     def sample_at(self, seconds: Fraction, end: bool = False) -> int:
         """Index of the sample at `seconds` of the stream, rounded to the nearest.
@@ -85,6 +96,18 @@ class SourceClock:
         number = (bisect.bisect_left if end else bisect.bisect_right)(places, seconds)
         return jumps[number - 1][1] if number else 0
 
+    def begin(self, monotonic_ns: int) -> None:
+        """Note that nothing had arrived before `monotonic_ns`, even if more arrives at first."""
+        self._begun_ns = monotonic_ns
+
+    def forget(self) -> None:
+        """Forget what was observed: there was an outage, and later samples have another delay.
+
+        Times are extrapolated from the last observation until the next.
+        """
+        self._due_s = self.least_delay_s
+        self._noted, self._bucket, self._drift = 0, (-1, 0.0, 0.0), None
+
     def observe(self, sample: int, monotonic_ns: int) -> None:
         """Note that all samples before index `sample` had arrived at `monotonic_ns`."""
         self._anchor = (sample, monotonic_ns, time.time_ns() - time.monotonic_ns())
@@ -103,23 +126,27 @@ class SourceClock:
     def monotonic_ns(self, sample: int) -> int:
         """Monotonic time, ns, at which `sample` had arrived.
 
-        Extrapolated from the latest observation at the nominal rate; the present time if nothing
-        has been observed.
+        Extrapolated from the latest observation at the nominal rate, but not to before the
+        beginning; the beginning, or else the present time, if nothing has been observed.
         """
         if self._anchor is None:
-            return time.monotonic_ns()
+            return time.monotonic_ns() if self._begun_ns is None else self._begun_ns
         observed, at_ns, _ = self._anchor
-        return at_ns + (sample - observed) * 1_000_000_000 // self.sample_rate
+        arrived_ns = at_ns + (sample - observed) * 1_000_000_000 // self.sample_rate
+        return arrived_ns if self._begun_ns is None else max(arrived_ns, self._begun_ns)
 
-    def expected_sample(self, monotonic_ns: int) -> int:
-        """Index of the sample due at a monotonic time in ns.
+    @property
+    def least_delay_s(self) -> float | None:
+        """Monotonic time at which the source began, judged by its promptest sample, in seconds.
 
-        Judged by the promptest arrival of the last `BUCKETS` seconds.
+        A sample is due this long after it was reached, counted in seconds of the source; that is
+        the moment at which it would have arrived without any delay. Judged by the last `BUCKETS`
+        seconds, or by those before an outage until enough is known since; None if nothing is.
         """
-        if self._anchor is None:
-            return self.first_sample
-        least_s = float(self._known()[:, 1].min(initial=self._bucket[2]))
-        return self.first_sample + int((monotonic_ns / 1e9 - least_s) * self.sample_rate)
+        if self._due_s is not None and self._noted < BUCKETS_TRUSTED:
+            return self._due_s
+        number, _, least_s = self._bucket
+        return float(self._known()[:, 1].min(initial=least_s)) if number >= 0 else None
 
     def utc_ns(self, sample: int) -> int:
         """UTC at which `sample` had arrived, ns since 1970.
@@ -133,23 +160,30 @@ class SourceClock:
     def drift_ppm(self) -> float | None:
         """How much faster than its nominal rate the source runs, ppm; None while unknown.
 
-        The slope of the least delays of up to `BUCKETS` seconds, estimated again only every
-        `DRIFT_EVERY` seconds of the source, since every heartbeat asks for it on every stream.
+        The slope of the least delays of up to `BUCKETS` seconds since the last outage. It is
+        unknown while their scatter allows another one, and for a source that does not keep time.
+        Estimated again only every `DRIFT_EVERY` seconds of the source, since every heartbeat asks
+        for it on every stream.
         """
         number = self._bucket[0]
-        if self._drift is None or number - self._drift[0] >= DRIFT_EVERY:
-            estimate = self._estimate()
-            if estimate is None:
-                return None
-            self._drift = (number, estimate)
-        return self._drift[1]
+        if self._noted < BUCKETS_NEEDED:
+            return None
+        drift = self._drift  # the thread that observes may forget it
+        if drift is None or number - drift[0] >= DRIFT_EVERY:
+            self._drift = drift = (number, self._estimate())
+        return drift[1]
 
     def _estimate(self) -> float | None:
-        known = self._known()
-        if len(known) < BUCKETS_NEEDED:
+        at_s, delay_s = self._known().T
+        if len(at_s) < BUCKETS_NEEDED:
             return None
-        at_s, delay_s = known.T
-        slope = float(np.polyfit(at_s - at_s[0], delay_s - delay_s[0], 1)[0])
+        away_s = at_s - at_s.mean()
+        spread = float((away_s**2).sum())
+        slope = float((away_s * delay_s).sum()) / spread
+        scatter = delay_s - delay_s.mean() - slope * away_s
+        error = float(np.sqrt((scatter**2).sum() / (len(at_s) - 2) / spread))
+        if 1e6 * error > LARGEST_ERROR_PPM or 1e6 * abs(slope) > LARGEST_DRIFT_PPM:
+            return None
         return -1e6 * slope / (1 + slope)
 
     def _known(self) -> NDArray[np.float64]:

@@ -6,7 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from auricle.engine.backoff import USUAL, Backoff
 from auricle.engine.overload import Member
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Why a live source gives nothing at present, although its run goes on.
+
+    Attributes:
+        reason: One line that names the source.
+        retry_at: UTC of the next try, in seconds; None if the source can only be waited for.
+    """
+
+    reason: str
+    retry_at: float | None = None
 
 
 class Outlet(Protocol):
@@ -26,6 +40,10 @@ def _wake_nobody() -> None:
     """Offline, whoever runs the graph calls its nodes until all have finished."""
 
 
+def _report_to_nobody(outage: Outage | None) -> None:
+    """Offline, nobody looks at a source while it is waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a run shares with its nodes; set before `start`. The default is that of an offline run.
@@ -37,6 +55,9 @@ class Context:
             leaves none out.
         wake: Function to call, on any thread, when there is something new for a node to process.
         outlet: Destination of messages; None where nobody listens.
+        report_outage: Function to call, on any thread, when a live source has to wait for audio,
+            whenever the reason or the time of the next try changes, and with None once audio flows.
+        backoff: Pauses of a source between its tries.
     """
 
     stream: str = ""
@@ -44,6 +65,8 @@ class Context:
     place: Member | None = None
     wake: Callable[[], None] = _wake_nobody
     outlet: Outlet | None = None
+    report_outage: Callable[[Outage | None], None] = _report_to_nobody
+    backoff: Backoff = USUAL
 
 
 OFFLINE = Context()

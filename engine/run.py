@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any
 
-from auricle.engine.context import OFFLINE, Context
+from auricle.engine.context import OFFLINE, Context, Outage
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node, Source, Status
 from auricle.errors import AuricleError, NodeError, one_line_with_type
@@ -40,6 +40,8 @@ class Run:
         ending: State that the run will have once it is closed, set as soon as nothing else is left
             to do; None before.
         error: Error that stopped the run; None unless `ending` is FAILED.
+        outage: What its live source waits for; None while audio flows. Set by whoever made the
+            context, on the source's thread.
         spent_ns: Time in `process`, ns by node.
     """
 
@@ -53,6 +55,7 @@ class Run:
         self.state = State.OPENING
         self.ending: State | None = None
         self.error: AuricleError | None = None
+        self.outage: Outage | None = None
         self.spent_ns = dict.fromkeys(graph.nodes, 0)  # its keys never change
         self._unfinished: list[Node] = []  # of the thread that runs the graph alone
         self._stopping = False  # set by any thread, never cleared; read before every pass

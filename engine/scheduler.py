@@ -20,10 +20,11 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from auricle.engine.context import Context, Outlet
+from auricle.engine.backoff import USUAL, Backoff
+from auricle.engine.context import Context, Outage, Outlet
 from auricle.engine.cpu_quota import cpu_quota
 from auricle.engine.graph import Graph
-from auricle.engine.overload import Ladder, Member
+from auricle.engine.overload import Ladder
 from auricle.engine.run import Run
 from auricle.errors import AuricleError
 
@@ -97,6 +98,8 @@ class LiveScheduler:
         outlet: Destination of the messages of all graphs; None where nobody listens.
         opened: Function called, on a thread of the scheduler, with each run whose nodes have been
             opened, before they are called for the first time.
+        outage: Function called, on the source's thread, with each run whose source has begun or
+            ceased to wait for audio, or waits for another reason; see `Run.outage`.
         ladder: Ladder that decides on the windows to leave out; a new one by default.
         admit: Function called before each run is opened, which fails with the `AuricleError` that
             this raises.
@@ -112,6 +115,7 @@ class LiveScheduler:
         ended: Callable[[Run], None] | None = None,
         outlet: Outlet | None = None,
         opened: Callable[[Run], None] | None = None,
+        outage: Callable[[Run], None] | None = None,
         ladder: Ladder | None = None,
         admit: Callable[[], None] | None = None,
     ) -> None:
@@ -119,6 +123,7 @@ class LiveScheduler:
         self.ladder = ladder or Ladder()
         self._ended = ended
         self._opened = opened
+        self._outage = outage
         self._outlet = outlet
         self._changed = threading.Condition()
         # Written under `_changed`. The list is replaced, never modified, so that any thread may
@@ -140,8 +145,12 @@ class LiveScheduler:
         """Number of worker threads."""
         return len(self._workers)
 
-    def add(self, graph: Graph) -> Run:
+    def add(self, graph: Graph, backoff: Backoff = USUAL) -> Run:
         """Run another graph, on the worker that has the fewest.
+
+        Args:
+            graph: Graph to run.
+            backoff: Pauses of its source between tries.
 
         Returns:
             The run, which is opened once the scheduler is started.
@@ -153,8 +162,14 @@ class LiveScheduler:
             if self._closing:
                 raise AuricleError("the engine is stopping")
             worker = min(self._workers, key=lambda each: each.owned)
-            place = self.ladder.join() if graph.live else None
-            task = _Task(graph, worker, place, self._outlet)
+            context = Context(
+                stream=graph.name,
+                live=graph.live,
+                place=self.ladder.join() if graph.live else None,
+                outlet=self._outlet,
+                backoff=backoff,
+            )
+            task = _Task(graph, worker, context, self._note_outage)
             worker.adopt()
             self._tasks = [*self._tasks, task]
             if self._started:
@@ -252,6 +267,9 @@ class LiveScheduler:
             self._balance()
             self._changed.notify_all()
 
+    def _note_outage(self, run: Run) -> None:
+        self._report(self._outage, run)
+
     def _report(self, listener: Callable[[Run], None] | None, run: Run) -> None:
         try:
             if listener is not None:
@@ -287,10 +305,15 @@ class _Task:
     """
 
     def __init__(
-        self, graph: Graph, worker: _Worker, place: Member | None, outlet: Outlet | None
+        self,
+        graph: Graph,
+        worker: _Worker,
+        context: Context,
+        outage_changed: Callable[[Run], None],
     ) -> None:
-        context = Context(graph.name, graph.live, place, self.queue, outlet)
+        context = replace(context, wake=self.queue, report_outage=self._report_outage)
         self.run = Run(graph, context)
+        self._outage_changed = outage_changed
         self.worker = worker
         self.move_to: _Worker | None = None
         self.open = False
@@ -305,6 +328,10 @@ class _Task:
     def queue(self) -> None:
         """Advance it as soon as the runs queued before it have been. Callable from any thread."""
         self.worker.queue(self)
+
+    def _report_outage(self, outage: Outage | None) -> None:
+        self.run.outage = outage
+        self._outage_changed(self.run)
 
 
 class _Worker:

@@ -37,10 +37,8 @@ class StateLog:
         match stream.state:
             case "waiting":
                 self._waiting.add(stream.name)
-                in_s = max(0.0, (stream.retry.at if stream.retry else 0.0) - time.time())
-                log.warning(
-                    "%s: %s; next try in %.1f s", stream.name, stream.error or "ended", in_s
-                )
+                reason = stream.error or "ended"
+                log.warning("%s: %s%s", stream.name, reason, _next_try(stream.retry_at))
             case "running" if stream.name in self._waiting:
                 self._waiting.discard(stream.name)
                 log.info("%s: running again", stream.name)
@@ -60,3 +58,8 @@ class StateLog:
 
         for text in list_warnings(stream.run):
             log.warning("%s: %s", stream.name, text)
+
+
+def _next_try(retry_at: float | None) -> str:
+    """When the next try is, for behind a reason; empty if there is none."""
+    return "" if retry_at is None else f"; next try in {max(0.0, retry_at - time.time()):.1f} s"

@@ -14,7 +14,7 @@ from auricle.cli.graph_names import find_graph
 from auricle.cli.logs import StateLog, log_to_stderr
 from auricle.cli.output import say
 from auricle.cli.signals import catch_interrupts
-from auricle.errors import AuricleError
+from auricle.errors import AuricleError, InputError
 from auricle.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -70,6 +70,9 @@ def run(
 ) -> None:
     """Run a graph until its inputs end or it is interrupted.
 
+    A URL that cannot be reached is waited for, with a line whenever it is tried, as is one whose
+    connection is lost. If it is still away when --duration is over, that is an error.
+
     GRAPH is a file, or the name of a graph that `auricle graph list` lists. Predictions and events
     are published at the addresses in the graph file: `auricle listen` shows them, and docs/wire.md
     describes how programs read them.
@@ -104,7 +107,7 @@ def run(
     if many:
         _fail_if_many_failed(service, stop)
     else:
-        _fail_if_failed(service)
+        _fail_if_failed(service, stop)
 
 
 def _say_on_terminal(line: str) -> None:
@@ -194,8 +197,12 @@ def _fail_if_many_failed(service: Service, stop: threading.Event) -> None:
         raise AuricleError(f"{failed} of {len(streams)} streams failed")
 
 
-def _fail_if_failed(service: Service) -> None:
-    """Print the warnings of the only stream, and raise its error."""
+def _fail_if_failed(service: Service, stop: threading.Event) -> None:
+    """Print the warnings of the only stream, and raise its error.
+
+    A source that was still waited for when the time was up is an error; when the user has
+    interrupted, it is not.
+    """
     from auricle.service.streams import list_warnings
 
     for stream in service.streams.all:
@@ -203,3 +210,5 @@ def _fail_if_failed(service: Service) -> None:
             _say(f"auricle: {warning}")
         if stream.error is not None:
             raise stream.error
+        if stream.run.outage is not None and not stop.is_set():
+            raise InputError(f"nothing to hear: {stream.run.outage.reason}")

@@ -9,7 +9,7 @@ from pydantic import Field
 from auricle.engine.graph import Graph
 from auricle.engine.node import Source
 from auricle.errors import ConfigError
-from auricle.service.stream_list import Form
+from auricle.service.form import Form
 
 
 class Allowed(Form):

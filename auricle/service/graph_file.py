@@ -15,8 +15,9 @@ from pydantic import Field, ValidationError, field_validator
 from auricle.errors import ConfigError, describe_invalid, one_line
 from auricle.names import NAME
 from auricle.service.allowed import Allowed
+from auricle.service.form import Form
 from auricle.service.restart import Restart
-from auricle.service.stream_list import Form, Streams
+from auricle.service.stream_list import Streams
 from auricle.wire.settings import CurveSpec, WireSpec
 
 

@@ -6,22 +6,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from auricle.engine.backoff import Backoff
 from auricle.engine.run import Run, State
 from auricle.errors import ConfigError
-from auricle.service.stream_list import Form
+from auricle.service.form import Form
 
 RestartWhen = Literal["never", "on-error", "always"]
-
-LONGEST_GROWTH = 60
-"""Most doublings of the pause: by then it has reached its longest, and more might overflow."""
-
 
 LONGEST_S = 86_400
 """Longest pause that may be asked for, in seconds: a day."""
 
 
 class RestartPolicy(Form):
-    """When a stream that has ended is started again, and after how long a pause."""
+    """When a stream that has ended is started again, and the pauses between all tries.
+
+    A source on a network that cannot be reached makes its tries within its stream, which does not
+    end; they have the same pauses.
+    """
 
     when: RestartWhen = Field(
         "never",
@@ -29,13 +30,14 @@ class RestartPolicy(Form):
         "also after the end of the input.",
     )
     first_pause_s: float = Field(
-        1.0, gt=0, le=LONGEST_S, description="Seconds before the first restart."
+        1.0, gt=0, le=LONGEST_S, description="Longest pause before the first try, in seconds."
     )
     longest_pause_s: float = Field(
         60.0,
         gt=0,
         le=LONGEST_S,
-        description="Longest pause in seconds; pauses double from try to try.",
+        description="Longest pause in seconds; pauses double from try to try, and chance cuts "
+        "each.",
     )
     good_after_s: float = Field(
         10.0,
@@ -60,16 +62,10 @@ class RestartPolicy(Form):
             return self.when != "never" and not isinstance(run.error, ConfigError)
         return run.state is State.FINISHED and self.when == "always"
 
-    def pause_s(self, tries: int, chance: float) -> float:
-        """Seconds to wait before the next try.
-
-        Args:
-            tries: Number of tries since the stream last ran well.
-            chance: Random number from 0 to 1, which spreads the restarts of streams that failed
-                together; 0 halves the pause.
-        """
-        longest = min(self.longest_pause_s, self.first_pause_s * 2.0 ** min(tries, LONGEST_GROWTH))
-        return longest * (1 + chance) / 2
+    @property
+    def backoff(self) -> Backoff:
+        """The pauses between tries."""
+        return Backoff(self.first_pause_s, self.longest_pause_s, self.good_after_s)
 
 
 # Discriminated by form, so that pydantic reports the errors of one branch of the union only.

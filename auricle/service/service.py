@@ -18,7 +18,6 @@ from auricle.errors import ConfigError
 from auricle.service.control import Control
 from auricle.service.descriptors import check_descriptors
 from auricle.service.graph_file import GraphFile
-from auricle.service.restart import policy_of
 from auricle.service.stream_list import StreamList, StreamSpec
 from auricle.service.streams import Stream, Streams, heard_s
 from auricle.service.supervisor import Supervisor
@@ -84,6 +83,7 @@ class Service:
             workers=file.workers or (1 if file.streams is None else usable_cores()),
             ended=self._note,
             opened=self._note,
+            outage=self._note,
             outlet=self.server,
             ladder=ladder,
             admit=check_descriptors,
@@ -92,9 +92,7 @@ class Service:
         self.streams = Streams(
             template, self._scheduler, changed=self._report, forgotten=self.server.forget
         )
-        self._supervisor = Supervisor(
-            self.streams, policy_of(file.restart), after or self._timers.after
-        )
+        self._supervisor = Supervisor(self.streams, after or self._timers.after)
         self.control = Control(template, self.streams, self.server)
         self._add_streams(template.specs, from_list=isinstance(file.streams, StreamList))
 
@@ -219,7 +217,7 @@ class Service:
                 state=stream.state,
                 since=stream.since,
                 error=str(stream.error) if stream.error else None,
-                retry_at=stream.retry.at if stream.retry else None,
+                retry_at=stream.retry_at,
             )
         )
 

@@ -7,24 +7,18 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from auricle.errors import ConfigError, describe_invalid
 from auricle.names import NAME
+from auricle.service.form import Form
+from auricle.service.restart import Restart
 
 LONGEST_STEM = 80
 """Most characters that the name of a stream takes from its source."""
 
 PLS_ENTRY = re.compile(r"File\d+\s*=\s*(.+)", re.IGNORECASE)
 """Line of a PLS file that has a source; its other lines are titles and lengths."""
-
-
-class Form(BaseModel):
-    """Base class of the parts of a graph file; they refuse unknown fields."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
-    )
 
 
 class StreamSpec(Form):
@@ -39,6 +33,9 @@ class StreamSpec(Form):
     )
     values: dict[str, Any] = Field(
         default_factory=dict, description="Parameters that differ from the graph's, by node.param."
+    )
+    restart: Restart | None = Field(
+        None, description="Policy for starting it again, if it differs from the graph's."
     )
 
 

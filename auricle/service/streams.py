@@ -13,31 +13,20 @@ from auricle.engine.node import Source
 from auricle.engine.run import Run, State
 from auricle.engine.scheduler import LiveScheduler
 from auricle.errors import AuricleError, ConfigError, did_you_mean
+from auricle.service.restart import RestartPolicy
 from auricle.service.stream_list import StreamSpec
 from auricle.service.template import StreamTemplate
 from auricle.service.timers import Cancel
 
 WAITING = "waiting"
-"""State of a stream that waits for its restart; all other states are those of its run."""
+"""State of a stream that waits for its source or for its restart; all other states are those of its
+run."""
 
 OVER = {State.FINISHED.value, State.FAILED.value, State.STOPPED.value}
 """States of streams that have ended for good."""
 
 SHOWN_NAMES = 10
 """Most names that an error message lists."""
-
-
-@dataclass(frozen=True)
-class Retry:
-    """The scheduled restart of a stream that is waiting.
-
-    Attributes:
-        at: UTC of the restart, in seconds.
-        cancel: Function that cancels it.
-    """
-
-    at: float
-    cancel: Cancel
 
 
 @dataclass(eq=False)
@@ -50,10 +39,12 @@ class Stream:
     Attributes:
         spec: Specification of the stream; None for the graph with its own source.
         run: Current run, or the last one.
+        policy: Policy for starting it again, and the pauses between tries.
         state: State last reported, that of the run or `waiting`.
         since: UTC at which it entered that state, in seconds.
         error: Reason why it failed or is waiting.
-        retry: Scheduled restart, while it is waiting.
+        retry_at: UTC of the next try in seconds, while it is waiting; None if it is waited for.
+        cancel_retry: Function that cancels the scheduled restart, if there is one.
         tries: Number of tries since it last ran well.
         wanted: Whether it may be started again when it ends; False once it was stopped.
         removed: Whether it is removed from the list when it ends.
@@ -61,10 +52,12 @@ class Stream:
 
     spec: StreamSpec | None
     run: Run
+    policy: RestartPolicy
     state: str = State.OPENING.value
     since: float = 0.0
     error: AuricleError | None = None
-    retry: Retry | None = None
+    retry_at: float | None = None
+    cancel_retry: Cancel | None = None
     tries: int = 0
     wanted: bool = True
     removed: bool = False
@@ -94,7 +87,7 @@ class Stream:
             "state": self.state,
             "since": self.since,
             "error": str(self.error) if self.error else None,
-            "retry_at": self.retry.at if self.retry else None,
+            "retry_at": self.retry_at,
             "seconds": heard_s(self.run),
             "counts": dict(counts),
             "drift_ppm": source.clock.drift_ppm,
@@ -180,7 +173,8 @@ class Streams:
                 self._template.check_command(graph)
             if before is not None:
                 self._scheduler.remove(before.run)
-            stream = Stream(spec, self._scheduler.add(graph))
+            policy = self._template.policy(spec)
+            stream = Stream(spec, self._scheduler.add(graph, policy.backoff), policy)
             self._table = {**self._table, stream.name: stream}
             self.report(stream, State.OPENING.value)
         return stream
@@ -192,12 +186,12 @@ class Streams:
             AuricleError: The graph can no longer be built, or the service is stopping.
         """
         with self.lock:
-            stream.retry = None
+            stream.cancel_retry = None
             nodes = stream.run.graph.order
             settings = {node.name: node.settings() for node in nodes if node.commands()}
             graph = self._template.build(stream.spec, settings)
             self._scheduler.remove(stream.run)
-            stream.run = self._scheduler.add(graph)
+            stream.run = self._scheduler.add(graph, stream.policy.backoff)
             self.report(stream, State.OPENING.value)
 
     def stop(self, name: str | None = None) -> list[str]:
@@ -245,16 +239,28 @@ class Streams:
             self._forgotten(stream.name)
             self._condition.notify_all()
 
-    def report(self, stream: Stream, state: str, error: AuricleError | None = None) -> None:
+    def report(
+        self,
+        stream: Stream,
+        state: str,
+        error: AuricleError | None = None,
+        retry_at: float | None = None,
+    ) -> None:
         """Set the state of a stream, and notify all that wait or listen.
 
         Args:
-            stream: Stream that has entered another state.
+            stream: Stream that has entered another state, or waits for another try.
             state: The new state.
             error: Reason for `failed` or `waiting`.
+            retry_at: UTC of the next try, in seconds.
         """
         with self.lock:
-            stream.state, stream.error, stream.since = state, error, self._utc()
+            before = (stream.state, str(stream.error), stream.retry_at)
+            if stream.since and before == (state, str(error), retry_at):
+                return
+            if state != stream.state or not stream.since:
+                stream.since = self._utc()
+            stream.state, stream.error, stream.retry_at = state, error, retry_at
             self._changed(stream)
             self._condition.notify_all()
 
@@ -288,9 +294,9 @@ class Streams:
 
     def _stop(self, stream: Stream) -> None:
         stream.wanted = False
-        if stream.retry is not None:
-            stream.retry.cancel()
-            stream.retry = None
+        if stream.cancel_retry is not None:
+            stream.cancel_retry()
+            stream.cancel_retry = None
             self.report(stream, State.STOPPED.value)
         elif not stream.over:
             self._scheduler.stop(stream.name)

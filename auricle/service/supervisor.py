@@ -9,9 +9,8 @@ from collections.abc import Callable
 from functools import partial
 
 from auricle.engine.run import Run, State
-from auricle.errors import AuricleError, one_line_with_type
-from auricle.service.restart import RestartPolicy
-from auricle.service.streams import WAITING, Retry, Stream, Streams, heard_s
+from auricle.errors import AuricleError, InputError, one_line_with_type
+from auricle.service.streams import OVER, WAITING, Stream, Streams, heard_s
 from auricle.service.timers import After
 
 log = logging.getLogger(__name__)
@@ -25,7 +24,6 @@ class Supervisor:
 
     Args:
         streams: Streams to supervise.
-        policy: Policy for starting streams again that have ended.
         after: Function that calls another one later.
         chance: Function that returns random numbers from 0 to 1, which spread the pauses.
         utc: Function that returns UTC in seconds.
@@ -34,47 +32,51 @@ class Supervisor:
     def __init__(
         self,
         streams: Streams,
-        policy: RestartPolicy,
         after: After,
         chance: Callable[[], float] = random.random,
         utc: Callable[[], float] = time.time,
     ) -> None:
         self._streams = streams
-        self._policy = policy
         self._after = after
         self._chance = chance
         self._utc = utc
 
     def note(self, run: Run) -> None:
-        """Report a run that has been opened or is over, and schedule its restart if wanted.
+        """Report the state of a run, and schedule its restart if it is over and that is wanted.
 
-        The scheduler calls this on its opener threads, without holding a lock, and for each run in
-        this order. A run that is no longer the current one of a stream is ignored.
+        The scheduler calls this without holding a lock: on its opener threads when the run has been
+        opened and when it is over, and on the thread of the source when that has to wait for audio
+        and when it is heard again. A run that is no longer the current one of a stream is ignored,
+        as is a source that is still waiting when its run is over.
         """
         with self._streams.lock:
             stream = self._streams.find(run)
-            if stream is None:
+            if stream is None or stream.state in OVER or stream.cancel_retry is not None:
                 return
-            if run.over and stream.wanted and self._policy.wants(run):
+            outage = run.outage
+            if run.over and stream.wanted and stream.policy.wants(run):
                 self._try_later(stream)
+            elif outage is not None and not run.over:
+                reason = InputError(outage.reason)
+                self._streams.report(stream, WAITING, reason, outage.retry_at)
             else:
                 self._streams.report(stream, run.state.value, run.error)
             if stream.over and stream.removed:
                 self._streams.forget(stream)
 
     def _try_later(self, stream: Stream) -> None:
-        if heard_s(stream.run) >= self._policy.good_after_s:
+        backoff = stream.policy.backoff
+        if heard_s(stream.run) >= backoff.good_after_s:
             stream.tries = 0
-        pause_s = self._policy.pause_s(stream.tries, self._chance())
+        pause_s = backoff.pause_s(stream.tries, self._chance())
         stream.tries += 1
-        cancel = self._after(pause_s, partial(self._try_again, stream))
-        stream.retry = Retry(self._utc() + pause_s, cancel)
-        self._streams.report(stream, WAITING, stream.run.error)
+        stream.cancel_retry = self._after(pause_s, partial(self._try_again, stream))
+        self._streams.report(stream, WAITING, stream.run.error, self._utc() + pause_s)
 
     def _try_again(self, stream: Stream) -> None:
         """Start a stream again; called on the thread of the timers."""
         with self._streams.lock:
-            if stream.retry is None:  # stopped while it was waiting
+            if stream.cancel_retry is None:  # stopped while it was waiting
                 return
             try:
                 self._streams.run_again(stream)

@@ -12,6 +12,7 @@ from auricle.errors import AuricleError
 from auricle.service.building import build_graph
 from auricle.service.graph_file import GraphFile
 from auricle.service.overrides import for_stream, with_settings
+from auricle.service.restart import RestartPolicy, policy_of
 from auricle.service.stream_list import StreamSpec, list_streams
 
 
@@ -70,6 +71,11 @@ class StreamTemplate:
         """
         file = self._file if spec is None else for_stream(self._file, spec, self._folder)
         return build_graph(with_settings(file, settings or {}), self._folder)
+
+    def policy(self, spec: StreamSpec | None) -> RestartPolicy:
+        """The policy for starting a stream again: its own, or else that of the graph."""
+        own = spec.restart if spec is not None else None
+        return policy_of(self._file.restart if own is None else own)
 
     def check_command(self, graph: Graph) -> None:
         """Refuse a graph, built for a command, whose source the file does not allow.

@@ -16,7 +16,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from auricle.errors import InputError, without_password
+from auricle.errors import ConfigError, InputError, without_password
 from auricle.nodes.signal.ogg import Link, LinkReader, find_links
 from auricle.nodes.signal.tracks import choose_track
 
@@ -118,6 +118,7 @@ class Decoder:
             the length is that of the whole container or a guess.
 
     Raises:
+        ConfigError: FFmpeg does not know the scheme of the URL.
         InputError: The source does not exist, is not audio, or has no audio stream.
     """
 
@@ -156,6 +157,8 @@ class Decoder:
             self._container = av.open(
                 source, options=options, timeout=timeout_s, **METADATA_OPTIONS
             )
+        except av.ProtocolNotFoundError as error:
+            raise ConfigError(f"{self._place}: {_reason(error)}") from error
         except av.FFmpegError as error:
             if self._link is not None:
                 self._link.close()

@@ -17,7 +17,8 @@ from auricle.cli.logs import StateLog
 from auricle.engine.graph import Graph
 from auricle.engine.run import Run
 from auricle.errors import InputError
-from auricle.service.streams import Retry, Stream
+from auricle.service.restart import RestartPolicy
+from auricle.service.streams import Stream
 from tests.cli.command import auricle
 from tests.cli.test_tag import lines, noise
 from tests.tiny import make_backbone
@@ -28,8 +29,9 @@ def stream_in(state: str, error: str | None = None) -> Stream:
     source = Counter("a")
     source.warnings.append("cut off")
     run = Run(Graph("jazz", [source], []))
-    retry = Retry(time.time() + 60, cancel=lambda: None) if state == "waiting" else None
-    return Stream(None, run, state, error=InputError(error) if error else None, retry=retry)
+    retry_at = time.time() + 60 if state == "waiting" else None
+    reason = InputError(error) if error else None
+    return Stream(None, run, RestartPolicy(), state, error=reason, retry_at=retry_at)
 
 
 def logged(caplog: pytest.LogCaptureFixture, endings: bool) -> list[tuple[str, str]]:

@@ -336,7 +336,8 @@ def test_address_open_to_others_needs_keys(folder: Path) -> None:
     ("what", "parts"),
     [
         ("nowhere.wav", ["input", "nowhere.wav", "No such file"]),
-        ("http://127.0.0.1:9/x", ["input", "http://127.0.0.1:9/x", "refused"]),
+        ("gopher2://127.0.0.1:9/x", ["input", "gopher2://127.0.0.1:9/x", "Protocol not found"]),
+        ("http://", ["input", "http://", "no host"]),
         ("zmq:127.0.0.1:5690", ["an address is needed"]),
         ("-:48000", ["-:RATE,CHANNELS,FORMAT"]),
     ],
@@ -345,6 +346,15 @@ def test_inputs_that_are_not_there(folder: Path, what: str, parts: list[str]) ->
     result = auricle("run", folder / "graph.yaml", "--input", what)
     assert_one_line(result, *parts, code=result.returncode)
     assert result.returncode in (1, 2)
+
+
+def test_a_url_that_cannot_be_reached_is_waited_for(folder: Path) -> None:
+    url = "http://127.0.0.1:9/x"
+    result = auricle("run", folder / "graph.yaml", "--input", url, "--duration", 0.3)
+    assert result.returncode == 1
+    first, *_, last = result.stderr.splitlines()
+    assert re.search(rf" WARNING auricle\.cli\.logs: .*{url}: Connection refused; next try", first)
+    assert last == f"auricle: nothing to hear: {url}: Connection refused"
 
 
 def test_no_such_device(folder: Path) -> None:

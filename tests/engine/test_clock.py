@@ -1,5 +1,6 @@
 """Clocks: sample to time, and drift in parts per million."""
 
+import random
 from fractions import Fraction
 
 import pytest
@@ -55,12 +56,70 @@ def test_drift_is_found_under_jitter(ppm: float, first: int, delays_ms: list[flo
     assert clock.drift_ppm == pytest.approx(ppm, abs=1)
 
 
-def test_sample_that_is_due_goes_by_the_promptest_arrival() -> None:
+@pytest.mark.parametrize("scatter_ms", [30.0, 1000.0])
+def test_no_drift_is_stated_before_it_is_known(scatter_ms: float) -> None:
+    """Pages of a radio, say, that come when they are full: what seems a drift is chance."""
+    clock, chance = SourceClock(16000), random.Random(1)
+    for second in range(1, 200):
+        clock.observe(16000 * second, int(1e9 * second + 1e6 * scatter_ms * chance.random()))
+        drift = clock.drift_ppm
+        assert drift is None or abs(drift) < 40
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.002, 5.0, 1e6])
+def test_what_does_not_keep_time_has_no_drift(speed: float) -> None:
     clock = SourceClock(16000)
-    clock.observe(16000, 2_000_000_000)
-    clock.observe(32000, 3_000_000_000)
-    clock.observe(48000, 9_000_000_000)  # held back for five seconds
-    assert clock.expected_sample(10_000_000_000) == 16000 * 9
+    for second in range(1, 200):
+        clock.observe(16000 * second, int(1e9 * second / speed))
+        assert clock.drift_ppm is None
+
+
+def test_an_outage_is_no_drift() -> None:
+    """The sources lead by another half of a second after it, which is no drift either."""
+    clock = SourceClock(16000)
+    for second in range(1, 60):
+        clock.observe(16000 * second, second * 10**9)
+    assert clock.drift_ppm == pytest.approx(0, abs=0.01)
+    clock.forget()
+    assert clock.drift_ppm is None
+    for second in range(60, 90):
+        clock.observe(16000 * second, second * 10**9 - 5 * 10**8)
+    assert clock.drift_ppm == pytest.approx(0, abs=0.01)
+
+
+def test_samples_are_due_by_the_promptest_arrival() -> None:
+    clock = SourceClock(16000)
+    assert clock.least_delay_s is None
+    for second, at_s in enumerate([2, 3, 9], 1):  # the last is held back for five seconds
+        clock.observe(16000 * second, at_s * 10**9)
+    assert clock.least_delay_s == 1
+
+
+def test_outages_do_not_add_up_in_when_samples_are_due() -> None:
+    clock = SourceClock(16000)
+    clock.observe(16000, 2 * 10**9)
+    for outage in range(5):
+        clock.forget()
+        assert clock.least_delay_s == 1
+        clock.observe(32000 + outage, 3 * 10**9 - outage * 10**8)
+
+
+def test_long_after_an_outage_samples_are_due_by_what_came_since() -> None:
+    clock = SourceClock(16000)
+    clock.observe(16000, 2 * 10**9)
+    clock.forget()
+    for second in range(2, 100):
+        clock.observe(16000 * second, (second + 2) * 10**9)
+    assert clock.least_delay_s == 2
+
+
+def test_nothing_arrives_before_the_beginning() -> None:
+    clock = SourceClock(16000)
+    clock.begin(5 * 10**9)
+    assert clock.monotonic_ns(16000) == 5 * 10**9
+    clock.observe(16000 * 10, 6 * 10**9)  # nine seconds were sent ahead
+    assert clock.monotonic_ns(16000) == 5 * 10**9
+    assert clock.monotonic_ns(16000 * 11) == 7 * 10**9
 
 
 def test_what_is_left_out_moves_what_comes_after_it() -> None:

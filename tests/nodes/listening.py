@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from auricle.engine.backoff import Backoff
+from auricle.engine.context import Outage
 from auricle.engine.graph import Graph
 from auricle.engine.marks import Gap
 from auricle.engine.node import Status
-from auricle.engine.run import State
+from auricle.engine.run import Run, State
 from auricle.engine.scheduler import LiveScheduler, run_offline
 from auricle.engine.testing import Recorder
 from auricle.nodes.inputs.base import Input
@@ -24,6 +27,34 @@ PATIENCE_S = 20
 """Longest wait for anything; nothing comes near it but a failure."""
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
+
+
+QUICK = Backoff(0.05, 0.05)
+"""Pauses of sources under test."""
+
+
+class Outages:
+    """What a source has waited for, in order; None where it was heard again."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Outage | None] = queue.Queue()
+
+    def __call__(self, run: Run) -> None:
+        self._queue.put(run.outage)
+
+    def next(self) -> Outage | None:
+        return self._queue.get(timeout=500)
+
+    def next_reason(self) -> str:
+        """The next reason to wait; being heard is passed over."""
+        while (outage := self.next()) is None:
+            pass
+        return outage.reason
+
+    def heard(self) -> None:
+        """Wait until it is heard; reasons to wait are passed over."""
+        while self.next() is not None:
+            pass
 
 
 class Listener(Recorder):
@@ -76,10 +107,13 @@ def heard_at_once(node: Input, start: int = 0) -> Listener:
 
 
 @contextmanager
-def listening(node: Input, start: int = 0) -> Iterator[tuple[LiveScheduler, Listener]]:
+def listening(
+    node: Input, start: int = 0, backoff: Backoff = QUICK, outages: Outages | None = None
+) -> Iterator[tuple[LiveScheduler, Listener]]:
     """`node` running live; stopped, twice, and looked at for threads left behind."""
     graph, listener = wired(node, start)
-    scheduler = LiveScheduler([graph])
+    scheduler = LiveScheduler(outage=outages)
+    scheduler.add(graph, backoff)
     scheduler.start()
     try:
         yield scheduler, listener

@@ -43,13 +43,14 @@ def test_which_runs_are_followed_by_another(when: str, wanted: list[str]) -> Non
 
 def test_the_pause_doubles_up_to_the_longest() -> None:
     policy = RestartPolicy(when="always", first_pause_s=1, longest_pause_s=10)
-    assert [policy.pause_s(n, chance=1) for n in range(6)] == [1, 2, 4, 8, 10, 10]
-    assert policy.pause_s(10**6, chance=1) == 10
+    backoff = policy.backoff
+    assert [backoff.pause_s(n, chance=1) for n in range(6)] == [1, 2, 4, 8, 10, 10]
+    assert backoff.pause_s(10**6, chance=1) == 10
 
 
-def test_chance_takes_away_half_of_a_pause_at_most() -> None:
-    policy = RestartPolicy(first_pause_s=4)
-    assert [policy.pause_s(0, chance) for chance in (0, 0.5, 1)] == [2, 3, 4]
+def test_chance_spreads_tries_over_the_whole_pause_but_for_its_beginning() -> None:
+    backoff = RestartPolicy(first_pause_s=4).backoff
+    assert [backoff.pause_s(0, chance) for chance in (0, 0.1, 0.5, 1)] == [0.4, 0.4, 2, 4]
 
 
 def test_a_graph_file_has_a_word_or_all_of_it(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from auricle.engine.scheduler import LiveScheduler
 from auricle.errors import ConfigError
 from auricle.service.graph_file import GraphFile
-from auricle.service.restart import RestartPolicy
 from auricle.service.streams import Stream, Streams
 from auricle.service.supervisor import Supervisor
 from auricle.service.template import StreamTemplate
@@ -36,12 +35,14 @@ class Bench:
                 {"id": "b", "class": "tests.service.tunable:Tunable"},
             ],
             "edges": ["a -> b"],
+            "restart": policy,
         }
         self.timers, self.states = ManualTimers(), States()
         self.forgotten: list[str] = []
         self.scheduler = LiveScheduler(
             ended=lambda run: self.supervisor.note(run),
             opened=lambda run: self.supervisor.note(run),
+            outage=lambda run: self.supervisor.note(run),
         )
         self.streams = Streams(
             StreamTemplate(GraphFile.model_validate(content), Path()),
@@ -52,7 +53,6 @@ class Bench:
         )
         self.supervisor = Supervisor(
             self.streams,
-            RestartPolicy(**policy),
             self.timers.after,
             chance=lambda: 1.0,
             utc=lambda: NOW,

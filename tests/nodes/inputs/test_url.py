@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,13 +19,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auricle.errors import InputError, without_password
-from auricle.nodes.inputs import url as url_input
+from auricle.engine.backoff import Backoff
+from auricle.errors import ConfigError, InputError, without_password
 from auricle.nodes.inputs.file import FileInput
 from auricle.nodes.inputs.url import UrlInput
 from tests.nodes.listening import (
     PATIENCE_S,
     Listener,
+    Outages,
     heard_at_once,
     heard_live,
     listening,
@@ -59,11 +61,13 @@ class Radio:
 
     Attributes:
         mode: `endless`; `finite`, with a length; `half`, half of that; `silent`, after one clip;
-            `dying`, after one clip too; `absent`, 404.
+            `dying`, after one clip too; `absent`, 404; `garbage`, no audio.
+        pause_s: Seconds between two chunks.
     """
 
     def __init__(self, clips: dict[str, Path]) -> None:
         self.mode = "endless"
+        self.pause_s = CHUNK_S
         self.headers: dict[str, str] = {}
         self.asked = 0
         self.closing = threading.Event()
@@ -77,11 +81,13 @@ class Radio:
                     self.send_error(404)
                     return
                 data = clips[self.path[-3:]].read_bytes()
+                if radio.mode == "garbage":
+                    data = b"<html><body>Please log in</body></html>" * 999
                 self.send_response(200)
                 self.send_header(
                     "Content-Type", {"ogg": "audio/ogg", "mp3": "audio/mpeg"}[self.path[-3:]]
                 )
-                if radio.mode in ("finite", "half"):
+                if radio.mode in ("finite", "half", "garbage"):
                     self.send_header("Content-Length", str(len(data)))
                 for key, value in radio.headers.items():
                     self.send_header(key, value)
@@ -90,14 +96,14 @@ class Radio:
                     self.give(data, radio.mode)
 
             def give(self, data: bytes, mode: str) -> None:
-                if mode in ("finite", "half"):
-                    self.wfile.write(data if mode == "finite" else data[: len(data) // 2])
+                if mode in ("finite", "half", "garbage"):
+                    self.wfile.write(data if mode != "half" else data[: len(data) // 2])
                     return
                 step = len(data) // 20
                 while not radio.closing.is_set():
                     for at in range(0, len(data), step):
                         self.wfile.write(data[at : at + step])
-                        if radio.closing.wait(CHUNK_S):
+                        if radio.closing.wait(radio.pause_s):
                             return
                     if mode == "dying":
                         return
@@ -128,11 +134,6 @@ def radio(clips: dict[str, Path]) -> Iterator[Radio]:
     radio = Radio(clips)
     yield radio
     radio.close()
-
-
-@pytest.fixture(autouse=True)
-def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(url_input, "FIRST_PAUSE_S", 0.05)
 
 
 def closed_port() -> int:
@@ -198,7 +199,7 @@ def test_length_of_a_radio_is_no_end(radio: Radio, mode: str) -> None:
 def test_password_is_not_reported() -> None:
     url = f"http://bob:s3cret@127.0.0.1:{closed_port()}/a.ogg"
     with pytest.raises(InputError) as caught:
-        heard_live(UrlInput("radio", url=url))
+        heard_live(UrlInput("radio", url=url, reconnect=False))
     assert url.replace("bob:s3cret@", "") in one_line(str(caught.value))
 
 
@@ -221,22 +222,42 @@ def test_without_password(url: str, shown: str) -> None:
 
 def test_not_there(radio: Radio) -> None:
     radio.mode = "absent"
-    assert "404" in error_of(UrlInput("radio", url=radio.url()))
+    assert "404" in error_of(UrlInput("radio", url=radio.url(), reconnect=False))
 
 
 def test_nobody_listens() -> None:
-    message = error_of(UrlInput("radio", url=f"http://127.0.0.1:{closed_port()}/a.ogg"))
-    assert "refused" in message
+    url = f"http://127.0.0.1:{closed_port()}/a.ogg"
+    assert "refused" in error_of(UrlInput("radio", url=url, reconnect=False))
 
 
 def test_unknown_scheme() -> None:
-    assert "Protocol not found" in error_of(UrlInput("radio", url="gopher2://127.0.0.1/a"))
+    with pytest.raises(ConfigError) as caught:
+        heard_live(UrlInput("radio", url="gopher2://127.0.0.1/a"))
+    assert one_line(str(caught.value)) == "radio: gopher2://127.0.0.1/a: Protocol not found"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://", "http://: not an address: no host"),
+        ("http:///radio.mp3", "no host"),
+        ("http://bob:s3cret@radio:99999/a", "http://radio:99999/a: not an address: Port out of"),
+        ("http://radio:eighty/a", "Port could not be cast"),
+        ("http://[::1/a", "Invalid IPv6"),
+    ],
+)
+def test_what_cannot_be_an_address(url: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        UrlInput("radio", url=url)
+    assert said in one_line(str(caught.value))
+    assert "s3cret" not in str(caught.value)
 
 
 def test_server_that_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/a.ogg"
-        assert "no data in time" in error_of(UrlInput("radio", url=url, timeout_s=0.5))
+        node = UrlInput("radio", url=url, timeout_s=0.5, reconnect=False)
+        assert "no data in time" in error_of(node)
 
 
 def test_server_that_falls_silent(radio: Radio) -> None:
@@ -262,8 +283,8 @@ def test_comes_back_after_a_loss(radio: Radio, mode: str, name: str) -> None:
     samples = listener.samples
     # The filter rings for a few milliseconds into both ends of the silence.
     assert np.abs(samples[gap.start + 100 : gap.stop - 100]).max(initial=0) < 1e-4
-    # Longer than the pause, and not much longer than the wait for data, the pause and connecting.
-    assert 0.05 * 16000 <= gap.stop - gap.start < 3 * 16000
+    # What is sent five times too fast makes the gap shorter.
+    assert 0 < gap.stop - gap.start < 3 * 16000
     assert np.abs(samples[gap.stop + 200 : gap.stop + 1000]).max() > 0.4
 
 
@@ -308,15 +329,120 @@ def test_stop_while_the_server_is_silent(radio: Radio) -> None:
         assert scheduler.wait(2)
 
 
-def test_stop_while_connecting_again(radio: Radio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(url_input, "FIRST_PAUSE_S", 60.0)
+def test_stop_while_connecting_again(radio: Radio) -> None:
     radio.mode = "dying"
     node = UrlInput("radio", url=radio.url())
-    with listening(node) as (scheduler, listener):
+    with listening(node, backoff=Backoff(600, 600)) as (scheduler, listener):
         listener.wait_for(lambda: len(listener.tokens) > 1.8 * 16000)
         scheduler.stop()
         assert scheduler.wait(1)
     assert len(listener.tokens) < 2.2 * 16000
+
+
+def test_a_source_that_is_not_there_yet_is_waited_for(radio: Radio) -> None:
+    radio.mode = "absent"
+    outages = Outages()
+    node = UrlInput("radio", url=radio.url())
+    with listening(node, outages=outages) as (scheduler, listener):
+        before = time.time()
+        for _ in range(3):
+            outage = outages.next()
+            assert outage is not None
+            assert "404" in one_line(outage.reason)
+            assert radio.url() in outage.reason
+            assert outage.retry_at is not None
+            assert outage.retry_at > before
+        assert None not in [run.outage for run in scheduler.runs]
+        radio.mode = "endless"
+        outages.heard()
+        listener.wait_for(lambda: len(listener.tokens) > 16000)
+        assert [run.outage for run in scheduler.runs] == [None]
+    check_tone(listener)
+    assert not listener.gaps, "there was nothing to be lost"
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("silent", "no data in time"), ("dying", "Input/output error"), ("garbage", "End of file")],
+)
+def test_what_is_lost_is_waited_for_with_the_reason(radio: Radio, mode: str, said: str) -> None:
+    radio.mode = mode
+    outages = Outages()
+    with listening(UrlInput("radio", url=radio.url(), timeout_s=0.5), outages=outages):
+        assert said in outages.next_reason()
+
+
+class Asked(Backoff):
+    """Pauses that are short, and a note of the tries for which they were."""
+
+    def __init__(self, good_after_s: float) -> None:
+        super().__init__(good_after_s=good_after_s)
+        object.__setattr__(self, "tries", [])
+
+    def pause_s(self, tries: int, chance: float) -> float:
+        self.tries.append(tries)  # type: ignore[attr-defined]
+        return 0.001
+
+
+@pytest.mark.parametrize(("good_after_s", "tries"), [(3600, [0, 1, 2, 3]), (0.1, [0, 0, 0, 0])])
+def test_pauses_start_over_after_good_audio_only(
+    radio: Radio, good_after_s: float, tries: list[int]
+) -> None:
+    """A server that closes after every clip, which it sends in 0.4 s."""
+    radio.mode = "dying"
+    outages, backoff = Outages(), Asked(good_after_s)
+    with listening(UrlInput("radio", url=radio.url()), backoff=backoff, outages=outages):
+        for _ in tries:
+            outages.next_reason()
+        assert backoff.tries[:4] == tries  # type: ignore[attr-defined]
+
+
+def test_what_a_server_sends_ahead_does_not_add_up(radio: Radio) -> None:
+    """Each connection gives two seconds at once and breaks off at once; so it goes six times."""
+    radio.mode, radio.pause_s = "dying", 0.0
+    outages = Outages()
+    node = UrlInput("radio", url=radio.url("mp3"))
+    with listening(node, outages=outages) as (_, listener):
+        outages.heard()
+        began = time.monotonic()
+        for _ in range(6):
+            outages.next_reason()
+        heard = len(listener.tokens) / 16000
+        # As much ahead of the clock as it was at first, and not by any more.
+        assert heard < time.monotonic() - began + 3
+        latest = node.clock.monotonic_ns(round(heard * node.clock.sample_rate))
+        assert latest < time.monotonic_ns() + 3e9
+        assert node.clock.drift_ppm is None
+        listener.wait_for(lambda: len(listener.gaps) >= 5)
+
+
+def test_what_a_server_sends_ahead_is_not_late(radio: Radio) -> None:
+    """The first of two seconds that come at once came when they came, not two seconds before."""
+    radio.mode, radio.pause_s = "dying", 0.0
+    began = time.monotonic_ns()
+    with listening(UrlInput("radio", url=radio.url("mp3"))) as (_, listener):
+        listener.wait_for(lambda: len(listener.tokens) > 16000)
+        assert listener.port.reader.stream.clock.monotonic_ns(16000) >= began
+
+
+def test_a_live_stream_that_has_become_a_file_is_not_begun_again(radio: Radio) -> None:
+    radio.mode = "dying"
+    outages = Outages()
+    with listening(UrlInput("radio", url=radio.url("mp3")), outages=outages) as (_, listener):
+        outages.heard()
+        radio.mode = "finite"
+        while "it declares a length now" not in outages.next_reason():
+            pass
+        assert len(listener.tokens) < 2.5 * 16000
+
+
+def test_a_file_beside_other_streams_is_played_in_real_time(radio: Radio) -> None:
+    radio.mode = "finite"
+    assert UrlInput.among_others == {"realtime": True}
+    began = time.monotonic()
+    listener = heard_live(UrlInput("radio", url=radio.url(), realtime=True))
+    assert len(listener.tokens) > 1.9 * 16000
+    assert time.monotonic() - began > 1.8
 
 
 # Icecast

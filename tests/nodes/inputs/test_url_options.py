@@ -107,7 +107,7 @@ def test_an_address_that_is_refused_does_not_show_its_password() -> None:
 def test_a_list_of_addresses_is_named_as_one(plain: Server, name: str) -> None:
     plain.content = b"[playlist]\nNumberOfEntries=1\nFile1=http://127.0.0.1:1/a.mp3\n"
     with pytest.raises(InputError, match="a list of addresses is not followed: give one of them"):
-        heard_live(UrlInput("radio", url=f"http://127.0.0.1:{plain.port}/{name}"))
+        heard_live(UrlInput("radio", url=f"http://127.0.0.1:{plain.port}/{name}", reconnect=False))
 
 
 @pytest.mark.parametrize("name", ["Some Player/1.0", None])
@@ -126,7 +126,7 @@ def test_the_name_of_the_client_adds_no_header() -> None:
 def test_a_certificate_that_nobody_signed_is_refused(secure: Server) -> None:
     url = f"https://bob:s3cret@127.0.0.1:{secure.port}/a.wav"
     with pytest.raises(InputError) as caught:
-        heard_live(UrlInput("radio", url=url))
+        heard_live(UrlInput("radio", url=url, reconnect=False))
     message = one_line(str(caught.value))
     assert "127.0.0.1" in message
     assert "s3cret" not in message
@@ -147,6 +147,6 @@ def test_an_authority_of_the_machine_is_trusted(
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "cert.pem"))
     url = f"https://localhost:{secure.port}/a.wav"
     assert len(heard_live(UrlInput("radio", url=url)).samples) == 16000
-    other = UrlInput("radio", url=url.replace("localhost", "127.0.0.2"))
+    other = UrlInput("radio", url=url.replace("localhost", "127.0.0.2"), reconnect=False)
     with pytest.raises(InputError, match=r"127\.0\.0\.2:\d+/a\.wav: its certificate is refused"):
         heard_live(other)
