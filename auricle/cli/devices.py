@@ -9,7 +9,15 @@ import click
 
 from auricle.cli.output import say
 
-FIELDS = ("name", "host_api", "channels", "sample_rate", "default")
+FIELDS = (
+    "name",
+    "host_api",
+    "channels",
+    "sample_rate",
+    "default",
+    "description",
+    "loopback",
+)
 """Fields of a device in JSON; the sample rate is in Hz."""
 
 
@@ -18,10 +26,12 @@ FIELDS = ("name", "host_api", "channels", "sample_rate", "default")
 def devices(as_json: bool) -> None:
     """List the sound devices to listen to.
 
-    Lists names, channels and sample rates in Hz. The names are those that graph files and
-    `auricle run --input mic:NAME` take. An asterisk marks the default.
+    Lists names, channels and sample rates in Hz: first the devices of the system, then the sources
+    of PulseAudio or PipeWire, `pulse:NAME`, where `loopback` marks what the computer plays. The
+    names are those that graph files and `auricle run --input mic:NAME` take. An asterisk marks the
+    default.
     """
-    from auricle.nodes.inputs.microphone import devices as find
+    from auricle.nodes.inputs.capture_process import devices as find
 
     found = find()
     if as_json:
@@ -30,6 +40,8 @@ def devices(as_json: bool) -> None:
         return
     for device in found:
         star = "*" if device.default else " "
-        say(f"{star} {device!s:<50} {device.channels:>3} channels {device.sample_rate:>7} Hz")
+        kind = ", ".join(filter(None, (device.description, "loopback" * device.loopback)))
+        line = f"{star} {device!s:<50} {device.channels:>3} channels {device.sample_rate:>7} Hz"
+        say(f"{line}  {kind}".rstrip())
     if not found:
         say("no sound device to listen to", err=True)

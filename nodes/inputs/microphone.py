@@ -2,142 +2,29 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections import deque
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from auricle.engine.clock import SourceClock
-from auricle.engine.node import Status
-from auricle.engine.reader import Reader
-from auricle.engine.stream import Axis, Stream, TokenType
-from auricle.errors import InputError
-from auricle.nodes.inputs.base import RESAMPLER_DELAY_S, Input, InputParams
-from auricle.nodes.predictions import FLOAT32
+from auricle.engine.context import Outage
+from auricle.errors import AuricleError
+from auricle.nodes.inputs.base import InputParams, ThreadedInput
+from auricle.nodes.inputs.capture import Format, Request
+from auricle.nodes.inputs.capture_process import OPEN_S, Block, CaptureProcess, DeviceLostError
+from auricle.nodes.inputs.devices import fingerprint
 
-CAPTURE_S = 4
-"""Seconds of audio by which the callback can run ahead of the worker."""
-
-POLL_NS = 5_000_000
-"""Nanoseconds after which the worker looks again for samples: the callback wakes no thread."""
+POLL_S = 0.1
+"""Seconds after which a read that waits looks whether the input was stopped."""
 
 LOST_S = 2.0
-"""Seconds without a callback after which the device counts as gone."""
+"""Seconds without a block after which the device counts as gone."""
 
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A sound device that can be listened to.
-
-    Attributes:
-        name: Name in the system, which stays the same while PortAudio's index may change.
-        host_api: Audio interface of the system: ALSA, Core Audio and so on.
-        channels: Number of input channels.
-        sample_rate: Default sample rate, Hz.
-        default: Whether it is the system's default input.
-        index: Present number in PortAudio, for opening it.
-    """
-
-    name: str
-    host_api: str
-    channels: int
-    sample_rate: int
-    default: bool
-    index: int
-
-    def __str__(self) -> str:
-        return f"{self.name}, {self.host_api}"
-
-
-def _portaudio() -> Any:
-    """The module sounddevice.
-
-    Raises:
-        InputError: PortAudio is not installed.
-    """
-    try:
-        import sounddevice
-    except OSError as error:
-        raise InputError(
-            "PortAudio is not installed; "
-            "Debian: apt install libportaudio2, macOS: brew install portaudio"
-        ) from error
-    return sounddevice
-
-
-def devices() -> list[Device]:
-    """The devices that can be listened to.
-
-    Raises:
-        InputError: PortAudio is not installed.
-    """
-    audio = _portaudio()
-    apis = audio.query_hostapis()
-    usual = audio.default.device[0]
-    return [
-        Device(
-            each["name"],
-            apis[each["hostapi"]]["name"],
-            each["max_input_channels"],
-            round(each["default_samplerate"]),
-            each["index"] == usual,
-            each["index"],
-        )
-        for each in audio.query_devices()
-        if each["max_input_channels"] > 0
-    ]
-
-
-def find_device(wanted: str | None) -> Device:
-    """The device of a name, or else the only one whose name contains it.
-
-    Args:
-        wanted: Name, or `name, host API`; None for the system's default input.
-
-    Raises:
-        InputError: No device matches, or more than one.
-    """
-    found = devices()
-    known = "; ".join(str(device) for device in found) or "none"
-    if wanted is None:
-        chosen = [device for device in found if device.default] or found[:1]
-        if not chosen:
-            raise InputError("no sound device to listen to")
-        return chosen[0]
-    exact = [device for device in found if wanted in (device.name, str(device))]
-    matching = exact or [device for device in found if wanted.lower() in str(device).lower()]
-    if not matching:
-        raise InputError(f"no sound device {wanted!r}; devices are: {known}")
-    if len(matching) > 1:
-        raise InputError(
-            f"more than one sound device is called {wanted!r}: {'; '.join(map(str, matching))}"
-        )
-    return matching[0]
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Note of the callback on a block.
-
-    Attributes:
-        offered: Frames that the device handed over.
-        kept: Frames that the ring had room for.
-        adc_s: Time of the first frame on the device's clock, seconds.
-        arrived_ns: Monotonic time at which the callback was called.
-        overflowed: Whether the device lost audio before the block.
-    """
-
-    offered: int
-    kept: int
-    adc_s: float
-    arrived_ns: int
-    overflowed: bool
+LOOK_S = 2.0
+"""Seconds between two looks, in a longer pause, at whether something was plugged in."""
 
 
 class MicrophoneParams(InputParams):
@@ -159,109 +46,144 @@ class MicrophoneParams(InputParams):
     block_size: int = Field(
         0, ge=0, le=1_000_000, description="Frames of a block; 0 leaves it to the system."
     )
+    reconnect: bool = Field(
+        True, description="Wait for a device that is absent or lost, instead of failing."
+    )
 
 
-class Microphone(Input[MicrophoneParams]):
-    """A microphone or line-in, by name.
+class Microphone(ThreadedInput[MicrophoneParams]):
+    """A microphone, a line-in or what the computer plays, by name.
 
-    Raises, from `start`:
-        InputError: PortAudio is not installed, the device is unknown, or it cannot be opened.
+    The device is opened by a process of its own, which is replaced when the device is lost: when
+    it was unplugged, its sound server was restarted, or nothing came for two seconds. The node
+    waits for a device that is absent, at the start, too, and tries again after the pauses of its
+    context, or as soon as the system shows another sound card or source. The time between is a gap
+    that makes index and clock agree again.
+
+    The capture process belongs to the capture thread alone; see `ThreadedInput`.
+
+    Attributes:
+        format: What was opened last; None before. Written on the capture thread.
+
+    Raises, from `process`:
+        InputError: PortAudio is not installed, or the device was lost and `reconnect` is false.
+        ConfigError: The name is that of several devices, or the device cannot be opened with these
+            parameters.
     """
-
-    burst_s = 4.0
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **params)
         self.live = True
-        self.device: Device | None = None
-        self._stream: Any = None
-        # Between the callback, on PortAudio's thread, and the thread that runs the graph: the
-        # callback writes `_captured` and then appends a note; the other takes the note and then
-        # reads the samples. Both ends of a deque may be used concurrently. Only the callback writes
-        # to `_captured`, and everything else here belongs to the thread that runs the graph.
-        self._notes: deque[_Block] = deque()
+        self.format: Format | None = None
+        # Used on the capture thread only: the place on the device's clock at which the next block
+        # is due, None before the first of a process; seconds heard from the last process.
         self._next_adc_s: float | None = None
-        self._last_ns = 0
+        self._good_s = 0.0
+        self._tries = 0  # since there was good audio, or since the system last changed
 
     @property
     def origin(self) -> tuple[str, Path | None]:
         return "mic", None
 
+    def capture(self) -> None:
+        backoff = self.context.backoff
+        while not self.stopping.is_set():
+            seen = fingerprint()
+            try:
+                self._record()
+            except AuricleError as error:
+                # Once it has been heard, what it lacks may come back.
+                passing = isinstance(error, DeviceLostError) or self._has_heard
+                if not passing or not self.params.reconnect:
+                    raise
+                if self._good_s >= backoff.good_after_s:
+                    self._tries = 0
+                pause_s = backoff.pause_s(self._tries, random.random())
+                self._tries += 1
+                self.context.report_outage(Outage(error.message, time.time() + pause_s))
+                self._wait(pause_s, seen)
+
+    def statistics(self) -> dict[str, Any]:
+        return {**super().statistics(), "device": self.format.device if self.format else None}
+
     @property
-    def delay_s(self) -> Fraction:
-        return RESAMPLER_DELAY_S + Fraction(POLL_NS, 1_000_000_000)
+    def _has_heard(self) -> bool:
+        return self._resampler is not None
 
-    def start(self) -> None:
-        device = self.device = find_device(self.params.device)
-        channels = self.params.channels or min(2, device.channels)
-        rate = self.params.device_rate or device.sample_rate
-        token_type = TokenType(FLOAT32, (Axis("channel", channels),), Fraction(rate))
-        self._captured = Stream(
-            f"{self.name}.captured", token_type, CAPTURE_S * rate, SourceClock(rate)
-        )
-        self._reader = Reader(self._captured)
-        self._open(rate)
-        audio = _portaudio()
-        try:
-            self._stream = audio.InputStream(
-                device=device.index,
-                channels=channels,
-                samplerate=rate,
-                blocksize=self.params.block_size,
-                dtype="float32",
-                callback=self._callback,
-            )
-            self._stream.start()
-        except (audio.PortAudioError, ValueError) as error:
-            raise InputError(f"{device}: {error}") from error
-        self._last_ns = time.monotonic_ns()
+    def _record(self) -> None:
+        """Listen until the input is stopped.
 
-    def _callback(self, block: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
-        # On PortAudio's thread: a copy and a note, nothing that could block.
-        kept = self._captured.write(block)
-        self._notes.append(
-            _Block(
-                frames, kept, when.inputBufferAdcTime, time.monotonic_ns(), status.input_overflow
-            )
-        )
+        Raises:
+            DeviceLostError: The device is absent, or was lost.
+            InputError: PortAudio is not installed.
+            ConfigError: The parameters do not fit the device.
+        """
+        self._next_adc_s, self._good_s = None, 0.0
+        params = self.params
+        request = Request(params.device, params.channels, params.device_rate, params.block_size)
+        with closing(CaptureProcess(request)) as process:
+            began, opened = time.monotonic(), None
+            while opened is None and not self.stopping.is_set():
+                opened = process.wait_for_format(POLL_S)
+                self._check_silence(began, OPEN_S)
+            last = time.monotonic()
+            while opened is not None and not self.stopping.is_set():
+                block = process.read(POLL_S)
+                if block is None:
+                    self._check_silence(last, LOST_S if self._good_s else OPEN_S)
+                    continue
+                self._take(block, opened)
+                last = time.monotonic()
 
-    def process(self) -> Status:
-        self.wake_ns = self.began_ns + POLL_NS
-        written = self._write(self.began_ns)
-        while self._notes and not self._waiting:
-            note = self._notes.popleft()
-            if note.overflowed:
-                # First the silence; the block once all of that is written.
-                self._lose_before(note)
-                self._notes.appendleft(replace(note, overflowed=False))
-            else:
-                self._take(note)
-            written += self._write(self.began_ns)
-        if written:
-            return Status.OK
-        if self._waiting or self._notes:
-            return Status.NO_ROOM
-        if self.began_ns - self._last_ns > LOST_S * 1e9 or not self._stream.active:
-            raise InputError(f"{self.device}: the device has stopped; was it unplugged?")
-        return Status.NO_INPUT
+    def _check_silence(self, since: float, most_s: float) -> None:
+        if time.monotonic() - since > most_s:
+            name = self.params.device or "the default sound device"
+            device = self.format.device if self.format else name
+            raise DeviceLostError(f"{device}: nothing was heard for {most_s:.0f} s")
 
-    def _lose_before(self, note: _Block) -> None:
-        """Mark as lost what the device could not keep before a block."""
-        # The device's clock says how long that was; without one, it was a block at least.
-        missing_s = note.adc_s - self._next_adc_s if self._next_adc_s is not None else 0.0
-        self._lose(max(note.offered, round(missing_s * self.clock.sample_rate)), "xrun")
+    def _take(self, block: Block, opened: Format) -> None:
+        """Hear a block, after marking what was lost before it."""
+        count, rate = len(block.samples), opened.sample_rate
+        if self._next_adc_s is None:
+            self._begin(block, opened)
+        elif block.dropped:
+            self._lose(block.dropped, "dropped")
+            self._next_adc_s += block.dropped / rate
+        if block.overflowed:
+            # The device's clock says how much that was; without one, it was a block at least.
+            due_s = block.adc_s if self._next_adc_s is None else self._next_adc_s
+            self._lose(max(count, round((block.adc_s - due_s) * rate)), "xrun")
+        self._next_adc_s = block.adc_s + count / rate
+        self._good_s += count / rate
+        self._write_all(block.arrived_ns)
+        if not self.stopping.is_set():
+            self._hear(block.samples, block.arrived_ns)
+            self._write_all(block.arrived_ns)
 
-    def _take(self, note: _Block) -> None:
-        """Take a block from the ring, and mark as lost what the ring had no room for."""
-        self._next_adc_s = note.adc_s + note.offered / self.clock.sample_rate
-        self._last_ns = note.arrived_ns
-        if note.kept:
-            self._hear(self._reader.view(note.kept), note.arrived_ns)
-            self._reader.release(note.kept)
-        if note.kept < note.offered:
-            self._lose(note.offered - note.kept, "dropped")
+    def _begin(self, block: Block, opened: Format) -> None:
+        """Take up a device that was opened, with its first block; lost time becomes a gap."""
+        clock = self.clock
+        due_s = clock.least_delay_s if self._has_heard else None
+        self._open(opened.sample_rate)
+        if due_s is not None:
+            began_s = block.arrived_ns / 1e9 - len(block.samples) / opened.sample_rate
+            gap_s = began_s - due_s - float(self._heard / clock.sample_rate)
+            clock.forget()
+            self._lose_seconds(max(0.0, gap_s), "reconnect")
+        self.format = opened
+        self.context.report_outage(None)
 
-    def stop(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.close()
+    def _wait(self, pause_s: float, seen: object) -> None:
+        """Wait before the device is opened again, less long if the system shows a change.
+
+        Args:
+            pause_s: Longest time to wait, seconds.
+            seen: `fingerprint` from before the device was last opened.
+        """
+        until = time.monotonic() + pause_s
+        while (left_s := until - time.monotonic()) > 0:
+            if not self._unless_stopping(min(left_s, LOOK_S)):
+                return
+            if fingerprint() != seen:
+                self._tries = 0
+                return
