@@ -15,7 +15,7 @@ from auricle.engine.context import Outage
 from auricle.errors import ConfigError, InputError, without_password
 from auricle.nodes.inputs.base import LEAST_GAP, InputParams, ThreadedInput
 from auricle.nodes.signal.decoder import Block, Damage, Decoder
-from auricle.nodes.signal.url_options import certificate_fault, url_options
+from auricle.nodes.signal.url_decoder import open_url_decoder
 
 SETTLE_S = 1.0
 """Seconds from the first audio of a connection within which what the server sends ahead arrives.
@@ -153,17 +153,9 @@ class UrlInput(ThreadedInput[UrlInputParams]):
 
     def _connect(self) -> Decoder:
         params = self.params
-        options = url_options(params.url, params.user_agent, params.verify)
-        try:
-            return Decoder(params.url, options, params.timeout_s, params.track)
-        except InputError as error:
-            fault = certificate_fault(params.url, params.timeout_s) if params.verify else None
-            if fault is None:
-                raise
-            raise InputError(
-                f"{without_password(params.url)}: its certificate is refused: {fault}; "
-                "verify: false accepts any"
-            ) from error
+        return open_url_decoder(
+            params.url, params.timeout_s, params.user_agent, params.verify, params.track
+        )
 
     def _play(self) -> None:
         """Connect, and hear the source until it ends or is lost.

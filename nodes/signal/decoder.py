@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,8 +109,10 @@ class Decoder:
     Args:
         place: Path, or URL as text.
         options: FFmpeg's options for the protocol and format.
-        timeout_s: Longest wait for a connection or for data, seconds; None for files.
+        timeout_s: Longest wait for a connection or for data, seconds, or one for each; None for
+            files.
         track: Audio track to decode, from 1; None for the one that players choose.
+        opener: Function that opens what a playlist names, as PyAV calls it; None for FFmpeg's own.
 
     Attributes:
         sample_rate: Sample rate of the first block, Hz.
@@ -126,10 +128,12 @@ class Decoder:
         self,
         place: Path | str,
         options: dict[str, str] | None = None,
-        timeout_s: float | None = None,
+        timeout_s: float | tuple[float, float] | None = None,
         track: int | None = None,
+        opener: Callable[[str, int, dict[str, Any]], object] | None = None,
     ) -> None:
         self._track = track
+        self._opener = opener
         self._place = without_password(str(place))
         self._path = place if isinstance(place, Path) else None
         self._offset = 0  # of the last packet read, in the file
@@ -150,12 +154,19 @@ class Decoder:
         self.declared_s = self._find_declared_s()
 
     def _open(
-        self, source: str | LinkReader, options: dict[str, str], timeout_s: float | None
+        self,
+        source: str | LinkReader,
+        options: dict[str, str],
+        timeout_s: float | tuple[float, float] | None,
     ) -> None:
         """Open a source, and choose its stream."""
         try:
             self._container = av.open(
-                source, options=options, timeout=timeout_s, **METADATA_OPTIONS
+                source,
+                options=options,
+                timeout=timeout_s,
+                io_open=self._opener,
+                **METADATA_OPTIONS,
             )
         except av.ProtocolNotFoundError as error:
             raise ConfigError(f"{self._place}: {_reason(error)}") from error

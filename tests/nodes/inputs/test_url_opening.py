@@ -27,22 +27,27 @@ class Server:
 
     Attributes:
         content: Content of the file, whatever its name.
+        folder: Folder of the files instead, if there are several.
         port: Port that it listens to.
         agents: Names that clients gave.
     """
 
     def __init__(self, content: bytes, tls: ssl.SSLContext | None) -> None:
         self.content = content
+        self.folder: Path | None = None
         self.agents: list[str | None] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.agents.append(self.headers.get("User-Agent"))
+                content = server.content
+                if server.folder is not None:
+                    content = (server.folder / self.path.lstrip("/")).read_bytes()
                 self.send_response(200)
-                self.send_header("Content-Length", str(len(server.content)))
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(server.content)
+                self.wfile.write(content)
 
             def log_message(self, *arguments: object) -> None:
                 """Nothing on standard error."""
@@ -134,6 +139,23 @@ def test_a_certificate_that_nobody_signed_is_refused(secure: Server) -> None:
         "self signed", "self-signed"
     )
     assert not secure.agents, "nothing was asked of it"
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_what_a_playlist_names_is_fetched_as_the_playlist_is(
+    secure: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, verify: bool
+) -> None:
+    if verify:
+        monkeypatch.setenv("SSL_CERT_FILE", str(folder / "cert.pem"))
+    form = ("-c:a", "aac", "-f", "hls", "-hls_playlist_type", "vod", str(folder / "i.m3u8"))
+    sound = ("-f", "lavfi", "-i", "sine=duration=5:sample_rate=16000")
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *sound, *form], check=True)
+    secure.folder = folder
+    url = f"https://localhost:{secure.port}/i.m3u8"
+    node = UrlInput("radio", url=url, verify=verify, user_agent="Player/1")
+    assert len(heard_live(node).samples) / 16000 == pytest.approx(5, abs=0.2)
+    assert set(secure.agents) == {"Player/1"}
+    assert len(secure.agents) >= 4
 
 
 def test_any_certificate_is_taken_if_asked_to(secure: Server) -> None:
