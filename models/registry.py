@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from auricle.errors import ModelError
+from auricle.errors import ModelError, did_you_mean
 from auricle.models.cache import models_folder
 from auricle.models.card import Card, card_path, load_card, model_path
 from auricle.models.convert.wheel import CONVERSIONS, LICENCE
@@ -110,13 +110,20 @@ def find(name_or_path: str | Path) -> Path:
         return path
     if len(path.parts) > 1:
         raise ModelError(
-            f"no folder '{name}', where a model is looked for; "
+            f"no folder '{name}'{_nearest_folder(path)}, where a model is looked for; "
             "get one by name with: auricle models pull NAME"
         )
     raise ModelError(
         f"no model '{name}'; {suggest_names(name)}. "
         "Give a name or the folder of a model; get one with: auricle models pull NAME"
     )
+
+
+def _nearest_folder(path: Path) -> str:
+    """A suggestion in place of a folder that is missing; or that its own folder is missing, too."""
+    if not path.parent.is_dir():
+        return f" (nor '{path.parent}')"
+    return did_you_mean(path.name, [each.name for each in path.parent.iterdir() if each.is_dir()])
 
 
 def suggest_names(name: str) -> str:

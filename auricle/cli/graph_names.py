@@ -26,13 +26,15 @@ def find_graph(name_or_path: str) -> Path:
             file wins; anything with a folder or the suffix of a graph file is a path.
 
     Returns:
-        The path of the file, which need not exist if a path was given.
+        The path of the file.
 
     Raises:
-        ConfigError: No graph has this name.
+        ConfigError: No graph has this name, or there is no such file.
     """
     path = Path(name_or_path)
     if path.is_file() or path.suffix in SUFFIXES or path.name != name_or_path:
+        if not path.exists():
+            raise ConfigError(f"{path}: No such file or directory{_near(path)}")
         return path
     known = shipped_graphs()
     if name_or_path not in known:
@@ -42,3 +44,11 @@ def find_graph(name_or_path: str) -> Path:
             f"{', '.join(known)}; for any other, give its file"
         )
     return SHIPPED / f"{name_or_path}.yaml"
+
+
+def _near(path: Path) -> str:
+    """A suggestion in place of a file that is missing: a graph by its name, or a file beside it."""
+    if path.name == str(path) and path.stem in shipped_graphs():
+        return f" (did you mean {path.stem}, which comes with Auricle?)"
+    beside = [each.stem for each in path.parent.glob("*.yaml")]  # all endings are alike
+    return did_you_mean(path.stem, beside).replace("?)", ".yaml?)")

@@ -115,7 +115,7 @@ def test_two_sockets_on_one_address(tmp_path: Path, model: Path) -> None:
 def test_a_folder_of_heads_that_was_left_behind(tmp_path: Path) -> None:
     (tmp_path / "live.yaml").write_text((SHIPPED / "live.yaml").read_text())
     result = auricle("graph", "check", tmp_path / "live.yaml")
-    said = "auricle: heads: no folder 'heads/electronic', where a model is looked for"
+    said = "auricle: heads: no folder 'heads/electronic' (nor 'heads'), where a model is looked for"
     assert_one_line(result, said, code=2)
 
 
@@ -135,7 +135,14 @@ def test_shipped_graphs_go_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert find_graph("live") == SHIPPED / "live.yaml", "a folder is not a graph"
     (tmp_path / "demo").write_text("stream: mine")
     assert find_graph("demo") == Path("demo"), "a file wins"
-    assert find_graph("gone.yaml") == Path("gone.yaml"), "which says that it is not there"
+    Path("station.yaml").touch()
+    for missing, says in [
+        ("gone.yaml", "gone.yaml: No such file or directory$"),
+        ("live.yaml", r"No such file or directory \(did you mean live, which comes with Auricle"),
+        ("stations.yml", r"No such file or directory \(did you mean station.yaml\?\)"),
+    ]:
+        with pytest.raises(ConfigError, match=says):
+            find_graph(missing)
     with pytest.raises(ConfigError, match=r"no graph 'lvie' \(did you mean live\?\); graphs"):
         find_graph("lvie")
 

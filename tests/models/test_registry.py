@@ -106,3 +106,13 @@ def test_a_name_that_many_models_contain_lists_some_of_them(cache: Path) -> None
         registry.find("mood")
     listed = str(caught.value).partition("near it are: ")[2].partition(". Give")[0]
     assert len(listed.split(", ")) == 8
+
+
+def test_a_folder_that_is_missing_is_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "heads/electronic").mkdir(parents=True)
+    with pytest.raises(
+        ModelError, match=r"electronik' \(did you mean electronic\?\), where a model"
+    ):
+        registry.find(tmp_path / "heads/electronik")
+    with pytest.raises(ModelError, match=r"haeds/electronic' \(nor '.*haeds'\), where a model"):
+        registry.find(tmp_path / "haeds/electronic")
