@@ -78,7 +78,7 @@ def listen(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with Subscriber(address, topics or ("",), keys=parse_keys(key, server_key)) as subscriber:
-        view: View = JsonView() if as_json else view_for_terminal()
+        view: View = JsonView() if as_json else view_for_terminal(stop)
         latencies, last = show(
             subscriber,
             view,

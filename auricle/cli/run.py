@@ -168,7 +168,7 @@ def _show(service: Service, stop: threading.Event, duration: float | None, many:
     from auricle.cli.live_view import view_for_terminal
     from auricle.wire.client import Subscriber
 
-    view = view_for_terminal()
+    view = view_for_terminal(stop)
     with Subscriber(service.server.addresses["publish"]) as subscriber:
         latencies, _ = listen(
             subscriber,
