@@ -25,7 +25,7 @@ def parse_settings(
     Raises:
         ConfigError: A setting has no `=` or no name, or its value is not YAML.
     """
-    import yaml
+    from auricle.yaml_text import load_yaml
 
     values = {}
     for setting in settings:
@@ -33,7 +33,7 @@ def parse_settings(
         if not (equals and name):
             raise ConfigError(f"{option} {setting}: not of the form {form}")
         try:
-            values[name] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            values[name] = load_yaml(value)
+        except ValueError as error:
             raise ConfigError(f"{option} {setting}: not YAML: {one_line(error)}") from None
     return values

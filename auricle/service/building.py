@@ -10,7 +10,14 @@ from typing import Any, get_args
 
 from auricle.engine.graph import Graph
 from auricle.engine.node import Node
-from auricle.errors import AuricleError, ConfigError, NodeError, did_you_mean, one_line_with_type
+from auricle.errors import (
+    AuricleError,
+    ConfigError,
+    NodeError,
+    did_you_mean,
+    one_line,
+    one_line_with_type,
+)
 from auricle.nodes import CLASSES
 from auricle.service.graph_file import GraphFile, NodeSpec
 
@@ -68,8 +75,9 @@ def find_class(name: str, classes: NodeClasses = CLASSES, node: str | None = Non
         raise ConfigError(f"no class {name!r}{hint}; classes are: {', '.join(classes)}", node=node)
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"class {name!r} cannot be imported: {error}", node=node) from error
+    except Exception as error:  # the name may be anything, and the module anybody's code
+        reason = one_line(error) if isinstance(error, ImportError) else one_line_with_type(error)
+        raise ConfigError(f"class {name!r} cannot be imported: {reason}", node=node) from error
     if not (isinstance(found, type) and issubclass(found, Node)):
         raise ConfigError(f"class {name!r} is not a node", node=node)
     return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from auricle.errors import ConfigError, describe_invalid, one_line
@@ -19,13 +18,17 @@ from auricle.service.form import Form
 from auricle.service.restart import Restart
 from auricle.service.stream_list import Streams
 from auricle.wire.settings import CurveSpec, WireSpec
+from auricle.yaml_text import load_yaml
+
+LONGEST_FILE = 16 << 20
+"""Most bytes of a graph file."""
 
 
 class NodeSpec(Form):
     """One node of a graph file."""
 
     id: str = Field(
-        pattern=r"^[A-Za-z0-9_-]+$", description="Name of the node, unique within the graph."
+        pattern=r"^[A-Za-z0-9_-]{1,100}$", description="Name of the node, unique within the graph."
     )
     class_: str = Field(
         alias="class", description="Class of the node: a short name, or module:Class."
@@ -83,11 +86,15 @@ def read_graph_file(path: Path) -> GraphFile:
         ConfigError: The file cannot be read, is not YAML, or does not describe a graph.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as opened:  # which may be a device without an end
+            data = opened.read(LONGEST_FILE + 1)
+        if len(data) > LONGEST_FILE:
+            raise ConfigError(f"{path}: not a graph: longer than {LONGEST_FILE} bytes")
+        content = load_yaml(data.decode())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigError(f"{path}: {reason}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not YAML: {one_line(error)}") from None
     if not isinstance(content, dict):
         raise ConfigError(

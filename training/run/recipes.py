@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from auricle.errors import RecipeError, describe_invalid, one_line
 from auricle.training.objectives import find_objective
 from auricle.training.recipe import Network, Recipe, RecipePart, Schedule
+from auricle.yaml_text import load_yaml
 
 RECIPES: Final = Path(__file__).parents[1] / "recipes"
 
@@ -138,8 +138,8 @@ def _read(name: str | Path, extending: tuple[Path, ...] = ()) -> tuple[Path, dic
 
 def _fields_of(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: not a recipe: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: not a recipe: it has no fields")
