@@ -32,6 +32,10 @@ Size = Annotated[int, Field(gt=0)]
 Dimension = int | str
 
 
+FILE_NAME = r"^(?:[^./\\\x00]|\.[^./\\\x00])[^/\\\x00]*$"
+"""Pattern of the names of files beside a card: not `.` or `..`, which are folders."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False
@@ -172,7 +176,7 @@ class Card(_Part):
     model_types: tuple[str, ...] = ()
     dataset: dict[str, Any] | None = None
 
-    file: str | None = Field(default=None, pattern=r"^[^/\\]+$")
+    file: str | None = Field(default=None, pattern=FILE_NAME)
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     licence: str | None = None
     source: str | None = None
@@ -184,7 +188,7 @@ class Card(_Part):
     patch_grid: PatchGrid | None = None
     patchout: tuple[PatchoutLevel, ...] = ()
     # The same network as `torch.export.save` writes it, and its hash: what torch-tensorrt compiles.
-    program: str | None = Field(default=None, pattern=r"^[^/\\]+$")
+    program: str | None = Field(default=None, pattern=FILE_NAME)
     program_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     # For an exported file: fp32, int8 or fp16, and the deviation that it causes.
     precision: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from typing import Any
 
 # Values that mean something else than they seem to, or too much.
 VALUES = (
@@ -63,3 +64,25 @@ def mutated_bytes(rng: random.Random, data: bytes) -> bytes:
                 del changed[at + rng.randrange(len(changed) - at + 1) :]
         changed = changed or bytearray(b"\0")
     return bytes(changed)
+
+
+# What may stand in JSON where something else belongs.
+JSON_VALUES: tuple[Any, ...] = (
+    *(None, True, 0, -1, 1.5, 1e300, 10**6, 10**30, "", ".", "..", "a\0b", "/dev/zero", "\x1b[31m"),
+    *([], [[]], [None], [-1], [10**6, 10**6, 10**6], [0], ["a", "a"], {}, {"a": {}}, "x" * 10_000),
+)
+
+
+def mutated_json(rng: random.Random, content: Any) -> Any:
+    """A value of JSON in which one part is left out, added or replaced."""
+    if isinstance(content, dict) and content and rng.random() < 0.9:
+        key = rng.choice(list(content))
+        changed = {**content, key: mutated_json(rng, content[key])}
+        if rng.random() < 0.1:
+            del changed[key]
+        return changed
+    if isinstance(content, list) and content and rng.random() < 0.7:
+        at = rng.randrange(len(content))
+        rest = content[at + rng.choice([0, 1, 1, 1]) :]
+        return [*content[:at], mutated_json(rng, content[at]), *rest]
+    return rng.choice(JSON_VALUES)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from auricle.errors import ModelError
 from auricle.models.card import Activation
 from auricle.models.heads.mlp import Layer
+from auricle.models.onnx_file import load_onnx
 
 Array = NDArray[Any]
 
@@ -46,14 +47,7 @@ def read_onnx_mlp(path: Path, output: str) -> tuple[Layer, ...]:
             of an MLP.
         OSError: The file cannot be read.
     """
-    # Imported here: onnx takes a tenth of a second to import, and most heads are not ONNX.
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    try:
-        graph = onnx.load_model_from_string(path.read_bytes()).graph
-    except DecodeError as error:
-        raise ModelError(f"{path}: not an ONNX file, or damaged: {error}") from error
+    graph = load_onnx(path).graph
     outputs = [value.name for value in graph.output]
     if len(outputs) == 1:
         output = outputs[0]

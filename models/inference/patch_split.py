@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auricle.errors import ModelError, one_line
+from auricle.errors import ModelError
+from auricle.models.onnx_file import load_onnx
 from auricle.models.patchout import KEEP_F, KEEP_T, PATCHES
 
 
@@ -60,13 +61,9 @@ def split_patches(path: Path) -> PatchSplit:
     Raises:
         ModelError: The file is not an ONNX model, or lacks the inputs or the value needed here.
     """
-    import onnx  # takes a tenth of a second, and is needed only where a session is opened
     from onnx.utils import Extractor
 
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's own errors have no common base but this
-        raise ModelError(f"{path} cannot be loaded: {one_line(error)}") from error
+    model = load_onnx(path)
     inputs = [each.name for each in model.graph.input]
     values = {name for node in model.graph.node for name in node.output}
     missing = [name for name in (KEEP_T, KEEP_F) if name not in inputs]

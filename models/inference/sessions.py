@@ -5,6 +5,7 @@ A session's `run` may be called from several threads concurrently.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,9 @@ from auricle.models.inference.providers import TENSORRT, usable
 from auricle.models.inference.shared import made_once_per_model
 from auricle.models.patchout import KEEP_F, KEEP_T
 from auricle.models.registry import check
+
+LARGEST_INPUT: Final = 1 << 28
+"""Most values of an input of a model: a gigabyte of float32."""
 
 DTYPES: Final = {
     "tensor(float)": np.float32,
@@ -148,6 +152,25 @@ def run_once(session: Any, what: str, **sizes: int) -> Any:
         raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
 
 
+def _check_inputs(session: Any, what: str) -> None:
+    """Refuse inputs and outputs whose names cannot be read, and inputs that no memory could hold.
+
+    Raises:
+        ProviderError: There is one.
+    """
+    try:
+        inputs = {each.name: each.shape for each in session.get_inputs()}
+        _ = [each.name for each in session.get_outputs()]
+    except UnicodeDecodeError as error:
+        raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
+    for name, shape in inputs.items():
+        size = math.prod(each for each in shape if isinstance(each, int))
+        if size > LARGEST_INPUT:
+            raise ProviderError(
+                f"{what}: input {name!r} has {size} values; at most {LARGEST_INPUT} are allowed"
+            )
+
+
 def _concrete(size: int | str, sizes: Mapping[str, int]) -> int:
     return size if isinstance(size, int) else sizes.get(size, 1)
 
@@ -170,6 +193,7 @@ def make_session(model: Path | bytes, what: str, providers: Sequence[Any], threa
         )
     except Exception as error:  # ONNX Runtime's own classes have no common base but this
         raise ProviderError(f"{what} cannot be loaded: {one_line(error)}") from error
+    _check_inputs(session, what)
     first = providers[0] if isinstance(providers[0], str) else providers[0][0]
     if first not in session.get_providers():
         # ONNX Runtime drops some that fail, and runs the model on those after them.

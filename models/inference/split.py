@@ -30,7 +30,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from auricle.errors import ModelError, one_line
 from auricle.models.convert.onnx_graph import IR_VERSION, OPSET
 from auricle.models.inference.first_layers import (
     FirstLayer,
@@ -38,6 +37,7 @@ from auricle.models.inference.first_layers import (
     attributes,
     find_first_layers,
 )
+from auricle.models.onnx_file import load_onnx
 
 FRAMES: Final = "split/frames"
 """Input of the front. No exporter makes names with a slash, so it never clashes with others."""
@@ -84,12 +84,7 @@ def split(path: Path, hop_size: int) -> Split | None:
     Raises:
         ModelError: The file is not an ONNX model.
     """
-    import onnx  # takes a tenth of a second, and is needed only where a session is opened
-
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's own errors have no common base but this
-        raise ModelError(f"{path} cannot be loaded: {one_line(error)}") from error
+    model = load_onnx(path)
     found = find_first_layers(model.graph)
     if found is None:
         return None
