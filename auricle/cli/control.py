@@ -170,6 +170,13 @@ def remove_stream(engine: Engine, stream: str) -> None:
     _print(engine.ask("remove-stream", stream=stream))
 
 
+@control.command("reload")
+@click.pass_obj
+def reload_list(engine: Engine) -> None:
+    """Read the list of streams again: start those that are new, stop those that are gone."""
+    _print(engine.ask("reload"))
+
+
 @control.command()
 @click.argument("head")
 @click.option("--stream", metavar="NAME", help=f"Add it to this stream only.  {ALL_STREAMS}")

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +14,7 @@ import click
 from auricle.cli.graph_names import find_graph
 from auricle.cli.logs import StateLog, log_to_stderr
 from auricle.cli.output import say
-from auricle.cli.signals import catch_interrupts
+from auricle.cli.signals import call_on_hangup, catch_interrupts
 from auricle.errors import AuricleError, InputError
 from auricle.settings import parse_settings
 
@@ -71,7 +72,7 @@ def run(
     """Run a graph until its inputs end or it is interrupted.
 
     A URL that cannot be reached is waited for, with a line whenever it is tried, as is one whose
-    connection is lost. If it is still away when --duration is over, that is an error.
+    connection is lost. If nothing was heard of it when --duration is over, that is an error.
 
     GRAPH is a file, or the name of a graph that `auricle graph list` lists. Predictions and events
     are published at the addresses in the graph file: `auricle listen` shows them, and docs/wire.md
@@ -82,6 +83,7 @@ def run(
     from auricle.service.descriptors import raise_limit
     from auricle.service.overrides import load_graph
     from auricle.service.service import Service
+    from auricle.service.stations import reload_and_log
 
     file = load_graph(path, parse_settings(settings), source)
     if listen and file.wire.publish is None:
@@ -94,6 +96,8 @@ def run(
     many = file.streams is not None
     service = Service(file, path.parent, changed=StateLog(endings=many))
     stop = catch_interrupts()
+    if many:
+        call_on_hangup(partial(reload_and_log, service.stations))
     _say_on_terminal(f"opening {_what_is_opened(file)}")
     with service:
         if not listen:  # with --listen, messages are shown from the start
@@ -200,7 +204,7 @@ def _fail_if_many_failed(service: Service, stop: threading.Event) -> None:
 def _fail_if_failed(service: Service, stop: threading.Event) -> None:
     """Print the warnings of the only stream, and raise its error.
 
-    A source that was still waited for when the time was up is an error; when the user has
+    A source that was waited for until the time was up, in vain, is an error; when the user has
     interrupted, it is not.
     """
     from auricle.service.streams import list_warnings
@@ -210,5 +214,5 @@ def _fail_if_failed(service: Service, stop: threading.Event) -> None:
             _say(f"auricle: {warning}")
         if stream.error is not None:
             raise stream.error
-        if stream.run.outage is not None and not stop.is_set():
+        if stream.run.outage is not None and not service.heard and not stop.is_set():
             raise InputError(f"nothing to hear: {stream.run.outage.reason}")

@@ -42,3 +42,13 @@ def catch_interrupts(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     return interrupted
+
+
+def call_on_hangup(function: Callable[[], None]) -> None:
+    """Call a function at every SIGHUP, on a thread of its own; nothing where there is no SIGHUP."""
+    if hasattr(signal, "SIGHUP"):
+        # Not in the handler, which interrupts the main thread wherever that holds a lock.
+        signal.signal(
+            signal.SIGHUP,
+            lambda number, frame: threading.Thread(target=function, name="reload").start(),
+        )

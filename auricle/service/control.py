@@ -11,6 +11,7 @@ from auricle.engine.command import Change
 from auricle.engine.node import Node
 from auricle.errors import ConfigError, NothingToChangeError, describe_invalid
 from auricle.service.description import describe_graph
+from auricle.service.stations import Stations
 from auricle.service.stream_list import StreamSpec
 from auricle.service.streams import Streams
 from auricle.service.template import StreamTemplate
@@ -39,12 +40,16 @@ class Control:
     Args:
         template: Template of later streams.
         streams: The streams.
+        stations: The streams that come from files.
         server: Server whose control socket is answered.
     """
 
-    def __init__(self, template: StreamTemplate, streams: Streams, server: Server) -> None:
+    def __init__(
+        self, template: StreamTemplate, streams: Streams, stations: Stations, server: Server
+    ) -> None:
         self._template = template
         self._streams = streams
+        self._stations = stations
         self._server = server
         own: dict[str, Callable[..., Any]] = {
             "list": self.list_streams,
@@ -53,6 +58,7 @@ class Control:
             "stop": self.stop,
             "add-stream": self.add_stream,
             "remove-stream": self.remove_stream,
+            "reload": self.reload,
         }
         for name, function in own.items():
             server.handle(name, function)
@@ -129,6 +135,7 @@ class Control:
         except ValidationError as error:
             raise ConfigError(describe_invalid(error)) from None
         self._offer(self._streams.add(spec, by_command=True).run.graph.order)
+        self._stations.keep(spec)
         return stream
 
     def remove_stream(self, stream: str) -> str:
@@ -143,7 +150,21 @@ class Control:
         Raises:
             ConfigError: No stream has this name.
         """
-        return self._streams.remove(stream)
+        removed = self._streams.remove(stream)
+        self._stations.forget(stream)
+        return removed
+
+    def reload(self) -> dict[str, list[str]]:
+        """Read the list of streams again: start those that are new, stop those that are gone.
+
+        Returns:
+            The names of the streams `added`, `removed` and `replaced`, and why lines were
+            `refused`. All others go on untouched.
+
+        Raises:
+            ConfigError: The graph has no list in a file of its own, or that cannot be read.
+        """
+        return self._stations.reload()
 
     def command(
         self, name: str, stream: str | None = None, **arguments: Any

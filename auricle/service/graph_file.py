@@ -57,6 +57,11 @@ class GraphFile(Form):
         None,
         description="Sources that commands may add; if left out, any that the engine can open.",
     )
+    keep_added: Path | None = Field(
+        None,
+        description="File, relative to the graph file, in which streams that commands add are kept "
+        "for the next start; if left out, they are not kept.",
+    )
     restart: Restart = Field(
         "never",
         description="Policy for starting streams again that have ended: a word, or with pauses.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -14,19 +13,16 @@ from auricle import __version__
 from auricle.engine.overload import Ladder
 from auricle.engine.run import Run, State
 from auricle.engine.scheduler import LiveScheduler, usable_cores
-from auricle.errors import ConfigError
 from auricle.service.control import Control
 from auricle.service.descriptors import check_descriptors
 from auricle.service.graph_file import GraphFile
-from auricle.service.stream_list import StreamList, StreamSpec
+from auricle.service.stations import Stations
 from auricle.service.streams import Stream, Streams, heard_s
 from auricle.service.supervisor import Supervisor
 from auricle.service.template import StreamTemplate
 from auricle.service.timers import After, Timers
 from auricle.wire import messages
 from auricle.wire.server import EngineStatus, Server
-
-log = logging.getLogger(__name__)
 
 
 def _ignore(stream: Stream) -> None:
@@ -54,6 +50,7 @@ class Service:
     Attributes:
         server: Sockets of the service.
         streams: Streams of the service.
+        stations: Streams that come from files, and the files in which they are kept.
         control: Commands of the control socket.
 
     Raises:
@@ -93,8 +90,10 @@ class Service:
             template, self._scheduler, changed=self._report, forgotten=self.server.forget
         )
         self._supervisor = Supervisor(self.streams, after or self._timers.after)
-        self.control = Control(template, self.streams, self.server)
-        self._add_streams(template.specs, from_list=isinstance(file.streams, StreamList))
+        kept = None if file.keep_added is None else folder / file.keep_added
+        self.stations = Stations(template, self.streams, kept)
+        self.control = Control(template, self.streams, self.stations, self.server)
+        self.stations.add_all()
 
     @property
     def ladder(self) -> Ladder:
@@ -181,25 +180,6 @@ class Service:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-    def _add_streams(self, specs: list[StreamSpec | None], from_list: bool) -> None:
-        """Add the streams to start with; of a text file, those that can be built.
-
-        Raises:
-            ConfigError: A stream cannot be built, or none of a text file.
-        """
-        refused = []
-        for spec in specs:
-            try:
-                self.streams.add(spec)
-            except ConfigError as error:
-                if not from_list:
-                    raise
-                refused.append(error)
-        if refused and len(refused) == len(specs):
-            raise refused[0]
-        for each in refused:
-            log.error("left out: %s", each)
 
     def _note(self, run: Run) -> None:
         self._supervisor.note(run)

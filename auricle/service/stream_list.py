@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -43,8 +44,10 @@ class StreamList(Form):
     """Streams listed in a text file, one source per line."""
 
     name: str = Field(
-        description="Pattern of their names: {number} is the number of the line from 1, {stem} the "
-        "last part of the source without its suffix."
+        "{stem}-{key}",
+        description="Pattern of their names: {stem} is the last part of the source without its "
+        "suffix, {key} six digits that belong to the source, {number} the number of the line from "
+        "1, which changes with the lines above it.",
     )
     sources: Path = Field(
         description="Text file, M3U or PLS, relative to the graph file; empty lines and lines that "
@@ -104,11 +107,14 @@ def _read_list(streams: StreamList, folder: Path) -> list[StreamSpec]:
 
 
 def _fill_in(pattern: str, number: int, source: str) -> str:
-    """The name of the stream on a line: the pattern with `{number}` and `{stem}` replaced."""
+    """The name of the stream on a line: the pattern with what stands in braces replaced."""
     last_part = PurePosixPath(source.partition("?")[0]).stem
     stem = re.sub(r"[^A-Za-z0-9_.:-]+", "-", last_part)[:LONGEST_STEM].strip("-.")
+    key = hashlib.sha256(source.encode()).hexdigest()[:6]
     try:
-        return pattern.format(number=number, stem=stem)
+        return pattern.format(number=number, stem=stem, key=key)
     except (KeyError, IndexError, ValueError):
         what = f"streams.name: {pattern!r}"
-        raise ConfigError(f"{what}: only {{number}} and {{stem}} can stand in braces") from None
+        raise ConfigError(
+            f"{what}: only {{stem}}, {{key}} and {{number}} can stand in braces"
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,8 @@ from auricle.service.restart import RestartPolicy
 from auricle.service.stream_list import StreamSpec
 from auricle.service.template import StreamTemplate
 from auricle.service.timers import Cancel
+
+log = logging.getLogger(__name__)
 
 WAITING = "waiting"
 """State of a stream that waits for its source or for its restart; all other states are those of its
@@ -48,6 +51,7 @@ class Stream:
         tries: Number of tries since it last ran well.
         wanted: Whether it may be started again when it ends; False once it was stopped.
         removed: Whether it is removed from the list when it ends.
+        successor: Specification of the stream that takes its place then.
     """
 
     spec: StreamSpec | None
@@ -61,6 +65,7 @@ class Stream:
     tries: int = 0
     wanted: bool = True
     removed: bool = False
+    successor: StreamSpec | None = None
 
     @property
     def name(self) -> str:
@@ -226,6 +231,19 @@ class Streams:
                 self.forget(stream)
         return name
 
+    def replace(self, name: str, spec: StreamSpec) -> None:
+        """Stop the stream of this name; another takes its place when it has ended.
+
+        Raises:
+            ConfigError: No stream has this name, or the source or a parameter of the other one is
+                invalid.
+        """
+        with self.lock:
+            self._template.build(spec)
+            (stream,) = self.choose(name)
+            stream.successor = spec
+            self.remove(name)
+
     def find(self, run: Run) -> Stream | None:
         """The stream whose current run this is; None if it has another run, or was removed."""
         stream = self._table.get(run.graph.name)
@@ -237,7 +255,15 @@ class Streams:
             self._scheduler.remove(stream.run)
             self._table = {name: each for name, each in self._table.items() if each is not stream}
             self._forgotten(stream.name)
+            if stream.successor is not None:
+                self._add_successor(stream.successor)
             self._condition.notify_all()
+
+    def _add_successor(self, spec: StreamSpec) -> None:
+        try:
+            self.add(spec)
+        except AuricleError as error:  # the engine is stopping, or a file is gone since
+            log.error("stream %s could not be replaced: %s", spec.name, error)
 
     def report(
         self,

@@ -13,7 +13,7 @@ from auricle.service.building import build_graph
 from auricle.service.graph_file import GraphFile
 from auricle.service.overrides import for_stream, with_settings
 from auricle.service.restart import RestartPolicy, policy_of
-from auricle.service.stream_list import StreamSpec, list_streams
+from auricle.service.stream_list import StreamList, StreamSpec, list_streams
 
 
 class StreamTemplate:
@@ -45,6 +45,11 @@ class StreamTemplate:
         except AuricleError:
             if file.streams is None:
                 raise
+
+    @property
+    def has_list_file(self) -> bool:
+        """Whether the streams are listed in a text file, which can be read again."""
+        return isinstance(self._file.streams, StreamList)
 
     @property
     def specs(self) -> list[StreamSpec | None]:

@@ -10,6 +10,7 @@ from typing import Any
 import zmq
 from pydantic import Field
 
+from auricle.engine.context import Outage
 from auricle.errors import ConfigError, InputError, WireError
 from auricle.nodes.inputs.base import InputParams, ThreadedInput
 from auricle.nodes.signal.conditioner import pcm_samples
@@ -26,6 +27,9 @@ LONGEST_HOLE_S = 3600
 
 SENDER_GONE_S = 1.0
 """Seconds of silence after which another sender may take the place of the one heard so far."""
+
+SILENT_S = 2.0
+"""Seconds without a block after which a sender counts as away."""
 
 MOST_WARNINGS = 20
 """Most different refusals that are reported; the others are counted only."""
@@ -48,7 +52,7 @@ class ZmqInput(ThreadedInput[ZmqInputParams]):
 
     A hole in the numbering of samples is a gap of that length. A sender that was restarted, or
     that takes the place of another, makes a gap as long as nothing arrived. When the ring is full,
-    blocks are dropped, which is a gap too.
+    blocks are dropped, which is a gap too. While no sender sends, the source is waited for.
 
     Any program of this machine can connect, so nothing that arrives ends the stream: a malformed
     block is refused, as are the blocks of a second sender while the first is heard; both are
@@ -73,6 +77,7 @@ class ZmqInput(ThreadedInput[ZmqInputParams]):
         self._socket: zmq.Socket[bytes] | None = None
         self._sender: int | None = None
         self._said_end = False
+        self._away = False  # whether that was reported
         self._expected = 0
         self._arrived_ns = 0
 
@@ -111,10 +116,12 @@ class ZmqInput(ThreadedInput[ZmqInputParams]):
 
     def capture(self) -> None:
         assert self._socket is not None
+        self._report_away("no sender yet")
         try:
             while not self.stopping.is_set():
                 if not self._socket.poll(POLL_MS):
                     self._write_some()
+                    self._look_for_silence()
                     continue
                 frames = self._socket.recv_multipart(copy=False)
                 try:
@@ -159,7 +166,20 @@ class ZmqInput(ThreadedInput[ZmqInputParams]):
             self._hear(block, now)
             self._write_some(now)
         self._said_end = header.end
+        if header.end and not self.params.ends:
+            self._report_away("its sender has ended")
+        elif self._away:
+            self._away = False
+            self.context.report_outage(None)
         return header.end and self.params.ends
+
+    def _look_for_silence(self) -> None:
+        if not self._away and time.monotonic_ns() - self._arrived_ns > SILENT_S * 1e9:
+            self._report_away("its sender is silent")
+
+    def _report_away(self, reason: str) -> None:
+        self._away = True
+        self.context.report_outage(Outage(f"{self.address}: {reason}"))
 
     def _write_some(self, began_ns: int | None = None) -> None:
         if self._write(began_ns):

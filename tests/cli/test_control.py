@@ -35,6 +35,7 @@ COMMANDS = (
     "remove-head",
     "add-stream",
     "remove-stream",
+    "reload",
     "patchout",
 )
 
@@ -72,6 +73,7 @@ def server(asked: list[Any]) -> Iterator[Server]:
             ),
         ),
         (["remove-stream", "fip"], ("remove-stream", {"stream": "fip"})),
+        (["reload"], ("reload", {})),
         (["add-head", "mood"], ("add-head", {"head": "mood"})),
         (
             ["add-head", "mood", "--stream", "demo"],

@@ -83,7 +83,7 @@ BAD = [
     ("[{name: x}]", "parameter 'streams.list.0.input' is missing"),
     ("[{name: x, input: a.wav, values: {input.loop: 1}}]", "input: no parameter 'loop'"),
     ("{name: 'r{number}', sources: none.txt}", "none.txt: No such file"),
-    ("{name: 'r{hour}', sources: list.txt}", "only {number} and {stem}"),
+    ("{name: 'r{hour}', sources: list.txt}", "only {stem}, {key} and {number}"),
     ("{name: 'r', sources: list.txt}", "2 streams have the name 'r'"),
     ("{name: 'r {number}', sources: list.txt}", "list.txt, line 1: name='r 1'"),
 ]

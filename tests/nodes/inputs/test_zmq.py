@@ -17,7 +17,7 @@ from auricle.errors import ConfigError, InputError, WireError
 from auricle.nodes.inputs.zmq import ZmqInput
 from auricle.nodes.signal.conditioner import Resampler, downmix, pcm_samples, to_float
 from auricle.wire.pcm import PcmHeader, encode_pcm
-from tests.nodes.listening import PATIENCE_S, Listener, listening, one_line, tone
+from tests.nodes.listening import PATIENCE_S, Listener, Outages, listening, one_line, tone
 
 GOOD = {"v": 2, "sample_rate": 16000, "channels": 1, "format": "s16le", "first_sample": 0, "seq": 0}
 
@@ -357,6 +357,28 @@ def test_an_address_of_ip_version_6() -> None:
         assert node.address.startswith("tcp://[::1]:")
         sender.send(0, pcm(np.full(100, 0.5)), end=True)
         listener.wait_for(lambda: len(listener.tokens) == 100)
+
+
+def test_while_nobody_sends_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auricle.nodes.inputs.zmq.SILENT_S", 0.2)
+    outages = Outages()
+    node = ZmqInput("zmq", address="tcp://127.0.0.1:*")
+    with listening(node, outages=outages):
+        assert outages.next_reason() == f"{node.address}: no sender yet"
+        sender = Sender(node.address)
+        sender.send(0, pcm(np.full(100, 0.5)))
+        assert outages.next() is None
+        assert outages.next_reason() == f"{node.address}: its sender is silent"
+        sender.send(100, pcm(np.full(100, 0.5)))
+        assert outages.next() is None
+        sender.send(200, b"", end=True)
+        while (reason := outages.next_reason()) != f"{node.address}: its sender has ended":
+            assert "silent" in reason
+        second = Sender(node.address)
+        second.send(0, pcm(np.full(100, 0.25)))
+        assert outages.next() is None
+        for each in (sender, second):
+            each.socket.close()
 
 
 def test_port_in_use() -> None:
