@@ -26,7 +26,7 @@ LONGEST_CHUNK: Final = 32
 fast per column, longer ones leave more to do when the last frame of a segment arrives."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class SplitSession:
     """A model in two parts; see `auricle.models.inference.split`.
 

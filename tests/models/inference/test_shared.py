@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import threading
@@ -18,7 +19,7 @@ from auricle.engine.scheduler import run_offline
 from auricle.models.files import sha256
 from auricle.models.inference.providers import usable
 from auricle.models.inference.sessions import open_session
-from auricle.models.inference.shared import made_once_per_model
+from auricle.models.inference.shared import MOST_UNUSED, made_once_per_model
 from tests.nodes.noise_stream import NoiseStream
 from tests.tiny import make_backbone, make_transformer
 
@@ -121,3 +122,42 @@ def test_what_was_made_of_the_old_one_is_let_go(tmp_path: Path) -> None:
     replace_by(folder, make_backbone, 4)
     assert make(folder, "a") is make(folder, "a")
     assert old() is None
+
+
+def test_of_what_nobody_uses_the_last_are_kept(tmp_path: Path) -> None:
+    class Made:
+        pass
+
+    @made_once_per_model
+    def make(folder: Path, number: int) -> Made:
+        return Made()
+
+    folder = make_backbone(tmp_path / "tiny", seed=3)
+    used = make(folder, 0)
+    unused = [weakref.ref(make(folder, number)) for number in range(1, 41)]
+    gc.collect()
+    assert [each() is None for each in unused] == [True] * 36 + [False] * MOST_UNUSED
+    assert make(folder, 0) is used
+    assert make(folder, 40) is unused[-1]()
+
+
+def test_plain_values_are_kept(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    @made_once_per_model
+    def make(folder: Path, number: int) -> tuple[int, ...]:
+        made.append(number)
+        return (number,)
+
+    folder = make_backbone(tmp_path / "tiny", seed=3)
+    for number in [*range(40), *range(40)]:
+        assert make(folder, number) == (number,)
+    assert made == list(range(40))
+
+
+def test_sessions_with_other_threads_do_not_add_up(tmp_path: Path) -> None:
+    """As a command can ask for with each stream that it adds."""
+    folder = make_backbone(tmp_path / "tiny", seed=5)
+    sessions = [weakref.ref(open_session(folder, ("cpu",), threads)) for threads in range(1, 21)]
+    gc.collect()
+    assert sum(each() is not None for each in sessions) == MOST_UNUSED
