@@ -13,6 +13,7 @@ import zmq
 from msgspec.structs import force_setattr
 
 from auricle.errors import WireError
+from auricle.wire.clocks import ClockDifference
 from auricle.wire.codec import Envelope, decode, decode_envelope, decode_map, encode_map
 from auricle.wire.connection import PING_S, Connection, Keys
 from auricle.wire.losses import Losses
@@ -74,6 +75,7 @@ class Subscriber:
         self._timeout_s = timeout_s
         self._topics = tuple(topics)
         self._newly_lost: Counter[str] = Counter()
+        self._clocks = ClockDifference()
         self._warned_s = -WARNING_S
         self._heard_s = time.monotonic()
         self._connection = Connection(zmq.SUB, address, keys, ping_s)
@@ -135,6 +137,8 @@ class Subscriber:
             self._newly_lost.update(self.losses.heartbeat(message.topics, listed))
         if not self._wanted(message.topic):
             return None
+        if not message.retained:  # those are old, however prompt the connection is
+            received = self._clocks.received(message.published, received)
         # Messages are frozen, but nothing else refers to this one yet.
         force_setattr(message, "received", received)
         return message

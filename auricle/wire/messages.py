@@ -37,7 +37,8 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
     The server that sends a message sets `v`, `engine`, `topic_id`, `seq` and `published`.
 
     Attributes:
-        received: UTC at which a subscriber received it, in seconds; set by the subscriber.
+        received: UTC at which a subscriber received it, in seconds; set by the subscriber. By the
+            clock of the engine, if the subscriber's is more than a second off.
     """
 
     named_by: ClassVar[str | None] = None

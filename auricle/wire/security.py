@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from pathlib import Path
 
 import zmq
@@ -96,6 +98,9 @@ class Guard:
             raise WireError(f"wire.curve.secret_key: {curve.secret_key} holds no secret key")
         if not curve.clients.is_dir():
             raise WireError(f"wire.curve.clients: {curve.clients} is not a folder of client keys")
+        if not any(curve.clients.glob("*.key")):
+            log.warning("wire.curve.clients: nobody can connect: no .key file in %s", curve.clients)
+        _warn_of_readers(curve.secret_key)
         self._secret = secret
         self._authenticator = ThreadAuthenticator(context)
         self._authenticator.start()
@@ -110,6 +115,12 @@ class Guard:
     def stop(self) -> None:
         """Stop the authenticator's thread."""
         self._authenticator.stop()
+
+
+def _warn_of_readers(secret_key: Path) -> None:
+    """Log a warning if other users of this machine can read the file of a secret key."""
+    if os.name == "posix" and secret_key.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        log.warning("wire.curve.secret_key: others can read %s: chmod 600", secret_key)
 
 
 def _version(path: Path) -> tuple[int, int]:
