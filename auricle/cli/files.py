@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from auricle.nodes.signal.audio_files import Found, find_audio
@@ -16,4 +17,5 @@ def audio_files(path: Path) -> Found:
     Returns:
         The file; or what was found anywhere below the folder.
     """
-    return find_audio(path) if path.is_dir() else Found([path])
+    # Not `Path.is_dir`, which raises for what may not be looked at.
+    return find_audio(path) if os.path.isdir(path) else Found([path])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,7 +225,7 @@ def _results(
     from auricle.cli.tag_work import tag_in_processes, try_file
 
     if jobs > 1:
-        pipes = [file for file in files if file.exists() and not file.is_file()]
+        pipes = [file for file in files if os.path.exists(file) and not os.path.isfile(file)]
         for file in pipes:  # other processes do not have them
             yield file, try_file(file, options)
         yield from tag_in_processes([file for file in files if file not in pipes], options, jobs)

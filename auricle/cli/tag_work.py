@@ -15,6 +15,7 @@ from auricle.errors import (
     ConfigError,
     InputError,
     ModelError,
+    escaped,
     one_line_with_type,
 )
 
@@ -176,7 +177,7 @@ def try_file(file: Path, options: TagOptions, watcher: Watcher | None = None) ->
 def _describe(file: Path, error: Exception) -> str:
     """What went wrong with a file, in one line that names it."""
     text = error.message if isinstance(error, AuricleError) else one_line_with_type(error)
-    return text if str(file) in text else f"{file}: {text}"
+    return text if escaped(str(file)) in escaped(text) else f"{file}: {text}"
 
 
 def tag_in_processes(

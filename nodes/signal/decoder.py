@@ -57,9 +57,9 @@ UNNAMED = "NONE"
 WITHOUT_LENGTH = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
 """Formats of bare packets, whose length FFmpeg guesses from their size and first packet."""
 
-UNRELIABLE = frozenset({"aiff", "asf", "au", "avi", "caf", "rm", "w64", "wav"})
-"""Formats whose declared length is often that of a stream that was to go on, or follows from the
-size of the file; see `auricle.nodes.signal.extent`."""
+UNRELIABLE = frozenset({"aiff", "asf", "au", "avi", "caf", "mpeg", "mpegts", "rm", "w64", "wav"})
+"""Formats whose declared length is often that of a stream that was to go on, or follows from time
+stamps or the size of the file; see `auricle.nodes.signal.extent`."""
 
 STREAM_LENGTH = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 """Length of a track in the metadata of Matroska."""

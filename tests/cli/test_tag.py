@@ -136,14 +136,17 @@ def test_a_folder_that_may_not_be_read_is_said(tiny: Path, tmp_path: Path, mode:
         command = ["setpriv", f"--bounding-set={limits}", f"--inh-caps={limits}", *command]
     closed.chmod(mode)
     try:
-        result = subprocess.run(
-            [*command, str(tmp_path)], capture_output=True, text=True, check=False
+        result, named = (
+            subprocess.run([*command, *paths], capture_output=True, text=True, check=False)
+            for paths in ([tmp_path], [closed / "x.wav", tmp_path / "z/x.wav"])
         )
     finally:
         closed.chmod(0o755)
     found = [Path(item["file"]).parent.name for item in lines(result.stdout)]
     assert found == ["a", "z"]
     assert_one_line(result, f"{closed}: Permission denied")
+    assert [Path(item["file"]).parent.name for item in lines(named.stdout)] == ["z"]
+    assert_one_line(named, f"{closed}/x.wav: Permission denied")
 
 
 def test_a_stick_that_was_in_a_mac(tiny: Path, tmp_path: Path) -> None:
@@ -424,6 +427,11 @@ def test_names_that_a_terminal_cannot_show(tiny: Path, tmp_path: Path, encoding:
     result = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert (result.returncode, result.stderr) == (0, b"")
     assert result.stdout.count(b".wav") == 3
+
+
+def test_a_name_that_is_escaped_is_said_once(tiny: Path, tmp_path: Path) -> None:
+    result = auricle("tag", "--model", tiny, tmp_path / "no\udc85.wav")
+    assert result.stderr.count("no\\udc85.wav") == 1
 
 
 def test_closed_standard_error(tiny: Path, tmp_path: Path) -> None:

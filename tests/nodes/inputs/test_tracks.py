@@ -87,6 +87,9 @@ def test_a_splice_in_a_transport_stream_is_no_silence(tmp_path: Path, offset_s: 
     seconds, damage = decoded(path)
     assert seconds == pytest.approx(12, abs=0.2)
     assert damage == []
+    node = FileInput("file", path=path)
+    assert len(heard_at_once(node).samples) / 16000 == pytest.approx(12, abs=0.2)
+    assert node.warnings == []
 
 
 def test_a_loss_in_a_transport_stream_is_silence(tmp_path: Path) -> None:
