@@ -1,8 +1,9 @@
 """Base of all inputs: they convert any audio to mono float32 at one rate, and mark losses.
 
 Reasons of gaps: `xrun` (the device overran), `dropped` (our ring was full), `reconnect` (a
-connection was lost), `hole` (the sender's numbering jumps), `damaged` (could not be decoded), `nan`
-(samples that are NaN or infinite), `cancelled` (channels cancelled each other in the mix).
+connection or a device was lost), `hole` (the sender's numbering jumps), `damaged` (could not be
+decoded), `nan` (samples that are NaN or infinite), `cancelled` (channels cancelled each other in
+the mix).
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ SOURCE_PREFIX = "pulse:"
 PLUGIN = "pulse"
 """Name of ALSA's device that leads to the sound server, and that `PULSE_SOURCE` directs."""
 
+SYSTEM_SERVER = "/run/pulse"
+"""Folder of the socket of a sound server that serves all users."""
+
 PACTL_TIMEOUT_S = 5.0
 """Longest wait for an answer of the sound server."""
 
@@ -111,8 +114,10 @@ def portaudio_devices(audio: Any) -> list[Device]:
 def server_sources() -> list[Device] | None:
     """The sources of PulseAudio or PipeWire, monitors among them.
 
-    None where `pactl` is not installed or the server does not answer.
+    None where `pactl` is not installed or the server does not answer. Asking starts no server.
     """
+    if not _may_run():
+        return None
     try:
         done = subprocess.run(
             ["pactl", "-f", "json", "list", "sources"],
@@ -197,6 +202,25 @@ def fingerprint() -> object:
     places = ("/dev/snd", f"{runtime}/pulse/native", f"{runtime}/pipewire-0", server)
     names = [source.name for source in server_sources() or []]
     return [_state_of(Path(place)) for place in places], names
+
+
+def _may_run() -> bool:
+    """Whether there may be a sound server; without one, `pactl` would start it.
+
+    That server would take the sound cards, which another program may be about to open.
+    """
+    environment = os.environ
+    if environment.get("PULSE_SERVER"):
+        return True
+    runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    home = Path(environment.get("HOME") or "/")
+    folders = [
+        Path(environment.get("PULSE_RUNTIME_PATH") or SYSTEM_SERVER),
+        Path(runtime, "pulse"),
+        Path(SYSTEM_SERVER),
+        *home.glob(".config/pulse/*-runtime"),
+    ]
+    return any((folder / "native").exists() for folder in folders)
 
 
 def _state_of(path: Path) -> tuple[int, int] | None:

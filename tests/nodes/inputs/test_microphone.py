@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -634,6 +635,7 @@ SOURCES = [
 def pactl(audio: FakeAudio, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What `pactl` answers."""
     answer = SimpleNamespace(stdout=json.dumps(SOURCES).encode())
+    monkeypatch.setenv("PULSE_SERVER", "unix:/somewhere")
     monkeypatch.setattr(devices, "server_sources", server_sources)
     monkeypatch.setattr("auricle.nodes.inputs.devices.subprocess.run", lambda *_, **__: answer)
     return answer
@@ -647,6 +649,19 @@ def test_sources_of_a_sound_server(pactl: SimpleNamespace) -> None:
         ),
         Device("pulse:odd", "PulseAudio", 2, 44100, False, None),
     ]
+
+
+def test_looking_for_sources_starts_no_server(
+    pactl: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("HOME", "PULSE_RUNTIME_PATH", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("PULSE_SERVER")
+    monkeypatch.setattr(devices, "SYSTEM_SERVER", str(tmp_path))
+    assert server_sources() is None
+    (tmp_path / "pulse").mkdir()
+    (tmp_path / "pulse/native").touch()
+    assert server_sources()
 
 
 @pytest.mark.parametrize("answer", [b"", b"Connection refused", b"{}", b"\xff"])
