@@ -7,8 +7,10 @@ within one read, so that how long a read may take follows from how long its segm
 from __future__ import annotations
 
 import base64
+import ipaddress
 import itertools
 import re
+import socket
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -77,17 +79,20 @@ def find_playlist(url: str, fetch: Fetch, choose: bool = True) -> Playlist:
         FFmpeg will give the reason.
 
     Raises:
-        InputError: The server does not answer in time.
+        InputError: The server does not answer in time, or a playlist of another machine names an
+            address of this one.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.path.lower().endswith(ENDINGS):
         return Playlist(url)
     try:
         text, found_at = fetch(url)
+        _check_places(text, found_at, url)
         variants = list(_variants(text, found_at))
         if variants:
             best = max(variants, key=lambda each: (not each.has_picture, each.rate))
-            text = fetch(best.url)[0]
+            text, found_at = fetch(best.url)
+            _check_places(text, found_at, url)
             url = best.url if choose else url
         return Playlist(url, _wait_s(text), text.startswith("#EXTM3U"))
     except TimeoutError:
@@ -121,6 +126,34 @@ def _variants(text: str, url: str) -> Iterator[Variant]:
         picture = "RESOLUTION" in given or any(codec.startswith(PICTURE_CODECS) for codec in codecs)
         if urlsplit(target).scheme in ("http", "https"):
             yield Variant(target, int(rate) if rate.isdecimal() else 0, picture and not sound)
+
+
+def _check_places(text: str, found_at: str, asked: str) -> None:
+    """Refuse what leads from a server elsewhere to services of this machine, which trust it.
+
+    Raises:
+        InputError: The playlist, or a redirection to it, names an address of this machine.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    named = [line for line in lines if line and not line.startswith("#")]
+    named += [uri for line in lines for uri in re.findall(r'URI="([^"]*)"', line)]
+    hosts = {urlsplit(urljoin(found_at, each)).hostname for each in (found_at, *named)}
+    others = sorted(filter(None, hosts - {urlsplit(asked).hostname}))
+    for host in others if others and not _is_here(urlsplit(asked).hostname) else ():
+        if _is_here(host):
+            what = f"its playlist leads to {host}, an address of this machine"
+            raise InputError(f"{without_password(asked)}: {what}")
+
+
+def _is_here(host: str | None) -> bool:
+    """Whether a host is this machine or, as for metadata of clouds, right beside it."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # it cannot be reached either
+        return False
+    addresses = [ipaddress.ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
+    plain = [getattr(each, "ipv4_mapped", None) or each for each in addresses]
+    return any(each.is_loopback or each.is_unspecified or each.is_link_local for each in plain)
 
 
 def _attributes(line: str) -> dict[str, str]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
 from auricle.errors import InputError
 from auricle.nodes.signal.decoder import Block, Decoder
+from auricle.nodes.signal.hls import find_playlist
 from tests.nodes.listening import PATIENCE_S, needs_ffmpeg
 
 pytestmark = needs_ffmpeg
@@ -82,3 +86,52 @@ def test_a_playlist_names_no_file(server: str, sound: Path, form: str) -> None:
 def test_a_server_does_not_lead_to_a_file(server: str, sound: Path) -> None:
     with pytest.raises(InputError):
         decoded_s(f"{server}/moved?file://{sound}")
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that knows one radio station, and a name of its that leads back to here."""
+    known = {"radio.example": "192.0.2.1", "cdn.example": "192.0.2.2", "back.example": "127.0.0.1"}
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: Any, **options: Any) -> Any:
+        return resolve(known.get(host, host), *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize(
+    "named",
+    [
+        "http://127.0.0.1:5681/x",
+        "http://localhost/x",
+        "http://[::1]/x",
+        "http://[::ffff:127.0.0.1]/x",
+        "http://0/x",
+        "http://2130706433/x",
+        "http://169.254.169.254/latest/meta-data",
+        "http://back.example/x",
+        '#EXT-X-KEY:METHOD=AES-128,URI="http://127.0.0.1/key"',
+        "//127.0.0.1/x",
+    ],
+)
+@pytest.mark.parametrize("where", ["list", "variant", "redirection"])
+def test_a_playlist_from_outside_leads_nowhere_on_this_machine(named: str, where: str) -> None:
+    url = "http://radio.example/list.m3u8"
+    bad, good = PLAYLIST.format(named), PLAYLIST.format("http://cdn.example/sound.ts")
+    master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhttp://cdn.example/v.m3u8\n"
+
+    def fetch(asked: str) -> tuple[str, str]:
+        if where == "redirection":
+            return good, urljoin(url, named.partition('URI="')[2].strip('"') or named)
+        return (master if where == "variant" and asked == url else bad), asked
+
+    with pytest.raises(InputError, match="an address of this machine"):
+        find_playlist(url, fetch)
+    find_playlist(url, lambda asked: (good, asked))
+
+
+def test_a_playlist_of_this_machine_leads_to_this_machine() -> None:
+    bad = PLAYLIST.format("http://[::1]/x")
+    assert find_playlist("http://127.0.0.1/list.m3u8", lambda asked: (bad, asked)).is_playlist
