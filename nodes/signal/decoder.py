@@ -146,7 +146,9 @@ class Decoder:
         try:
             self._open(url, options or {}, timeout_s)
         except InputError as error:
-            if not self._place.partition("?")[0].lower().endswith(LIST_ENDINGS):
+            # Something came, and was no sound.
+            came = error.__cause__ is None or isinstance(error.__cause__, av.InvalidDataError)
+            if not came or not self._place.partition("?")[0].lower().endswith(LIST_ENDINGS):
                 raise
             raise InputError(
                 f"{error.message}; a list of addresses is not followed: give one of them"

@@ -161,8 +161,8 @@ def add_bad_neighbours(
         service.add_stream(name, source, values)
     sender.send_multipart([b"\xff\x00 no header", b"\x01" * 999])
     wait_for_state(service, "noise", "failed")
-    wait_for_state(service, "garbage", "running")
-    wait_for_state(service, "silent", "running")
+    wait_for_state(service, "garbage", "waiting")
+    wait_for_state(service, "silent", "waiting")
     assert station.came_back.wait(30)
 
 
@@ -213,4 +213,4 @@ def test_bad_streams_cost_fifty_good_ones_nothing(
     assert {message.rung for message in messages if isinstance(message, Prediction)} == {0}
     (hanging_up,) = service.streams.choose("hanging-up")
     assert hanging_up.summary()["counts"].get("reconnect", 0) > 0
-    assert state_of(service, "silent") == "running"
+    assert state_of(service, "silent") == "waiting"
