@@ -9,15 +9,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from auricle.nodes.inputs.capture_process import devices
+from auricle.nodes.inputs.capture import Request
+from auricle.nodes.inputs.capture_process import MODULE, devices
 from auricle.nodes.inputs.microphone import Microphone
 from tests.nodes.listening import Listener, Outages, listening, spectrum_peak
 from tests.nodes.sound import TONE_HZ, SoundServer, sound_server
-from tests.nodes.waiting import wait_until
+from tests.nodes.waiting import LIMIT_S, wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -188,3 +190,20 @@ def is_running(process: int) -> bool:
     with suppress(OSError):
         return "State:\tZ" not in Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     return False
+
+
+def test_capture_process_ends_with_its_parent_even_if_it_cannot_write(sound: SoundServer) -> None:
+    request = json.dumps(asdict(Request("pulse:virt.monitor", None, None, 0)))
+    command = [sys.executable, "-m", MODULE, request]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=sound.environment, cwd=ROOT, stdin=pipe, stdout=pipe
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.read(1000)  # and no more, so that the pipe is soon full
+            process.stdin.close()
+            assert process.wait(LIMIT_S) == 0
+        finally:
+            process.kill()
