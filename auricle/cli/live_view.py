@@ -154,7 +154,7 @@ class LiveView:
     def _lines(self, streams: Sequence[StreamView], room: int) -> RenderableType:
         """A line for each stream."""
         if not streams:
-            return Text("waiting for the first message", style="dim")
+            return words("waiting for the first message", style="dim")
         if self._sorted:
             streams = sorted(streams, key=lambda stream: stream.name)
         hidden = max(0, len(streams) - (room - 1))
@@ -172,7 +172,7 @@ class LiveView:
             style = self._style(stream)
             table.add_row(words(stream.name), state, at, _strongest(stream), style=style)
         if hidden:
-            table.add_row(Text(f"and {hidden} more", style="dim"))
+            table.add_row(words(f"and {hidden} more", style="dim"))
         return table
 
     def _style(self, stream: StreamView) -> str:
@@ -190,7 +190,7 @@ class LiveView:
             silent = f"the engine has been silent for {self._silent_s:.0f} s{why}"
             lines.append(_one_line_each([silent], "bold red"))
         if self._paused:
-            lines.append(Text("paused; p goes on", style="bold"))
+            lines.append(words("paused; p goes on", style="bold"))
         keys = f"{KEYS}  " if self._keyboard.works else ""
         lines.append(_one_line_each([keys + ", ".join(parts)], "dim"))
         return lines

@@ -118,7 +118,7 @@ def decode(frames: Sequence[bytes]) -> Message:
     _check_size(data)
     try:
         message = _message.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         raise WireError(f"{topic}: {_reason(data, error)}") from None
     if not _is_sent(message):
         raise WireError(f"{topic}: {_reason(data, None)}")
@@ -136,7 +136,7 @@ def decode_envelope(data: bytes) -> Envelope | None:
     """Decode only the numbers in a map frame that `decode` refuses; None if unreadable."""
     try:
         envelope = _envelope.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return None
     return envelope if envelope.v == VERSION else None
 
@@ -161,7 +161,7 @@ def decode_map(data: bytes) -> dict[str, Any]:
     _check_size(data)
     try:
         content = _any.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         raise WireError(f"not a msgpack message: {one_line(error)}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise WireError(f"a message is {type(content).__name__}, not a map with text for keys")

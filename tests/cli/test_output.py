@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,6 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
     file = io.StringIO()
     console = Console(file=file, width=200)
     monkeypatch.setattr("rich.console.Console", lambda *args, **kwargs: console)
-    monkeypatch.setattr("rich.live.get_console", lambda: console)
     return file.getvalue
 
 
@@ -95,14 +95,15 @@ def test_what_is_listened_to(
     assert not RAW.search(out)
 
 
-def test_what_is_shown_live(drawn: Callable[[], str]) -> None:
-    view = LiveView()
+def test_what_is_shown_live() -> None:
+    file = io.StringIO()
+    view = LiveView(threading.Event(), Console(file=file, width=200))
     for message in evil_messages():
         view.show(message, {})
     view.tick(10.0, EVIL)
     view.close()
-    assert "pwned" in drawn()
-    assert not RAW.search(drawn())
+    assert "pwned" in file.getvalue()
+    assert not RAW.search(file.getvalue())
 
 
 def test_the_table_of_streams(drawn: Callable[[], str]) -> None:
