@@ -30,6 +30,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from auricle.errors import ModelError, one_line_with_type
 from auricle.models.convert.onnx_graph import IR_VERSION, OPSET
 from auricle.models.inference.first_layers import (
     FirstLayer,
@@ -85,6 +86,14 @@ def split(path: Path, hop_size: int) -> Split | None:
         ModelError: The file is not an ONNX model.
     """
     model = load_onnx(path)
+    try:
+        return _split(model, hop_size)
+    except Exception as error:  # a damaged file may hold anything where a number is expected
+        why = f"not an ONNX file, or damaged: {one_line_with_type(error)}"
+        raise ModelError(f"{path} cannot be loaded: {why}") from error
+
+
+def _split(model: Any, hop_size: int) -> Split | None:
     found = find_first_layers(model.graph)
     if found is None:
         return None
