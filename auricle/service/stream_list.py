@@ -87,7 +87,7 @@ def _read_list(streams: StreamList, folder: Path) -> list[StreamSpec]:
     path = folder / streams.sources
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # or a name that no file can have
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigError(f"streams.sources: {path}: {reason}") from None
     is_pls = path.suffix.lower() == ".pls"

@@ -120,6 +120,13 @@ def test_class_names_of_any_form(tmp_path: Path, name: str) -> None:
     assert (try_graph(path) or "").startswith("input: ")
 
 
+def test_a_list_whose_name_no_file_can_have(tmp_path: Path) -> None:
+    path = tmp_path / "graph.yaml"
+    text = (ROOT / "graphs" / "radio.yaml").read_text()
+    path.write_text(text.replace("radio.txt", '"\\ud800"'))
+    assert (try_graph(path) or "").startswith("streams.sources: ")
+
+
 def test_a_file_without_an_end_is_not_read_for_ever() -> None:
     with pytest.raises(ConfigError, match=f"longer than {LONGEST_FILE} bytes"):
         read_graph_file(Path("/dev/zero"))
