@@ -42,5 +42,5 @@ def test_it_is_trained_as_the_recipe_says(tmp_path: Path) -> None:
 
 
 def test_a_scale_is_positive() -> None:
-    with pytest.raises(RecipeError, match=r"objective\.scale: Input should be greater than 0"):
+    with pytest.raises(RecipeError, match=r"objective\.scale=0: input should be greater than 0"):
         load_recipe(FILE, {"objective.scale": 0})
