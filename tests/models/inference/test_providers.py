@@ -255,6 +255,9 @@ def test_a_gpu_without_memory_gives_way_to_the_next(
         def get_inputs(self) -> Any:
             return self._session.get_inputs()
 
+        def get_outputs(self) -> Any:
+            return self._session.get_outputs()
+
         def run(self, *args: Any) -> Any:
             if self._fails:
                 raise RuntimeError("CUDA failure 2:\nout of memory")
@@ -354,6 +357,9 @@ def gpu_build(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str
                 return there
 
             def get_inputs(self) -> list[Any]:
+                return []
+
+            def get_outputs(self) -> list[Any]:
                 return []
 
         def preload() -> None:
