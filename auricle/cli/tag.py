@@ -121,9 +121,7 @@ def tag(
         raise click.UsageError("--embeddings needs --segments")
     if resume and out is None:
         raise click.UsageError("--resume needs --out")
-    for name in files:
-        if "://" in name:
-            raise ConfigError(f"{name}: not a file; to tag it live: auricle run live --input URL")
+    _refuse_urls(files)
     from auricle.cli.tag_output import TagOutput
     from auricle.cli.tag_store import TagStore
     from auricle.cli.tag_work import TagOptions
@@ -148,6 +146,12 @@ def tag(
     if store is not None:
         say(store.describe(), err=True)
     sys.exit(code)
+
+
+def _refuse_urls(names: tuple[str, ...]) -> None:
+    for name in names:
+        if "://" in name:
+            raise ConfigError(f"{name}: not a file; to tag it live: auricle run live --input URL")
 
 
 def _tag_all(

@@ -25,6 +25,7 @@ from auricle.errors import ConfigError, InputError, one_line
 
 if TYPE_CHECKING:
     from auricle.cli.tag_work import Tagged
+    from auricle.nodes.sinks.collector import Segment
 
 MOST_FILES = 256
 """Most files whose results wait in memory."""
@@ -200,9 +201,7 @@ def _part(files: list[Tagged]) -> Part:
         "file": np.array([_name(tagged.file) for tagged in files]),
         "duration": np.array([tagged.seconds for tagged in files]),
         "segments": np.array([tagged.count for tagged in files], np.int64),
-        "segment_start": np.array([segment.start for segment in segments]),
-        "segment_end": np.array([segment.end for segment in segments]),
-        "segment_flags": np.array([" ".join(segment.flags) for segment in segments], np.str_),
+        **_places(segments),
     }
     if files[0].means:
         part["labels"] = np.array(list(files[0].means))
@@ -214,11 +213,23 @@ def _part(files: list[Tagged]) -> Part:
         part[f"heads/{name}/segment_activations"] = _rows(each.heads[name] for each in segments)
     if segments[0].embeddings is not None:
         vectors = np.stack([np.asarray(segment.embeddings) for segment in segments])
-        ends = np.cumsum(part["segments"])[:-1]
-        means = [each.mean(axis=0, dtype=np.float64) for each in np.split(vectors, ends)]
-        part["embeddings"] = np.array(means, np.float32)
+        part["embeddings"] = _means(vectors, part["segments"])
         part["segment_embeddings"] = vectors
     return part
+
+
+def _means(vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Means of vectors by file: `counts` of them belong to each."""
+    parts = np.split(vectors, np.cumsum(counts)[:-1])
+    return np.array([each.mean(axis=0, dtype=np.float64) for each in parts], np.float32)
+
+
+def _places(segments: list[Segment]) -> Part:
+    return {
+        "segment_start": np.array([segment.start for segment in segments]),
+        "segment_end": np.array([segment.end for segment in segments]),
+        "segment_flags": np.array([" ".join(segment.flags) for segment in segments], np.str_),
+    }
 
 
 def _rows(scores: Iterable[Mapping[str, float]]) -> NDArray[np.float32]:

@@ -107,14 +107,8 @@ def _variants(text: str, url: str) -> Iterator[Variant]:
     Where the sound has a playlist of its own, that is the variant. Only addresses of HTTP count: a
     playlist never leads to a file.
     """
-    sounds: dict[str, str] = {}
     lines = [line.strip() for line in text.splitlines()]
-    for line in lines:
-        given = _attributes(line) if line.startswith("#EXT-X-MEDIA:") else {}
-        if given.get("TYPE") == "AUDIO" and "URI" in given:
-            group = given.get("GROUP-ID", "")
-            if group not in sounds or given.get("DEFAULT") == "YES":
-                sounds[group] = given["URI"]
+    sounds = _sounds(lines)
     for line, following in itertools.pairwise(lines):
         if not line.startswith("#EXT-X-STREAM-INF:"):
             continue
@@ -126,6 +120,17 @@ def _variants(text: str, url: str) -> Iterator[Variant]:
         picture = "RESOLUTION" in given or any(codec.startswith(PICTURE_CODECS) for codec in codecs)
         if urlsplit(target).scheme in ("http", "https"):
             yield Variant(target, int(rate) if rate.isdecimal() else 0, picture and not sound)
+
+
+def _sounds(lines: list[str]) -> dict[str, str]:
+    """Playlists of sound alone by their group: the default one of each, or else the first."""
+    sounds: dict[str, str] = {}
+    for given in (_attributes(line) for line in lines if line.startswith("#EXT-X-MEDIA:")):
+        if given.get("TYPE") == "AUDIO" and "URI" in given:
+            group = given.get("GROUP-ID", "")
+            if group not in sounds or given.get("DEFAULT") == "YES":
+                sounds[group] = given["URI"]
+    return sounds
 
 
 def _check_places(text: str, found_at: str, asked: str) -> None:

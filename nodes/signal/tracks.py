@@ -23,6 +23,21 @@ def choose_track(container: InputContainer, place: str, number: int | None = Non
     Raises:
         InputError: There is no such track, or none that FFmpeg decodes.
     """
+    usable = _usable(container, place, number)
+    defaults = [stream for stream in usable if stream.disposition & Disposition.default]
+    chosen = (defaults or [_best_variant(container, usable)])[0]
+    for stream in container.streams:
+        if stream.index != chosen.index:
+            stream.discard = Discard.all
+    return chosen
+
+
+def _usable(container: InputContainer, place: str, number: int | None) -> list[AudioStream]:
+    """The audio tracks that FFmpeg decodes, or the one of a number.
+
+    Raises:
+        InputError: There is none.
+    """
     found = list(container.streams.audio)
     if not found:
         kinds = sorted({stream.type for stream in container.streams})
@@ -32,17 +47,12 @@ def choose_track(container: InputContainer, place: str, number: int | None = Non
     if number is not None and number > len(found):
         tracks = "1 track" if len(found) == 1 else f"{len(found)} tracks"
         raise InputError(f"{place}: no audio track {number}; it has {tracks}")
-    # PyAV gives no context to a stream whose codec FFmpeg does not know.
     candidates = found if number is None else [found[number - 1]]
+    # PyAV gives no context to a stream whose codec FFmpeg does not know.
     usable = [stream for stream in candidates if stream.codec_context is not None]
     if not usable:
         raise InputError(f"{place}: FFmpeg has no decoder for its audio")
-    defaults = [stream for stream in usable if stream.disposition & Disposition.default]
-    chosen = (defaults or [_best_variant(container, usable)])[0]
-    for stream in container.streams:
-        if stream.index != chosen.index:
-            stream.discard = Discard.all
-    return chosen
+    return usable
 
 
 def _best_variant(container: InputContainer, usable: list[AudioStream]) -> AudioStream:

@@ -149,10 +149,8 @@ def _make_measurements(
 ) -> dict[str, _Measurement]:
     """The measurements of the chosen tasks, by name of the task."""
     names = [name for name in choices.tasks.split(",") if name]
-    kept = set(track_ids)
-    tracks = [track for track in corpus if track.track_id in kept]
     part = choices.part or "test"
-    searched = [track for track in tracks if part in ("all", track.part)]
+    tracks, searched = _tracks(corpus, set(track_ids), part)
     if not searched and set(names) & set(RETRIEVAL):
         raise TrainingError(
             f"{manifest}: no track in the part {part!r} has embeddings by all models; choose "
@@ -164,6 +162,12 @@ def _make_measurements(
     for name in RETRIEVAL:
         made[name] = _Retrieval(name, searched, choices.same_release)
     return {name: made[name] for name in names}
+
+
+def _tracks(corpus: Manifest, kept: set[str], part: str) -> tuple[list[Track], list[Track]]:
+    """The tracks that are kept, and those of them in a part."""
+    tracks = [track for track in corpus if track.track_id in kept]
+    return tracks, [track for track in tracks if part in ("all", track.part)]
 
 
 def _make_heads(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from auricle.errors import TrainingError
+from auricle.errors import TrainingError, escaped
 from auricle.nodes.signal.audio_files import find_audio
 from auricle.parallel import as_completed, processes
 from auricle.training.data.decoding import Audio, examine
@@ -91,15 +91,7 @@ def read_corpus(
     Raises:
         TrainingError: A folder does not exist, no folder has audio, or none of it can be used.
     """
-    for folder in folders:
-        if not folder.is_dir():
-            raise TrainingError(f"{folder}: no such folder")
-    found = [find_audio(folder) for folder in folders]
-    files = list(dict.fromkeys(file.resolve() for each in found for file in each.files))
-    if not files:
-        raise TrainingError(f"{', '.join(map(str, folders))}: no audio files in there")
-    unreadable = [place for each in found for place in each.unreadable]
-    remarks = [Remark(path, "broken", reason) for path, reason in unreadable]
+    files, remarks = _find(folders)
     tracks: dict[str, Track] = {}
     for reading in _readings(files, workers, progress):
         path, audio = reading.path, reading.audio
@@ -123,6 +115,23 @@ def read_corpus(
             f"none of {len(files)} audio files can be used; the first, {first_remark}"
         )
     return Corpus(Manifest(_same_spelling(tracks.values())), tuple(remarks))
+
+
+def _find(folders: Sequence[Path]) -> tuple[list[Path], list[Remark]]:
+    """The audio files in folders, each once, and remarks on what cannot be read there.
+
+    Raises:
+        TrainingError: A folder does not exist, or no folder has audio.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise TrainingError(f"{folder}: no such folder")
+    found = [find_audio(folder) for folder in folders]
+    files = list(dict.fromkeys(file.resolve() for each in found for file in each.files))
+    if not files:
+        raise TrainingError(f"{', '.join(map(str, folders))}: no audio files in there")
+    unreadable = [place for each in found for place in each.unreadable]
+    return files, [Remark(path, "broken", reason) for path, reason in unreadable]
 
 
 def _readings(
@@ -152,11 +161,11 @@ def _read(path: Path) -> _Reading:
         check_name(path)
         audio = examine(path)
     except (TrainingError, OSError) as error:
-        return _Reading(path, None, broken=str(error).removeprefix(f"{path}: "))
+        return _Reading(path, None, broken=str(error).removeprefix(f"{escaped(str(path))}: "))
     try:
         return _Reading(path, audio, read_tags(path))
     except (TrainingError, OSError) as error:
-        return _Reading(path, audio, untagged=str(error).removeprefix(f"{path}: "))
+        return _Reading(path, audio, untagged=str(error).removeprefix(f"{escaped(str(path))}: "))
 
 
 def _track(path: Path, audio: Audio, tags: Tags) -> Track:
