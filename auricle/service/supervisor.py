@@ -54,8 +54,11 @@ class Supervisor:
             if stream is None or stream.state in OVER or stream.cancel_retry is not None:
                 return
             outage = run.outage
-            if run.over and stream.wanted and stream.policy.wants(run):
-                self._try_later(stream)
+            if run.over and stream.policy.wants(run):
+                if stream.wanted:
+                    self._try_later(stream)
+                else:  # a try that failed once it was stopped is not a failure of the stream
+                    self._streams.report(stream, State.STOPPED.value)
             elif outage is not None and not run.over:
                 reason = InputError(outage.reason)
                 self._streams.report(stream, WAITING, reason, outage.retry_at)

@@ -150,6 +150,17 @@ def test_what_was_stopped_does_not_come_back(benches: list[Bench]) -> None:
     assert bench.timers.pauses == []
 
 
+def test_a_try_that_fails_once_the_stream_was_stopped_is_no_failure(benches: list[Bench]) -> None:
+    benches.append(bench := Bench({"when": "on-error"}, **BROKEN))
+    assert bench.states.next_few(3) == ["opening", "running", "waiting"]
+    with bench.streams.lock:  # another try was under way, and fails after the command to stop
+        bench.stream.state, bench.stream.cancel_retry = "opening", None
+        bench.streams.stop()
+        bench.supervisor.note(bench.stream.run)
+    assert bench.states.next_few(1) == ["stopped"]
+    assert bench.stream.error is None
+
+
 def test_a_stream_comes_back_as_commands_have_changed_it(benches: list[Bench]) -> None:
     benches.append(bench := Bench({"when": "on-error"}, **BROKEN))
     assert bench.states.next_few(3) == ["opening", "running", "waiting"]
