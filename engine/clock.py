@@ -97,7 +97,11 @@ class SourceClock:
         return jumps[number - 1][1] if number else 0
 
     def begin(self, monotonic_ns: int) -> None:
-        """Note that nothing had arrived before `monotonic_ns`, even if more arrives at first."""
+        """Note that nothing had arrived before `monotonic_ns`, even if more arrives at first.
+
+        Args:
+            monotonic_ns: Monotonic time in ns.
+        """
         self._begun_ns = monotonic_ns
 
     def forget(self) -> None:

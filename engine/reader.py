@@ -130,7 +130,7 @@ class Reader:
         """How many of the next windows can be taken together.
 
         Args:
-            count: Number of complete windows.
+            count: Number of complete windows, each of `frame_size` tokens.
 
         Returns:
             The number of windows, up to `count`, before the next gap or change between skipped and

@@ -64,7 +64,7 @@ class Transform(Node[P]):
         """Decide whether to leave out the next windows.
 
         Args:
-            count: Number of windows that could be computed now.
+            count: Number of windows that could be computed now, each of `frame_size` tokens.
 
         Returns:
             The number of windows to take, and the reason if they are to be skipped.

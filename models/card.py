@@ -264,7 +264,7 @@ class Card(_Part):
 
     @property
     def embedding_size(self) -> int | None:
-        """Length of the embeddings that a backbone gives, or None."""
+        """Length of the embeddings that a backbone gives, shape `(embedding_size,)`, or None."""
         output = self.output("embeddings")
         size = None if output is None else _last_dimension(output)
         return size * 3 if size and output and output.pooling else size

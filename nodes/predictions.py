@@ -36,7 +36,7 @@ class Scores(NamedTuple):
     top_k: int | None = None
 
     def ranked(self) -> list[tuple[str, float]]:
-        """Pairs of label and activation, strongest first, at most `top_k`."""
+        """Pairs of label and activation, of shape `(labels,)`, strongest first, at most `top_k`."""
         order = np.argsort(-self.activations, kind="stable")[: self.top_k]
         values = self.activations[order].tolist()
         return [(self.labels[i], value) for i, value in zip(order.tolist(), values, strict=True)]

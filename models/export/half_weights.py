@@ -18,7 +18,10 @@ norm may be out of range."""
 
 
 def halve_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store the large weights of a model in float16; changes `model` and returns it."""
+    """Store the large weights of a model, which are float32, in float16.
+
+    They are cast back when the model is run. Changes `model` and returns it.
+    """
     casts = []
     for tensor in model.graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < LEAST_SIZE:

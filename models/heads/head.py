@@ -90,12 +90,12 @@ class Mlp:
 
     @property
     def input_size(self) -> int:
-        """Length of the embeddings that the head takes."""
+        """Length of the embeddings that the head takes, shape `(input_size,)`."""
         return int(self.layers[0].weight.shape[0])
 
     @property
     def output_size(self) -> int:
-        """Number of activations that the head gives."""
+        """Number of activations that the head gives, shape `(output_size,)`."""
         return self.layers[-1].size
 
     def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 def linear(x: Array) -> Array:
-    """Returns `x` itself."""
+    """Return `x`, of any shape, itself."""
     return x
 
 
@@ -67,7 +67,7 @@ class Layer:
 
     @property
     def size(self) -> int:
-        """Number of outputs."""
+        """Number of outputs, the last axis of shape `(batch, size)`."""
         return int(self.weight.shape[-1])
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:

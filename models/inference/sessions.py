@@ -139,7 +139,10 @@ def load_session(
 
 
 def run_once(session: Any, what: str, **sizes: int) -> Any:
-    """Run a session on zeros, and return it. Arguments and errors are those of `load_session`."""
+    """Run a session on zeros of its inputs' shapes, and return it.
+
+    Arguments and errors are those of `load_session`.
+    """
     try:
         # The first run allocates; better now than when audio is waiting.
         inputs = {}

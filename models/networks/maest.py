@@ -158,7 +158,7 @@ class Maest(nn.Module):
 
     @property
     def embedding_size(self) -> int:
-        """Values of an embedding."""
+        """Values of an embedding, shape `(embedding_size,)`."""
         return self.config.width
 
     def _initialise(self) -> None:

@@ -28,7 +28,11 @@ _NORM_PARTS: Final = {
 
 
 def conv_norm(conv: nn.Conv1d | nn.Conv2d) -> nn.Sequential:
-    """Convolution, ReLU, batch norm: the norm is last, so outputs may be negative."""
+    """Convolution, ReLU, batch norm: the norm is last, so outputs may be negative.
+
+    Args:
+        conv: Convolution over shape (batch, channels, time) or (batch, channels, time, bands).
+    """
     norm = BatchNorm2d if isinstance(conv, nn.Conv2d) else BatchNorm1d
     return nn.Sequential(conv, nn.ReLU(), norm(conv.out_channels))
 

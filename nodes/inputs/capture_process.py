@@ -101,6 +101,9 @@ class CaptureProcess:
     def wait_for_format(self, timeout_s: float) -> Format | None:
         """Wait until the device is open; returns what was opened, or None if that takes longer.
 
+        Args:
+            timeout_s: Longest wait in seconds.
+
         Raises:
             InputError: As `read`.
             ConfigError: As `read`.
@@ -125,6 +128,12 @@ class CaptureProcess:
 
     def read(self, timeout_s: float) -> Block | None:
         """Wait for the next block; returns None if none comes in time.
+
+        Args:
+            timeout_s: Longest wait in seconds.
+
+        Returns:
+            Samples of shape `(frames, channels)`, float32, with the times of the block.
 
         Raises:
             DeviceLostError: The device or the process is gone.

@@ -21,7 +21,8 @@ Smoother = Callable[[Activations], Activations]
 def mean_smoother(segments: int) -> Smoother:
     """Mean over the last `segments` segments, or over all of them at the beginning.
 
-    Every mean is a new sum: a running one would accumulate rounding errors over days.
+    Every mean is a new sum: a running one would accumulate rounding errors over days. Takes and
+    gives shape `(labels,)`.
     """
     kept: deque[Activations] = deque(maxlen=segments)
 
@@ -33,7 +34,10 @@ def mean_smoother(segments: int) -> Smoother:
 
 
 def median_smoother(segments: int) -> Smoother:
-    """Median by label over the last `segments` segments, or over all of them at the beginning."""
+    """Median by label over the last `segments` segments, or over all of them at the beginning.
+
+    Takes and gives shape `(labels,)`.
+    """
     kept: deque[Activations] = deque(maxlen=segments)
 
     def smooth(activations: Activations) -> Activations:

@@ -36,14 +36,14 @@ class Extent:
 
     @property
     def missing_share(self) -> float:
-        """Share of the sound that is declared and missing, from 0 to 1."""
+        """Share of the bytes that are declared and missing, from 0 to 1."""
         if self.size is None or self.size <= self.present:
             return 0.0
         return 1 - self.present / self.size
 
 
 def find_extent(path: Path) -> Extent | None:
-    """The extent of the sound in a file.
+    """The extent of the sound in a file, in bytes.
 
     Args:
         path: Path of the file.

@@ -62,7 +62,12 @@ class Csr:
 
     @classmethod
     def of_lists(cls, lists: Iterable[Iterable[int]], n_columns: int) -> Self:
-        """Build from the columns of each row, in any order; values are stored as int32."""
+        """Build from the columns of each row, in any order.
+
+        Args:
+            lists: Columns by row; they are stored as int32, shape `(values,)`.
+            n_columns: Number of columns.
+        """
         rows = [list(row) for row in lists]
         columns = np.array([column for row in rows for column in row], np.int32)
         return cls.of(np.array([len(row) for row in rows], np.int64), columns, n_columns)
