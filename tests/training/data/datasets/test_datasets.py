@@ -204,7 +204,7 @@ class TestMagnaTagATune:
             ('"guitar"', '"guitars"', "line 1: 0 columns 'guitar' in the header, must be one"),
             ('"6"\t"0"', '"6"\t"yes"', "line 3: ambient 'yes' must be 0 or 1"),
             ('"10"\t"0"', '"10"', "line 4: 52 columns, the header has 53"),
-            ('"10"\t"0"', '"10"\t"0"x', "line 4: '\t' expected after '\"'"),
+            ('"10"\t"0"', '"10"\t"0"x', "line 4: '\\u0009' expected after '\"'"),
         ],
     )
     def test_malformed(self, tmp_path: Path, old: str, new: str, words: str) -> None:
