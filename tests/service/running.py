@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import wave
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ import numpy as np
 from auricle.service.overrides import load_graph
 from auricle.service.service import Service
 from auricle.tagging import FileTagger
+from auricle.wire import client
 from auricle.wire.client import Subscriber
 from auricle.wire.messages import End, Error, Heartbeat, Message, Prediction
+
+request = functools.partial(client.request, timeout_s=500)
+"""A request with patience: its command may wait for the compiler, on a machine that is busy."""
 
 GRAPH = """
 stream: template

@@ -13,8 +13,7 @@ from auricle.nodes.inputs.choice import input_for
 from auricle.service.allowed import Allowed
 from auricle.service.building import build_node
 from auricle.service.graph_file import NodeSpec
-from auricle.wire.client import request
-from tests.service.running import REALTIME, make_service, write_graph
+from tests.service.running import REALTIME, make_service, request, write_graph
 from tests.toys import Counter
 
 ALLOWED = Allowed(schemes=("https", "mic"), folders=(Path("music"), Path("/srv/sounds")))

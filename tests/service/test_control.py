@@ -12,8 +12,7 @@ from auricle.errors import ConfigError, WireError
 from auricle.nodes.backbone import Backbone
 from auricle.service.graph_file import GraphFile
 from auricle.service.service import Service
-from auricle.wire.client import request
-from tests.service.running import REALTIME, make_service, names, write_graph
+from tests.service.running import REALTIME, make_service, names, request, write_graph
 from tests.tiny import LABELS, make_head, make_transformer
 
 

@@ -11,9 +11,9 @@ import pytest
 from auricle.service import descriptors
 from auricle.service.descriptors import check_descriptors, raise_limit
 from auricle.service.stream_list import StreamSpec
-from auricle.wire.client import Subscriber, request
+from auricle.wire.client import Subscriber
 from auricle.wire.messages import Heartbeat, State
-from tests.service.running import make_service, write_graph
+from tests.service.running import make_service, request, write_graph
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auricle.wire.client import Subscriber, request
+from auricle.wire.client import Subscriber
 from auricle.wire.messages import Array, Computed, Message, Prediction
-from tests.service.running import REALTIME, make_service
+from tests.service.running import REALTIME, make_service, request
 from tests.tiny import make_transformer
 
 SMOOTHED = """

@@ -15,7 +15,7 @@ from auricle.errors import ConfigError, WireError
 from auricle.service.overrides import load_graph
 from auricle.service.service import Service
 from auricle.service.stations import reload_and_log
-from auricle.wire.client import request
+from tests.service.running import request
 
 GRAPH = """
 stream: template

@@ -12,7 +12,7 @@ from auricle.engine.node import Source
 from auricle.engine.scheduler import usable_cores
 from auricle.errors import WireError
 from auricle.service.service import Service
-from auricle.wire.client import Subscriber, request
+from auricle.wire.client import Subscriber
 from auricle.wire.messages import End, Heartbeat, Message, State
 from tests.service.running import (
     REALTIME,
@@ -20,6 +20,7 @@ from tests.service.running import (
     listen_to_all,
     make_service,
     names,
+    request,
     tagged,
     write_graph,
 )

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auricle.wire.client import Subscriber, request
+from auricle.wire.client import Subscriber
 from auricle.wire.messages import Heartbeat, State
 from tests.service.later import States
-from tests.service.running import make_service
+from tests.service.running import make_service, request
 
 GRAPH = """
 stream: template
